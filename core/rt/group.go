@@ -1,0 +1,115 @@
+package rt
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+)
+
+// Group owns tasks: those of a request, joined before it returns, or those of a node. The zero value is not
+// usable.
+type Group struct {
+	env    Env
+	ctx    context.Context
+	cancel context.CancelFunc
+	lock   Locker
+	live   int
+	err    error
+	wait   waitList
+}
+
+// NewGroup returns an empty group whose tasks' context is a child of ctx.
+func NewGroup(env Env, ctx context.Context) *Group {
+	g := &Group{env: env, lock: env.NewLock()}
+	g.ctx, g.cancel = env.WithCancel(ctx)
+	return g
+}
+
+// Go starts f as a task. A panic in f counts as its error, a PanicError; a Broken panic stops the node.
+// The name appears in logs and traces.
+func (g *Group) Go(name string, f func(ctx context.Context) error) {
+	g.lock.Lock()
+	g.live++
+	g.lock.Unlock()
+	g.env.Spawn(name, func() {
+		finished := false
+		var err error
+		defer func() {
+			if !finished {
+				return // killed with its node, or Broken: nobody is left to be told
+			}
+			g.done(err)
+		}()
+		err = Guard(g.env, name, func() error { return f(g.ctx) })
+		finished = true
+	})
+}
+
+func (g *Group) done(err error) {
+	g.lock.Lock()
+	defer g.lock.Unlock()
+	g.live--
+	if err != nil && g.err == nil {
+		g.err = err
+	}
+	if g.live == 0 {
+		g.wait.wakeAll()
+	}
+}
+
+// Wait joins all tasks, those started meanwhile too, and returns the first error any of them returned.
+// Only then does it end the group's context, so no task may be added afterwards.
+func (g *Group) Wait() error {
+	for {
+		g.lock.Lock()
+		if g.live == 0 {
+			err := g.err
+			g.lock.Unlock()
+			g.cancel()
+			return err
+		}
+		node := g.wait.push(g.env, 0)
+		g.lock.Unlock()
+		if err := g.wait.await(nil, g.lock, node, func() {}); err != nil {
+			return err
+		}
+	}
+}
+
+// Cancel ends the context of the tasks.
+func (g *Group) Cancel() { g.cancel() }
+
+// Live is the number of tasks that have not ended.
+func (g *Group) Live() int {
+	g.lock.Lock()
+	defer g.lock.Unlock()
+	return g.live
+}
+
+// PanicError is a recovered panic.
+type PanicError struct {
+	Task  string
+	Value any
+	Stack []byte
+}
+
+func (p *PanicError) Error() string { return fmt.Sprintf("panic in %s: %v", p.Task, p.Value) }
+
+// Guard calls f and turns a panic in it into a PanicError, logged and counted. A Broken panic is passed on:
+// the node must stop.
+func Guard(env Env, name string, f func() error) (err error) {
+	defer func() {
+		v := recover()
+		if v == nil {
+			return
+		}
+		if b, ok := v.(Broken); ok {
+			panic(b)
+		}
+		p := &PanicError{Task: name, Value: v, Stack: debug.Stack()}
+		env.Count("panics_total", 1, "task", name)
+		env.Error("panic", "task", name, "value", fmt.Sprint(v), "stack", string(p.Stack))
+		err = p
+	}()
+	return f()
+}
