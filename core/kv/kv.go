@@ -1,13 +1,13 @@
-// Package kv is the ordered transactional store under a node's metadata: the interface, and in memkv an engine
-// in memory with the crash behaviour of a real one. Package kvtest is the suite that every engine passes; package
-// group is the group commit they share, and overlay the uncommitted writes of one.
+// Package kv is the ordered transactional store under a node's metadata: the interface, and in memkv an
+// engine in memory with the crash behaviour of a real one. Package kvtest is the suite that every engine
+// passes; package group is the group commit they share, and overlay the uncommitted writes of one.
 //
-// Keys and values are byte strings, ordered by the bytes of the key. One key space holds everything of a node;
-// who owns which prefix is the callers' affair.
+// Keys and values are byte strings, ordered by the bytes of the key. One key space holds everything of a
+// node; who owns which prefix is the callers' affair.
 //
-// Two rules hold for the functions given to View and Update. They do not wait, not even for a lock that somebody
-// holds across a wait; and they open no other transaction, a View inside a View included: the store in production
-// would wait for itself. The engine in memory finds both under the simulator.
+// Two rules hold for the functions given to View and Update. They do not wait, not even for a lock that
+// somebody holds across a wait; and they open no other transaction, a View inside a View included: the store
+// in production would wait for itself. The engine in memory finds both under the simulator.
 package kv
 
 import (
@@ -35,15 +35,16 @@ const (
 // Store is one node's local store. Safe for concurrent use.
 type Store interface {
 	// View runs f on a snapshot of what is committed. f must be short and must not wait; what Reader returns
-	// is valid until f returns. View returns f's error; a panic in f passes through. What a View sees is durable.
-	// Errors: ErrClosed, ErrFailed.
+	// is valid until f returns. View returns f's error; a panic in f passes through. What a View sees is
+	// durable. Errors: ErrClosed, ErrFailed.
 	View(f func(Reader) error) error
 
 	// Update runs f in the next commit and returns when that commit is durable. f sees the effects of all
-	// updates before it; if it returns an error, or panics, nothing of its own is applied, other updates of the same
-	// commit are not touched, and Update returns the error. f must be short, must not wait, and runs at most
-	// once, on a task of the store's own. When ctx ends first, Update returns its error: f never runs if it has
-	// not begun, else the outcome is unknown. Errors: ErrClosed, ErrFailed, ctx's, f's, and rt.PanicError.
+	// updates before it; if it returns an error, or panics, nothing of its own is applied, other updates of
+	// the same commit are not touched, and Update returns the error. f must be short, must not wait, and runs
+	// at most once, on a task of the store's own. When ctx ends first, Update returns its error: f never runs
+	// if it has not begun, else the outcome is unknown. Errors: ErrClosed, ErrFailed, ctx's, f's, and
+	// rt.PanicError.
 	Update(ctx context.Context, f func(Writer) error) error
 
 	// Stats describes the store at this moment.

@@ -8,8 +8,8 @@ import (
 	"granary/core/rt"
 )
 
-// run is the committer's task: it ends when the store is closed and the queue empty, when the store fails, and with its
-// node.
+// run is the committer's task: it ends when the store is closed and the queue empty, when the store fails,
+// and with its node.
 func (c *Committer) run(ctx context.Context) error {
 	for {
 		more, err := c.take()
@@ -32,7 +32,8 @@ func (c *Committer) run(ctx context.Context) error {
 	}
 }
 
-// take moves the queue into ahead and reports whether there is work. It fails once nothing is to be committed any more.
+// take moves the queue into ahead and reports whether there is work. It fails once nothing is to be committed
+// any more.
 func (c *Committer) take() (more bool, err error) {
 	c.lock.Lock()
 	defer c.lock.Unlock()
@@ -49,8 +50,8 @@ func (c *Committer) take() (more bool, err error) {
 	return c.backlog > 0, nil
 }
 
-// commit runs updates from the head of ahead up to the limits, commits them and answers. On an error nobody is answered.
-// An update's own error waits for the commit too: it may tell of writes of the same group.
+// commit runs updates from the head of ahead up to the limits, commits them and answers. On an error nobody
+// is answered. An update's own error waits for the commit too: it may tell of writes of the same group.
 func (c *Committer) commit(ctx context.Context) error {
 	n := 0
 	err := c.engine.View(func(base kv.Reader) error {

@@ -1,7 +1,7 @@
-// Package group is group commit: one task that takes every queued update, runs each against the committed state
-// plus the updates before it, and hands the engine the writes of all as one commit. The engines of package kv share
-// it, so the order, the isolation of failing updates and the behaviour after a failed sync are simulated as they
-// ship.
+// Package group is group commit: one task that takes every queued update, runs each against the committed
+// state plus the updates before it, and hands the engine the writes of all as one commit. The engines of
+// package kv share it, so the order, the isolation of failing updates and the behaviour after a failed sync
+// are simulated as they ship.
 //
 // There is no timer: while one commit is being made durable, the next group collects.
 package group
@@ -34,8 +34,8 @@ type Engine interface {
 	Commit(ctx context.Context, writes *overlay.Overlay) error
 }
 
-// Committer queues updates and commits them. Safe for concurrent use. The queue needs no bound of its own: each of its
-// entries is a task that waits in Update.
+// Committer queues updates and commits them. Safe for concurrent use. The queue needs no bound of its own:
+// each of its entries is a task that waits in Update.
 type Committer struct {
 	env    rt.Env
 	engine Engine
@@ -71,8 +71,8 @@ const (
 	abandoned
 )
 
-// New starts a committer over engine. failed, if not nil, is called once, on a task of the committer, when the store
-// fails; the node must then stop.
+// New starts a committer over engine. failed, if not nil, is called once, on a task of the committer, when
+// the store fails; the node must then stop.
 func New(env rt.Env, engine Engine, failed func(error)) *Committer {
 	c := &Committer{
 		env: env, engine: engine, failed: failed,
@@ -146,7 +146,8 @@ func (c *Committer) stopped() error {
 	return nil
 }
 
-// Fail makes cause the sticky failure, for an engine that finds damage outside View and Commit. The first one counts.
+// Fail makes cause the sticky failure, for an engine that finds damage outside View and Commit. The first one
+// counts.
 func (c *Committer) Fail(cause error) {
 	c.lock.Lock()
 	first := c.err == nil

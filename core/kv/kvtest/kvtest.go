@@ -30,7 +30,8 @@ type Harness interface {
 // Crasher is a Harness that can also cut the power.
 type Crasher interface {
 	Harness
-	// Crash is Do in which f, or any other task of its, ends the node by calling crash, which does not return.
+	// Crash is Do in which f, or any other task of its, ends the node by calling crash, which does not
+	// return.
 	Crash(t T, f func(env rt.Env, s kv.Store, crash func()))
 }
 

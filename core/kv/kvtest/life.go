@@ -14,8 +14,8 @@ import (
 	"granary/core/rt"
 )
 
-// grouping holds the first commit up, in virtual time by its latency and in real time by a slow update, until all
-// others are queued: then there is one commit more.
+// grouping holds the first commit up, in virtual time by its latency and in real time by a slow update, until
+// all others are queued: then there is one commit more.
 func grouping(t *testing.T, env rt.Env, s kv.Store) {
 	const tasks = 50
 	g := rt.NewGroup(env, env.Background())
@@ -138,7 +138,8 @@ func closeDrains(t *testing.T, h Harness) {
 	})
 }
 
-// crashes runs updates that number themselves, cuts the power, and looks for a prefix of them that holds all answered.
+// crashes runs updates that number themselves, cuts the power, and looks for a prefix of them that holds all
+// answered.
 func crashes(t *testing.T, open func(T) Harness) {
 	if _, ok := open(t).(Crasher); !ok {
 		return

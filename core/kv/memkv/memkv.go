@@ -1,14 +1,15 @@
-// Package memkv is the kv engine in memory: the store of every simulated node, with the crash behaviour of a real one.
+// Package memkv is the kv engine in memory: the store of every simulated node, with the crash behaviour of a
+// real one.
 //
-// An Image is what would be on the disk. It outlives the node: Open makes a store of it, a killed node simply leaves
-// it, and the next Open finds the last commit that was durable, or the one that was in flight, which is equally legal
-// since nobody was told. Commits take virtual time, and a sync can be made to fail.
+// An Image is what would be on the disk. It outlives the node: Open makes a store of it, a killed node simply
+// leaves it, and the next Open finds the last commit that was durable, or the one that was in flight, which
+// is equally legal since nobody was told. Commits take virtual time, and a sync can be made to fail.
 //
 // The trees are copy-on-write, so that a snapshot costs nothing and a commit only what it changes.
 //
-// Under the simulator a transaction that waits, or opens another one, panics with rt.Broken: the engine in production
-// would deadlock. For a share of the transactions, slices that were handed out are overwritten when it ends, so that
-// whoever keeps one reads garbage, as he would from a page that was reused.
+// Under the simulator a transaction that waits, or opens another one, panics with rt.Broken: the engine in
+// production would deadlock. For a share of the transactions, slices that were handed out are overwritten
+// when it ends, so that whoever keeps one reads garbage, as he would from a page that was reused.
 package memkv
 
 import (
@@ -52,20 +53,23 @@ type Image struct {
 // NewImage returns an empty image.
 func NewImage() *Image { return &Image{durable: state{tree: newTree()}} }
 
-// Copy returns an independent image of what is durable now, as a backup taken at this moment would hold. Cost: O(1).
+// Copy returns an independent image of what is durable now, as a backup taken at this moment would hold.
+// Cost: O(1).
 func (m *Image) Copy() *Image {
 	return &Image{durable: state{tree: m.durable.tree.Copy(), bytes: m.durable.bytes}}
 }
 
-// Reader reads what is durable now, for checkers that look at a store from outside. It does not follow later commits.
+// Reader reads what is durable now, for checkers that look at a store from outside. It does not follow later
+// commits.
 func (m *Image) Reader() kv.Reader { return &reader{tree: m.durable.tree} }
 
 // Options shape a store. The zero value commits at once and never fails.
 type Options struct {
-	// Latency is how long a commit of so many writes, with so many bytes of keys and values, takes. Nil means no time.
+	// Latency is how long a commit of so many writes, with so many bytes of keys and values, takes. Nil means
+	// no time.
 	Latency func(writes int, bytes int64) time.Duration
-	// Sync is asked at the end of every commit; an error fails the store as a failed fsync does. What was being
-	// committed may or may not be found by the next Open. Nil means that no sync fails.
+	// Sync is asked at the end of every commit; an error fails the store as a failed fsync does. What was
+	// being committed may or may not be found by the next Open. Nil means that no sync fails.
 	Sync func() error
 	// Failed, if not nil, is called once when the store fails; the node must then stop.
 	Failed func(error)
@@ -83,8 +87,8 @@ type Store struct {
 	size    atomic.Int64 // of visible, in bytes
 }
 
-// Open makes a store of the image. A store that had it open before must have been closed, or killed with its node:
-// its commits would panic.
+// Open makes a store of the image. A store that had it open before must have been closed, or killed with its
+// node: its commits would panic.
 func Open(env rt.Env, image *Image, opts Options) *Store {
 	if image.inFlight.tree != nil {
 		if survives := env.Buggify("kv: the commit in flight survives the crash", 0.5); survives {

@@ -51,8 +51,8 @@ func dump(scan func(start, end []byte, f func(k, v []byte) bool), start, end []b
 	return b.String()
 }
 
-// Whatever is written and rolled back, the overlay reads like its base with the writes applied, and Each leads from
-// the one to the other.
+// Whatever is written and rolled back, the overlay reads like its base with the writes applied, and Each
+// leads from the one to the other.
 func TestReadsLikeApplied(t *testing.T) {
 	key := rapid.SliceOfN(rapid.SampledFrom([]byte{0, 1, 0xff}), 1, 3)
 	rapid.Check(t, func(t *rapid.T) {

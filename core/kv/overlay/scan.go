@@ -76,8 +76,8 @@ func (m *merge) emitBefore(key []byte) {
 	}
 }
 
-// emitWrite gives out the write under the iterator, unless it is a deletion, and moves on. It reports whether the
-// scan goes on.
+// emitWrite gives out the write under the iterator, unless it is a deletion, and moves on. It reports whether
+// the scan goes on.
 func (m *merge) emitWrite() bool {
 	w := m.it.Item()
 	m.ok = m.step()

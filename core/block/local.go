@@ -1,0 +1,126 @@
+package block
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"granary/core/kv"
+	"granary/core/rpc"
+	"granary/core/rt"
+	"granary/core/table"
+)
+
+// keyPresent begins the local keys that say which blocks are durable here; the value is the stored size.
+var keyPresent = []byte("\x02block/present/")
+
+func presentKey(h Hash) []byte { return append(append([]byte(nil), keyPresent...), h[:]...) }
+
+// ErrNeedBody means that a replica asked for a reference does not hold the block.
+var ErrNeedBody = rpc.RegisterError("block.need_body", errors.New("the block is not here"))
+
+// hashLock serialises what happens to one hash.
+type hashLock struct {
+	mutex *rt.Mutex
+	users int
+}
+
+// withHash runs f while nothing else happens to h on this node.
+func (s *Store) withHash(ctx context.Context, h Hash, f func() error) error {
+	s.lock.Lock()
+	l := s.hashes[h]
+	if l == nil {
+		l = &hashLock{mutex: rt.NewMutex(s.env)}
+		s.hashes[h] = l
+	}
+	l.users++
+	s.lock.Unlock()
+	defer func() {
+		s.lock.Lock()
+		defer s.lock.Unlock()
+		if l.users--; l.users == 0 {
+			delete(s.hashes, h)
+		}
+	}()
+	if err := l.mutex.Lock(ctx); err != nil {
+		return err
+	}
+	defer l.mutex.Unlock()
+	return f()
+}
+
+func (s *Store) present(h Hash) (ok bool, err error) {
+	key := presentKey(h)
+	err = s.kv.View(func(r kv.Reader) error { ok = r.Get(key) != nil; return nil })
+	return ok, err
+}
+
+// keep makes the stored form of a block, already verified, and its reference durable here.
+func (s *Store) keep(ctx context.Context, h Hash, stored []byte, ref table.Row) error {
+	return s.withHash(ctx, h, func() error {
+		have, err := s.intact(ctx, h)
+		if err != nil {
+			return err
+		}
+		if !have {
+			if err := s.disk.Write(ctx, h, stored); err != nil {
+				return fmt.Errorf("store block %v: %w", h, err)
+			}
+		}
+		return s.record(ctx, h, len(stored), ref)
+	})
+}
+
+// refer makes a reference durable here if the block is here, whole; else ErrNeedBody.
+func (s *Store) refer(ctx context.Context, h Hash, ref table.Row) error {
+	return s.withHash(ctx, h, func() error {
+		have, err := s.intact(ctx, h)
+		if err != nil {
+			return err
+		}
+		if !have {
+			return fmt.Errorf("block %v: %w", h, ErrNeedBody)
+		}
+		return s.record(ctx, h, -1, ref)
+	})
+}
+
+// record commits presence, unless size is negative, and the reference.
+func (s *Store) record(ctx context.Context, h Hash, size int, ref table.Row) error {
+	return s.kv.Update(ctx, func(w kv.Writer) error {
+		if size >= 0 {
+			w.Put(presentKey(h), binary.BigEndian.AppendUint64(nil, uint64(size)))
+		}
+		return s.tables.ApplyIn(w, h[:], []table.Row{ref})
+	})
+}
+
+// intact reports whether the block is here, known to be durable, and its bytes verify.
+func (s *Store) intact(ctx context.Context, h Hash) (bool, error) {
+	here, err := s.present(h)
+	if err != nil || !here {
+		return false, err
+	}
+	buf, err := s.inbound.take(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer buf.Release()
+	_, err = s.readLocal(ctx, h, buf)
+	if err != nil {
+		s.env.Warn("a stored block is damaged and will be written anew", "block", h, "err", err)
+		s.env.Count("block_damaged_total", 1)
+		return false, nil
+	}
+	return true, nil
+}
+
+// readLocal reads a block of this node into buf and returns its verified content.
+func (s *Store) readLocal(ctx context.Context, h Hash, buf *Buffer) ([]byte, error) {
+	stored, err := s.disk.Read(ctx, h, buf.Data[:0])
+	if err != nil {
+		return nil, fmt.Errorf("read block %v: %w", h, err)
+	}
+	return s.former.content(nil, stored, h)
+}

@@ -1,0 +1,71 @@
+// Package bucket keeps buckets, access keys and grants in full-copy tables: every node has them all, so that
+// looking one up costs no round trip.
+//
+// A positive answer comes from the local copy. A negative one is given only after a majority of the voters
+// has confirmed it, so that a bucket or key that was just created through another node is found; for requests
+// that prove no identity the confirmations are rationed.
+package bucket
+
+import (
+	"cmp"
+	"encoding/hex"
+	"errors"
+	"time"
+
+	"github.com/zeebo/blake3"
+)
+
+// BucketID names a bucket for ever; it is the partition key of everything in the bucket.
+type BucketID [16]byte
+
+// String returns the id in hexadecimal.
+func (b BucketID) String() string { return hex.EncodeToString(b[:]) }
+
+// IDOf is the id of the bucket of that name: the first 16 bytes of the name's BLAKE3.
+func IDOf(name string) BucketID {
+	sum := blake3.Sum256([]byte("granary bucket " + name))
+	return BucketID(sum[:16])
+}
+
+// Bucket is what is known of a bucket.
+type Bucket struct {
+	ID      BucketID
+	Name    string
+	Owner   KeyID
+	Created time.Time // UTC, ms
+	Grants  []Grant   // ordered by Key
+}
+
+// KeyID is the public half of an access key, as in the Authorization header.
+type KeyID string
+
+// Compare orders ids by their bytes.
+func (k KeyID) Compare(o KeyID) int { return cmp.Compare(k, o) }
+
+// Key is an access key.
+type Key struct {
+	ID            KeyID
+	Secret        string
+	Name          string // for people
+	CreateBuckets bool   // may create buckets
+	Created       time.Time
+}
+
+// Grant is what a key may do in a bucket.
+type Grant struct {
+	Key   KeyID
+	Read  bool // get, head, list
+	Write bool // put, delete, multipart
+	Owner bool // delete the bucket, change its grants; implies nothing else
+}
+
+// Kinds of errors, for errors.Is.
+var (
+	ErrNoSuchBucket   = errors.New("no such bucket")
+	ErrBucketExists   = errors.New("bucket already exists")
+	ErrBucketOwned    = errors.New("bucket already owned by you")
+	ErrBucketNotEmpty = errors.New("bucket is not empty")
+	ErrInvalidName    = errors.New("invalid bucket name")
+	ErrNoSuchKey      = errors.New("no such access key")
+	ErrDenied         = errors.New("access denied")
+)

@@ -1,0 +1,296 @@
+package bucket
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"granary/core/crdt"
+	"granary/core/hlc"
+	"granary/core/quorum"
+	"granary/core/rt"
+	"granary/core/table"
+)
+
+const (
+	// confirmBurst is how many negative answers about access keys may be confirmed at once, and confirmEvery
+	// the time after which another one may: a request with an unknown key has proved nothing yet.
+	confirmBurst = 20
+	confirmEvery = 50 * time.Millisecond
+)
+
+// Objects is what deleting a bucket must know of its content.
+type Objects interface {
+	// Empty reports whether a read quorum knows of no complete object and no upload in the bucket.
+	Empty(context.Context, BucketID) (bool, error)
+}
+
+// Store is one node's view of buckets, keys and grants. Safe for concurrent use.
+type Store struct {
+	env     rt.Env
+	tables  *table.Tables
+	rows    *Rows
+	clock   *hlc.Clock
+	ration  *ration
+	objects Objects
+}
+
+// New returns the node's bucket store.
+func New(env rt.Env, tables *table.Tables, rows *Rows, clock *hlc.Clock) *Store {
+	s := &Store{env: env, tables: tables, rows: rows, clock: clock,
+		ration: newRation(env, confirmBurst, confirmEvery)}
+	tables.RegisterFetch("bucket", func(r *table.Reader, name []byte) ([]table.Row, error) {
+		return one(rows.buckets.GetRow(r, name))
+	})
+	tables.RegisterFetch("key", func(r *table.Reader, id []byte) ([]table.Row, error) {
+		return one(rows.keys.GetRow(r, id))
+	})
+	return s
+}
+
+// SetObjects tells the store how to find out whether a bucket is empty; before the node starts.
+func (s *Store) SetObjects(o Objects) { s.objects = o }
+
+func one(row table.Row, ok bool, err error) ([]table.Row, error) {
+	if !ok || err != nil {
+		return nil, err
+	}
+	return []table.Row{row}, nil
+}
+
+// local reads this node's copy of a row.
+func local[T any](s *Store, t *table.Table[T], sort string) (v T, err error) {
+	err = s.tables.Local(table.FullPK(), func(r *table.Reader) error {
+		v, _, err = t.Get(r, []byte(sort))
+		return err
+	})
+	return v, err
+}
+
+// majority reads a row from a majority of the voters.
+func majority[T any](ctx context.Context, s *Store, t *table.Table[T], fetch, sort string) (v T, err error) {
+	f, err := s.tables.FetchFull(ctx, fetch, []byte(sort), fmt.Sprintf("%s %q", fetch, sort))
+	if err != nil {
+		return v, err
+	}
+	defer f.Close()
+	v, _, err = table.Joined(f, t, []byte(sort))
+	return v, err
+}
+
+// ByName finds a bucket.
+//
+// Errors: ErrInvalidName, ErrNoSuchBucket once a majority confirmed it, *quorum.Error.
+// Cost: no round trip if it exists, else one.
+func (s *Store) ByName(ctx context.Context, name string) (Bucket, error) {
+	if err := CheckName(name); err != nil {
+		return Bucket{}, err
+	}
+	row, err := local(s, s.rows.buckets, name)
+	if err != nil {
+		return Bucket{}, err
+	}
+	b, ok := row.bucket(name)
+	if !ok {
+		if row, err = majority(ctx, s, s.rows.buckets, "bucket", name); err != nil {
+			return Bucket{}, err
+		}
+		b, ok = row.bucket(name)
+	}
+	if !ok {
+		return Bucket{}, fmt.Errorf("bucket %q: %w", name, ErrNoSuchBucket)
+	}
+	return b, nil
+}
+
+// Key finds an access key. For an unknown id the confirmation is rationed, since the request has proved
+// nothing.
+//
+// Errors: ErrNoSuchKey, *quorum.Error.
+func (s *Store) Key(ctx context.Context, id KeyID) (Key, error) {
+	row, err := local(s, s.rows.keys, string(id))
+	if err != nil {
+		return Key{}, err
+	}
+	k, ok := row.key(id)
+	if !ok {
+		if !s.ration.take() {
+			s.env.Count("key_confirmations_refused_total", 1)
+			return Key{}, fmt.Errorf("access key %.40q: %w: too many unknown keys, try again in a second",
+				id, quorum.ErrUnavailable)
+		}
+		if row, err = majority(ctx, s, s.rows.keys, "key", string(id)); err != nil {
+			return Key{}, err
+		}
+		k, ok = row.key(id)
+	}
+	if !ok {
+		return Key{}, fmt.Errorf("access key %.40q: %w", id, ErrNoSuchKey)
+	}
+	return k, nil
+}
+
+// Create makes a bucket that belongs to owner, with all permissions for it. Rounds: 1 to see that it is not
+// there, 1 to write it. The row's id is the hash of the name, so two creators make the same bucket.
+//
+// Errors: ErrInvalidName, ErrBucketOwned and ErrBucketExists if it exists, *quorum.Error.
+func (s *Store) Create(ctx context.Context, name string, owner KeyID) (Bucket, error) {
+	if err := CheckName(name); err != nil {
+		return Bucket{}, err
+	}
+	switch b, err := s.ByName(ctx, name); {
+	case err == nil && b.Owner == owner:
+		return b, fmt.Errorf("bucket %q: %w", name, ErrBucketOwned)
+	case err == nil:
+		return b, fmt.Errorf("bucket %q: %w", name, ErrBucketExists)
+	case !errors.Is(err, ErrNoSuchBucket):
+		return b, err
+	}
+	stamp, err := s.clock.Now(ctx)
+	if err != nil {
+		return Bucket{}, err
+	}
+	id := IDOf(name)
+	row := bucketRow{
+		Life: crdt.LWW[bucketLife]{Stamp: stamp,
+			Value: bucketLife{Live: true, ID: id[:], Owner: owner, Created: ms(stamp)}},
+		Grants: crdt.Map[KeyID, crdt.LWW[uint8]]{}.With(owner, allOf(stamp)),
+	}
+	if err := write(ctx, s, s.rows.buckets, name, row); err != nil {
+		return Bucket{}, err
+	}
+	b, _ := row.bucket(name)
+	return b, nil
+}
+
+func allOf(stamp hlc.Stamp) crdt.LWW[uint8] {
+	return crdt.LWW[uint8]{Stamp: stamp, Value: grantRead | grantWrite | grantOwner}
+}
+
+// Delete removes an empty bucket.
+//
+// Errors: ErrBucketNotEmpty, *quorum.Error. A write that is under way through another node while the bucket
+// is being deleted may be lost with it.
+func (s *Store) Delete(ctx context.Context, b Bucket) error {
+	empty, err := s.objects.Empty(ctx, b.ID)
+	if err != nil {
+		return err
+	}
+	if !empty {
+		return fmt.Errorf("bucket %q: %w", b.Name, ErrBucketNotEmpty)
+	}
+	stamp, err := s.clock.Now(ctx)
+	if err != nil {
+		return err
+	}
+	return write(ctx, s, s.rows.buckets, b.Name, bucketRow{Life: crdt.LWW[bucketLife]{Stamp: stamp}})
+}
+
+// Allow sets what a key may do in a bucket; a Grant without permissions takes them away.
+func (s *Store) Allow(ctx context.Context, b Bucket, g Grant) error {
+	stamp, err := s.clock.Now(ctx)
+	if err != nil {
+		return err
+	}
+	grants := crdt.Map[KeyID, crdt.LWW[uint8]]{}.With(g.Key, crdt.LWW[uint8]{Stamp: stamp, Value: g.bits()})
+	return write(ctx, s, s.rows.buckets, b.Name, bucketRow{Grants: grants})
+}
+
+// CreateKey makes a new access key with a random id and secret.
+func (s *Store) CreateKey(ctx context.Context, name string, createBuckets bool) (Key, error) {
+	id := KeyID("GK" + hex.EncodeToString(s.env.Secret(12)))
+	secret := base64.RawURLEncoding.EncodeToString(s.env.Secret(30))
+	return s.PutKey(ctx, Key{ID: id, Secret: secret, Name: name, CreateBuckets: createBuckets})
+}
+
+// PutKey writes an access key as given, for an import and for keys that were agreed on beforehand.
+func (s *Store) PutKey(ctx context.Context, k Key) (Key, error) {
+	stamp, err := s.clock.Now(ctx)
+	if err != nil {
+		return k, err
+	}
+	if k.Created.IsZero() {
+		k.Created = stamp.Time()
+	}
+	state := keyState{Live: true, Secret: k.Secret, Name: k.Name, CreateBuckets: k.CreateBuckets,
+		Created: k.Created.UnixMilli()}
+	row := keyRow{State: crdt.LWW[keyState]{Stamp: stamp, Value: state}}
+	return k, write(ctx, s, s.rows.keys, string(k.ID), row)
+}
+
+// DeleteKey revokes an access key. Nodes that cannot be reached honour it until they learn of it.
+func (s *Store) DeleteKey(ctx context.Context, id KeyID) error {
+	if _, err := s.Key(ctx, id); err != nil {
+		return err
+	}
+	stamp, err := s.clock.Now(ctx)
+	if err != nil {
+		return err
+	}
+	return write(ctx, s, s.rows.keys, string(id), keyRow{State: crdt.LWW[keyState]{Stamp: stamp}})
+}
+
+// Keys lists the access keys this node knows, ordered by id.
+func (s *Store) Keys() (keys []Key, err error) {
+	err = s.tables.Local(table.FullPK(), func(r *table.Reader) error {
+		return s.rows.keys.Scan(r, nil, nil, func(id []byte, row keyRow) bool {
+			if k, ok := row.key(KeyID(id)); ok {
+				keys = append(keys, k)
+			}
+			return true
+		})
+	})
+	return keys, err
+}
+
+// All lists the buckets this node knows, ordered by name.
+func (s *Store) All() (buckets []Bucket, err error) {
+	err = s.tables.Local(table.FullPK(), func(r *table.Reader) error {
+		return s.rows.buckets.Scan(r, nil, nil, func(name []byte, row bucketRow) bool {
+			if b, ok := row.bucket(string(name)); ok {
+				buckets = append(buckets, b)
+			}
+			return true
+		})
+	})
+	return buckets, err
+}
+
+// Visible lists the buckets in which a key may do anything. Cost: no round trip.
+func (s *Store) Visible(_ context.Context, id KeyID) ([]Bucket, error) {
+	all, err := s.All()
+	if err != nil {
+		return nil, err
+	}
+	var visible []Bucket
+	for _, b := range all {
+		if _, ok := b.Grant(id); ok {
+			visible = append(visible, b)
+		}
+	}
+	return visible, nil
+}
+
+// Grant returns what a key may do in the bucket; ok is false if that is nothing.
+func (b Bucket) Grant(id KeyID) (g Grant, ok bool) {
+	for _, g := range b.Grants {
+		if g.Key == id {
+			return g, true
+		}
+	}
+	return Grant{Key: id}, false
+}
+
+func write[T any](ctx context.Context, s *Store, t *table.Table[T], sort string, v T) error {
+	row, err := t.Row([]byte(sort), v)
+	if err != nil {
+		return err
+	}
+	_, err = s.tables.WriteOne(ctx, table.Write{Subject: fmt.Sprintf("%q", sort), PK: table.FullPK(),
+		Full:  true,
+		Items: []table.Item{{With: []table.Row{row}}}})
+	return err
+}

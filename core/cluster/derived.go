@@ -1,0 +1,211 @@
+package cluster
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"granary/core/layout"
+	"granary/core/rt"
+)
+
+// derived is what follows from a document, computed once per change.
+type derived struct {
+	digest [32]byte
+	zones  map[rt.NodeID]layout.ZoneName
+	full   View
+	sets   []layout.Set // by partition, of the live version
+}
+
+func derive(d document) *derived {
+	v := &derived{digest: digestOf(d), zones: map[rt.NodeID]layout.ZoneName{}}
+	roles, _ := d.Staged.Wanted(d.Layout)
+	for _, r := range roles {
+		v.zones[r.Node] = r.Zone
+	}
+	if d.Layout == nil {
+		return v
+	}
+	for _, r := range d.Layout.Roles {
+		v.zones[r.Node] = r.Zone
+	}
+	voters := d.Layout.StorageNodes()
+	var learners []rt.NodeID
+	for _, id := range d.members() {
+		if !slices.Contains(voters, id) {
+			learners = append(learners, id)
+		}
+	}
+	v.full = View{Layout: d.Layout.Number, Live: []layout.Set{Majority(d.Layout.Number, voters)},
+		Learners: learners}
+	v.sets = make([]layout.Set, d.Layout.Params.Partitions)
+	for p := range v.sets {
+		first, _ := layout.Partition(p).Range(len(v.sets))
+		v.sets[p] = d.Layout.Set(first)
+	}
+	return v
+}
+
+// LayoutNumber is the newest layout version this node knows, 0 if there is none.
+func (c *Cluster) LayoutNumber() uint64 {
+	doc, _ := c.snapshot()
+	return doc.number()
+}
+
+// View returns the live replica sets of the partition that a key with this hash prefix belongs to.
+//
+// Errors: ErrNoLayout with what is missing.
+func (c *Cluster) View(prefix layout.Prefix) (View, error) {
+	doc, cache := c.snapshot()
+	if doc.Layout == nil {
+		return View{}, fmt.Errorf("%w: %s", ErrNoLayout, c.Missing())
+	}
+	p := doc.Layout.PartitionOf(prefix)
+	return View{Layout: doc.Layout.Number, Live: cache.sets[p : p+1 : p+1]}, nil
+}
+
+// FullView returns the voters of full-copy tables, a majority of which decides, and the members that only
+// learn.
+//
+// Errors: ErrNoLayout with what is missing.
+func (c *Cluster) FullView() (View, error) {
+	doc, cache := c.snapshot()
+	if doc.Layout == nil {
+		return View{}, fmt.Errorf("%w: %s", ErrNoLayout, c.Missing())
+	}
+	return cache.full, nil
+}
+
+// unknownRTT stands for the distance to a node of another zone that was not measured yet.
+const unknownRTT = 10 * time.Second
+
+// Nearest returns nodes by distance: this node, then those of its zone, then by measured round trip, then by
+// id.
+func (c *Cluster) Nearest(nodes []rt.NodeID) []rt.NodeID {
+	_, cache := c.snapshot()
+	self := c.env.Self()
+	type ranked struct {
+		id   rt.NodeID
+		rank time.Duration
+	}
+	rank := make([]ranked, len(nodes))
+	for i, id := range nodes {
+		rank[i] = ranked{id, c.distance(cache, self, id)}
+	}
+	slices.SortFunc(rank, func(a, b ranked) int {
+		if a.rank != b.rank {
+			return cmp.Compare(a.rank, b.rank)
+		}
+		return a.id.Compare(b.id)
+	})
+	out := make([]rt.NodeID, len(nodes))
+	for i := range rank {
+		out[i] = rank[i].id
+	}
+	return out
+}
+
+func (c *Cluster) distance(cache *derived, self, id rt.NodeID) time.Duration {
+	if id == self {
+		return -1
+	}
+	if cache.zones[id] == cache.zones[self] {
+		return 0
+	}
+	if rtt, ok := c.endpoint.RTT(id); ok {
+		return rtt.Mean
+	}
+	return unknownRTT
+}
+
+// SameZone reports whether node is this node or in its zone.
+func (c *Cluster) SameZone(node rt.NodeID) bool {
+	_, cache := c.snapshot()
+	self := c.env.Self()
+	return node == self || cache.zones[node] == cache.zones[self]
+}
+
+// Bounds of Patience.
+const (
+	patienceMin     = 20 * time.Millisecond
+	patienceUnknown = time.Second
+)
+
+// Patience is how long an answer from nodes usually takes at most: their largest mean round trip and four
+// deviations.
+func (c *Cluster) Patience(nodes []rt.NodeID) time.Duration {
+	longest := patienceMin
+	for _, id := range nodes {
+		if id == c.env.Self() {
+			continue
+		}
+		rtt, ok := c.endpoint.RTT(id)
+		if !ok {
+			return patienceUnknown
+		}
+		longest = max(longest, rtt.Mean+4*rtt.Dev)
+	}
+	return longest
+}
+
+// Describe names a node for people.
+func (c *Cluster) Describe(id rt.NodeID) string {
+	doc, cache := c.snapshot()
+	name := id.Short()
+	if m, ok := doc.Members.Get(id); ok && m.Value.Name != "" {
+		name = m.Value.Name
+	}
+	if zone := cache.zones[id]; zone != "" {
+		return fmt.Sprintf("%s (zone %s)", name, zone)
+	}
+	return name
+}
+
+// Status is what a person wants to know of the cluster.
+type Status struct {
+	ID      []byte
+	Founder rt.NodeID
+	Nodes   []NodeStatus // ordered by id
+	Params  layout.Params
+	Layout  *layout.Version // nil before the first
+	Missing string          // what the first layout waits for, in words
+}
+
+// NodeStatus is one member, as this node sees it.
+type NodeStatus struct {
+	ID         rt.NodeID
+	Member     Member
+	Zone       layout.ZoneName
+	Capacity   uint64 // staged; 0 for a gateway
+	Partitions int    // it stores in the live layout
+	Connected  bool
+	RTT        time.Duration // 0 if not measured
+}
+
+// Status describes the cluster as this node sees it.
+func (c *Cluster) Status() Status {
+	doc, cache := c.snapshot()
+	s := Status{ID: doc.ID, Founder: doc.Founder, Layout: doc.Layout, Missing: c.Missing()}
+	capacity, held := map[rt.NodeID]uint64{}, map[rt.NodeID]int{}
+	roles, params := doc.Staged.Wanted(doc.Layout)
+	s.Params = params
+	for _, r := range roles {
+		capacity[r.Node] = r.Capacity
+	}
+	for _, set := range cache.sets {
+		for _, n := range set.Nodes {
+			held[n]++
+		}
+	}
+	for id, m := range doc.Members.All() {
+		n := NodeStatus{ID: id, Member: m.Value, Zone: cache.zones[id], Capacity: capacity[id],
+			Partitions: held[id]}
+		n.Connected = id == c.env.Self() || c.endpoint.Connected(id)
+		if rtt, ok := c.endpoint.RTT(id); ok {
+			n.RTT = rtt.Mean
+		}
+		s.Nodes = append(s.Nodes, n)
+	}
+	return s
+}

@@ -1,0 +1,17 @@
+// Package cluster knows who belongs to the cluster, how to reach them, and which layout is live.
+//
+// What it knows is one document, a join semilattice: members, staged layout changes, and the chain of layout
+// versions. Each node stores it, compares it with a random other member every few seconds, and sends it round
+// at once when it changes. Tables and blocks ask the cluster for a [View]: the replica sets of a partition in
+// the live versions.
+//
+// The contract:
+//
+//  1. A peer whose key is neither a member's nor an unexpired join token's is refused inside the
+//     transport's handshake. A token's key may call one method only, and only once.
+//  2. A node is removed by a mark that every later join keeps; its key is refused wherever the mark
+//     has arrived.
+//  3. The first layout of a cluster is applied by the node that founded it, as soon as enough nodes
+//     and zones are there. Later ones are asked of that node too, so that there is one chain. It
+//     refuses while any node holds data.
+package cluster

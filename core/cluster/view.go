@@ -1,0 +1,46 @@
+package cluster
+
+import (
+	"slices"
+
+	"granary/core/layout"
+	"granary/core/rt"
+)
+
+// View is what a coordinator needs to know to reach one partition: the sets of all live layout versions,
+// oldest first. Writes go to the write quorum of every set; reads ask a read quorum of the set Live[Read].
+type View struct {
+	Layout   uint64       // number of the newest live version
+	Live     []layout.Set // never empty in a cluster that has a layout
+	Read     int
+	Learners []rt.NodeID // get every write, count in no quorum; only for full-copy tables
+}
+
+// ReadSet is the set that reads ask.
+func (v View) ReadSet() layout.Set { return v.Live[v.Read] }
+
+// Targets are all nodes that a write goes to, without duplicates: the sets in order, then the learners.
+func (v View) Targets() []rt.NodeID {
+	if len(v.Live) == 1 && len(v.Learners) == 0 {
+		return v.Live[0].Nodes
+	}
+	var all []rt.NodeID
+	add := func(nodes []rt.NodeID) {
+		for _, n := range nodes {
+			if !slices.Contains(all, n) {
+				all = append(all, n)
+			}
+		}
+	}
+	for _, s := range v.Live {
+		add(s.Nodes)
+	}
+	add(v.Learners)
+	return all
+}
+
+// Majority returns the set of all nodes with majority quorums, as full-copy tables use it.
+func Majority(version uint64, nodes []rt.NodeID) layout.Set {
+	w := len(nodes)/2 + 1
+	return layout.Set{Version: version, Nodes: nodes, Write: w, Read: len(nodes) + 1 - w}
+}

@@ -1,0 +1,84 @@
+package layout
+
+import (
+	"fmt"
+	"slices"
+
+	"granary/core/rt"
+)
+
+// Assign returns the layout that follows prev: every partition on Replicas distinct nodes in at least
+// MinZones zones, with the greatest partition size that the capacities allow, or one within Tolerance of
+// it, and with the replicas of prev kept as far as they fit. A nil prev makes version 1.
+//
+// Shape: roles in any order, each node once; capacities in bytes. If Partitions differs from prev's, the
+// partitions of prev are split, or the first of those that join is followed.
+// Determinism: a pure function of its arguments, the order of roles and tags aside; ties break by NodeID.
+// Errors: ErrParams with every fault, ErrTooFewNodes, ErrTooFewZones, ErrCapacity; prev is untouched.
+// Cost: O(ρP log N) for a first table; after that about as much for each replica that moves, at the worst.
+// Source: DESIGN.md.
+func Assign(roles []Role, params Params, prev *Version) (*Version, error) {
+	if err := params.Validate(); err != nil {
+		return nil, fmt.Errorf("layout: %w", err)
+	}
+	roles, err := normalRoles(roles)
+	if err != nil {
+		return nil, fmt.Errorf("layout: %w", err)
+	}
+	c, err := newCluster(roles, params)
+	if err != nil {
+		return nil, err
+	}
+	best := c.optimum()
+	if best == 0 {
+		return nil, fmt.Errorf("layout: %d storing nodes cannot hold %d replicas of %d one-byte partitions"+
+			" in %d zones: %w; capacities are in bytes: check their units",
+			len(c.capacity), c.replicas, c.partitions, c.minZones, ErrCapacity)
+	}
+	v := &Version{Number: 1, Params: params, Roles: roles, Algorithm: Algorithm}
+	var rows [][]int
+	if prev == nil {
+		rows = c.deal(c.targets(best))
+	} else {
+		v.Number, v.Parent = prev.Number+1, prev.Hash()
+		size := tolerated(best, params.Tolerance)
+		rows = c.reassign(c.previous(prev, roles), size)
+	}
+	v.Table, v.Size = c.table(rows)
+	if err := v.Validate(); err != nil {
+		rt.Break("layout: assigned version %d: %v", v.Number, err)
+	}
+	return v, nil
+}
+
+// previous returns, for each partition, the storing nodes that hold its data in prev, ascending.
+func (c *cluster) previous(prev *Version, roles []Role) [][]int {
+	rows := make([][]int, c.partitions)
+	for p := range rows {
+		for _, node := range previousNodes(prev, p, c.partitions) {
+			v, ok := slices.BinarySearchFunc(c.index, node, func(i uint16, n rt.NodeID) int {
+				return roles[i].Node.Compare(n)
+			})
+			if ok {
+				rows[p] = append(rows[p], v)
+			}
+		}
+	}
+	return rows
+}
+
+// table turns rows of storing nodes into a table of role indices, and returns its size.
+func (c *cluster) table(rows [][]int) (Table, uint64) {
+	table := make(Table, 0, c.partitions*c.replicas)
+	loads := make([]int, len(c.capacity))
+	for p, row := range rows {
+		if len(row) != c.replicas {
+			rt.Break("layout: partition %d got %d replicas of %d", p, len(row), c.replicas)
+		}
+		for _, v := range slices.Sorted(slices.Values(row)) {
+			loads[v]++
+			table = append(table, c.index[v])
+		}
+	}
+	return table, c.sizeOf(loads)
+}

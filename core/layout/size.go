@@ -1,0 +1,119 @@
+package layout
+
+import (
+	"fmt"
+	"math"
+	"math/bits"
+	"slices"
+
+	"granary/core/rt"
+)
+
+// cluster is what the algorithm sees of roles and parameters: the storing nodes, ascending by NodeID,
+// numbered from zero, and their zones, ascending by name, numbered from zero.
+type cluster struct {
+	partitions int // P
+	replicas   int // ρ
+	minZones   int // α, resolved
+
+	capacity []uint64 // of each storing node, bytes
+	zone     []int    // of each storing node
+	index    []uint16 // of each storing node, in the roles
+	zones    [][]int  // the storing nodes of each zone, ascending
+}
+
+// newCluster takes normalised roles and valid parameters.
+//
+// Errors: ErrTooFewNodes, ErrTooFewZones.
+func newCluster(roles []Role, params Params) (*cluster, error) {
+	c := &cluster{partitions: params.Partitions, replicas: params.Replicas, minZones: params.MinZones}
+	var names []ZoneName
+	for _, r := range roles {
+		if r.Stores() {
+			names = append(names, r.Zone)
+		}
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	c.zones = make([][]int, len(names))
+	for i, r := range roles {
+		if !r.Stores() {
+			continue
+		}
+		z, _ := slices.BinarySearch(names, r.Zone)
+		c.zones[z] = append(c.zones[z], len(c.capacity))
+		c.capacity = append(c.capacity, r.Capacity)
+		c.zone = append(c.zone, z)
+		c.index = append(c.index, uint16(i))
+	}
+	if have := len(c.capacity); have < c.replicas {
+		return nil, fmt.Errorf("layout: %d storing nodes, %d needed for %d replicas: %w;"+
+			" add nodes with capacity, or lower the replicas", have, c.replicas, c.replicas, ErrTooFewNodes)
+	}
+	if c.minZones == 0 {
+		c.minZones = min(c.replicas, len(names))
+	}
+	if len(names) < c.minZones {
+		return nil, fmt.Errorf("layout: %d zones with storing nodes %.200q, %d needed: %w;"+
+			" add a node in another zone, or lower the zones", len(names), names, c.minZones, ErrTooFewZones)
+	}
+	return c, nil
+}
+
+// slots is how many partitions of size bytes node v can hold.
+func (c *cluster) slots(v int, size uint64) int {
+	return int(min(uint64(c.partitions), c.capacity[v]/size))
+}
+
+// feasible decides by Theorem 1 whether some table has partitions of size bytes. A size of zero always has.
+func (c *cluster) feasible(size uint64) bool {
+	if size == 0 {
+		return true
+	}
+	nodeSlots, zoneSlots := 0, 0
+	for _, members := range c.zones {
+		inZone := 0
+		for _, v := range members {
+			inZone += c.slots(v, size)
+		}
+		nodeSlots += inZone
+		zoneSlots += min(c.partitions, inZone)
+	}
+	return nodeSlots >= c.replicas*c.partitions && zoneSlots >= c.minZones*c.partitions
+}
+
+// optimum returns s*, the greatest feasible size in bytes; zero if not one byte per partition fits.
+// Cost: 60 passes over the nodes.
+func (c *cluster) optimum() uint64 {
+	low, high := uint64(0), uint64(CapacityMax) // low is feasible, high+1 is not
+	for low < high {
+		middle := low + (high-low+1)/2
+		if c.feasible(middle) {
+			low = middle
+		} else {
+			high = middle - 1
+		}
+	}
+	return low
+}
+
+// tolerated returns the least size that Tolerance allows where best is the optimum.
+func tolerated(best uint64, tolerance int) uint64 {
+	hi, lo := bits.Mul64(best, uint64(tolerance))
+	loss, _ := bits.Div64(hi, lo, 10000)
+	return max(best-loss, 1)
+}
+
+// sizeOf returns the greatest size at which nodes of these loads hold them; the loads are by storing node.
+func (c *cluster) sizeOf(loads []int) uint64 {
+	size := uint64(math.MaxUint64)
+	for v, load := range loads {
+		if load > 0 {
+			size = min(size, c.capacity[v]/uint64(load))
+		}
+	}
+	if size == math.MaxUint64 {
+		rt.Break("layout: a table of %d partitions has no replicas", c.partitions)
+	}
+	return size
+}

@@ -1,0 +1,145 @@
+package layout
+
+import (
+	"fmt"
+	"slices"
+
+	"granary/core/codec"
+	"granary/core/crdt"
+	"granary/core/hlc"
+	"granary/core/rt"
+)
+
+// Staged is what the operators want, whether applied or not: the last word on each node's role and on the
+// parameters. Nodes gossip and join it. It is never cleared: once a version says the same, nothing is
+// pending, and what a lost apply wanted simply stays pending. Zero wants what is.
+type Staged struct {
+	Roles  crdt.Map[rt.NodeID, crdt.LWW[Wish]] `cbor:"1,keyasint,omitzero"`
+	Params crdt.LWW[Params]                    `cbor:"2,keyasint,omitzero"`
+}
+
+// Wish is what the operators want of one node.
+type Wish struct {
+	// Remove means that the node shall have no role. The other fields are zero then.
+	Remove   bool     `cbor:"1,keyasint,omitempty"`
+	Zone     ZoneName `cbor:"2,keyasint,omitempty"`
+	Capacity uint64   `cbor:"3,keyasint,omitempty"`
+	Tags     []string `cbor:"4,keyasint,omitempty"`
+}
+
+// Join returns what is wanted by the last word of both.
+func (s Staged) Join(o Staged) Staged {
+	return Staged{Roles: s.Roles.Join(o.Roles), Params: s.Params.Join(o.Params)}
+}
+
+// WithRole stages a role. The caller validates it first, and takes stamp from its clock.
+func (s Staged) WithRole(stamp hlc.Stamp, r Role) Staged {
+	s.Roles = s.Roles.With(r.Node, crdt.LWW[Wish]{Stamp: stamp, Value: Wish{
+		Zone: r.Zone, Capacity: r.Capacity, Tags: slices.Sorted(slices.Values(r.Tags)),
+	}})
+	return s
+}
+
+// WithoutRole stages the removal of a node.
+func (s Staged) WithoutRole(stamp hlc.Stamp, node rt.NodeID) Staged {
+	s.Roles = s.Roles.With(node, crdt.LWW[Wish]{Stamp: stamp, Value: Wish{Remove: true}})
+	return s
+}
+
+// WithParams stages parameters. The caller validates them first.
+func (s Staged) WithParams(stamp hlc.Stamp, p Params) Staged {
+	s.Params = s.Params.Join(crdt.LWW[Params]{Stamp: stamp, Value: p})
+	return s
+}
+
+// Wanted returns roles, ascending by node, and parameters: those of current with what is staged laid over
+// them. A nil current has no roles and DefaultParams.
+func (s Staged) Wanted(current *Version) ([]Role, Params) {
+	params := DefaultParams()
+	var roles []Role
+	if current != nil {
+		params = current.Params
+		for _, r := range current.Roles {
+			if _, ok := s.Roles.Get(r.Node); !ok {
+				roles = append(roles, r)
+			}
+		}
+	}
+	if s.Params.Stamp > 0 {
+		params = s.Params.Value
+	}
+	for node, wish := range s.Roles.All() {
+		if w := wish.Value; !w.Remove {
+			roles = append(roles, Role{Node: node, Zone: w.Zone, Capacity: w.Capacity, Tags: w.Tags})
+		}
+	}
+	slices.SortFunc(roles, compareRoles)
+	return roles, params
+}
+
+// Next returns the version that follows current, nil for none, as it is wanted.
+//
+// Errors: those of Assign.
+func (s Staged) Next(current *Version) (*Version, error) {
+	roles, params := s.Wanted(current)
+	return Assign(roles, params, current)
+}
+
+// Change is one difference between a layout and what is wanted.
+type Change struct {
+	Node     rt.NodeID
+	From, To *Role // nil for no role
+}
+
+// Pending returns what Wanted would change in the roles of current, nil for none, ascending by node, and
+// whether it would change the parameters.
+func (s Staged) Pending(current *Version) (roles []Change, params bool) {
+	wanted, wantedParams := s.Wanted(current)
+	var have []Role
+	if current != nil {
+		have = current.Roles
+	}
+	for len(have) > 0 || len(wanted) > 0 {
+		switch order := compareHeads(have, wanted); {
+		case order < 0:
+			roles, have = append(roles, Change{Node: have[0].Node, From: &have[0]}), have[1:]
+		case order > 0:
+			roles, wanted = append(roles, Change{Node: wanted[0].Node, To: &wanted[0]}), wanted[1:]
+		default:
+			if !equalRoles(have[0], wanted[0]) {
+				roles = append(roles, Change{Node: have[0].Node, From: &have[0], To: &wanted[0]})
+			}
+			have, wanted = have[1:], wanted[1:]
+		}
+	}
+	return roles, current == nil || wantedParams != current.Params
+}
+
+// compareHeads compares the first nodes of two lists, not both empty; an empty list is last.
+func compareHeads(a, b []Role) int {
+	switch {
+	case len(a) == 0:
+		return 1
+	case len(b) == 0:
+		return -1
+	}
+	return compareRoles(a[0], b[0])
+}
+
+func equalRoles(a, b Role) bool {
+	return a.Node == b.Node && a.Zone == b.Zone && a.Capacity == b.Capacity && slices.Equal(a.Tags, b.Tags)
+}
+
+// Seal returns s encoded for storage.
+func (s Staged) Seal() ([]byte, error) { return codec.Seal(kindStaged, 1, s) }
+
+// OpenStaged reads what Seal returned.
+//
+// Errors: those of codec.Load.
+func OpenStaged(data []byte) (Staged, error) {
+	s, err := codec.Load[Staged](data, kindStaged)
+	if err != nil {
+		return Staged{}, fmt.Errorf("layout: %w", err)
+	}
+	return s, nil
+}

@@ -1,0 +1,272 @@
+package layout
+
+import (
+	"errors"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// flow is a slow, obvious maximum flow: depth-first augmenting paths over a matrix.
+type flow struct {
+	left [][]int // residual capacities
+	seen []bool
+}
+
+func newFlow(vertices int) *flow {
+	f := &flow{left: make([][]int, vertices)}
+	for i := range f.left {
+		f.left[i] = make([]int, vertices)
+	}
+	return f
+}
+
+func (f *flow) max(from, to int) int {
+	total := 0
+	for {
+		f.seen = make([]bool, len(f.left))
+		got := f.push(from, to, 1<<30)
+		if got == 0 {
+			return total
+		}
+		total += got
+	}
+}
+
+func (f *flow) push(at, to, most int) int {
+	if at == to {
+		return most
+	}
+	f.seen[at] = true
+	for next, left := range f.left[at] {
+		if left > 0 && !f.seen[next] {
+			if got := f.push(next, to, min(most, left)); got > 0 {
+				f.left[at][next] -= got
+				f.left[next][at] += got
+				return got
+			}
+		}
+	}
+	return 0
+}
+
+// tableExists decides by flow, without Theorem 1, whether some table has partitions of size bytes: each
+// partition sends α units to different zones and ρ−α to any, each pair of partition and node takes one.
+func tableExists(roles []Role, params Params, size uint64) bool {
+	var zones []ZoneName
+	for _, r := range roles {
+		if r.Stores() && !slices.Contains(zones, r.Zone) {
+			zones = append(zones, r.Zone)
+		}
+	}
+	minZones := params.MinZones
+	if minZones == 0 {
+		minZones = min(params.Replicas, len(zones))
+	}
+	const source, sink = 0, 1
+	partitions, extra := params.Partitions, params.Replicas-minZones
+	atNode := func(v int) int { return 2 + v }
+	atPartition := func(p int) int { return 2 + len(roles) + p*(2+len(zones)) }
+	f := newFlow(atPartition(partitions))
+	for v, r := range roles {
+		f.left[atNode(v)][sink] = int(min(r.Capacity/size, uint64(partitions)))
+	}
+	for p := range partitions {
+		spread := atPartition(p)
+		free := spread + 1
+		f.left[source][spread], f.left[source][free] = minZones, extra
+		for z, zone := range zones {
+			pair := spread + 2 + z
+			f.left[spread][pair], f.left[free][pair] = 1, extra
+			for v, r := range roles {
+				if r.Zone == zone && r.Stores() {
+					f.left[pair][atNode(v)] = 1
+				}
+			}
+		}
+	}
+	return f.max(source, sink) == params.Replicas*partitions
+}
+
+// TestTheorem1 compares size and refusals with the flow, in both directions: the size of the table exists,
+// one byte more does not; what is refused does not exist.
+func TestTheorem1(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := genCluster().Draw(t, "cluster")
+		c.Params.Partitions = min(c.Params.Partitions, 8)
+		v, err := Assign(c.Roles, c.Params, nil)
+		if err != nil {
+			known := errors.Is(err, ErrTooFewNodes) || errors.Is(err, ErrTooFewZones) ||
+				errors.Is(err, ErrCapacity)
+			if !known || tableExists(c.Roles, c.Params, 1) {
+				t.Fatalf("refused: %v", err)
+			}
+			return
+		}
+		if !tableExists(c.Roles, c.Params, v.Size) {
+			t.Fatalf("size %d has no table by the flow", v.Size)
+		}
+		if tableExists(c.Roles, c.Params, v.Size+1) {
+			t.Fatalf("size %d is not the greatest", v.Size)
+		}
+	})
+}
+
+// TestTransitions drifts a cluster through changes of every sort. Assign validates each table itself; here
+// the size is compared with that of a first table, and movement with its bounds.
+func TestTransitions(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := genCluster().Draw(t, "cluster")
+		prev, err := Assign(c.Roles, c.Params, nil)
+		if err != nil {
+			return
+		}
+		for range rapid.IntRange(1, 4).Draw(t, "changes") {
+			c = changeCluster(t, c)
+			fresh, err := Assign(c.Roles, c.Params, nil)
+			next, nextErr := Assign(c.Roles, c.Params, prev)
+			if (err == nil) != (nextErr == nil) {
+				t.Fatalf("first table: %v; later one: %v", err, nextErr)
+			}
+			if err != nil {
+				return
+			}
+			if least := tolerated(fresh.Size, c.Params.Tolerance); next.Size < least ||
+				next.Size > fresh.Size {
+				t.Fatalf("size %d, want %d to %d", next.Size, least, fresh.Size)
+			}
+			if got, bound := next.Moves(prev), lossBound(prev, next); got < bound {
+				t.Fatalf("%d moves are fewer than the loads need: %d", got, bound)
+			}
+			again := assign(t, c.Roles, c.Params, next)
+			if moves := again.Moves(next); moves != 0 {
+				t.Fatalf("an unchanged cluster moved %d replicas", moves)
+			}
+			prev = next
+		}
+	})
+}
+
+// changeCluster changes, adds or removes a node, or changes a parameter.
+func changeCluster(t *rapid.T, c Version) Version {
+	c.Roles = slices.Clone(c.Roles)
+	i := rapid.IntRange(0, len(c.Roles)-1).Draw(t, "which")
+	capacity := rapid.Uint64Range(0, 2000).Draw(t, "capacity")
+	switch rapid.SampledFrom([]string{"resize", "add", "remove", "move", "params"}).Draw(t, "change") {
+	case "resize":
+		c.Roles[i].Capacity = capacity
+	case "add":
+		c.Roles = append(c.Roles, role(100+len(c.Roles)*256+i, "z1", capacity))
+	case "remove":
+		if len(c.Roles) > 1 {
+			c.Roles = slices.Delete(c.Roles, i, i+1)
+		}
+	case "move":
+		c.Roles[i].Zone = "z9"
+	case "params":
+		p := genCluster().Draw(t, "params").Params
+		p.Tolerance = rapid.IntRange(0, 500).Draw(t, "tolerance")
+		c.Params = p
+	}
+	slices.SortFunc(c.Roles, compareRoles)
+	c.Roles = slices.CompactFunc(c.Roles, func(a, b Role) bool { return a.Node == b.Node })
+	return c
+}
+
+// lossBound is the least number of moves that the change of loads needs.
+func lossBound(prev, next *Version) int {
+	had := make([]int, len(next.Roles))
+	for p := range next.Params.Partitions {
+		for _, n := range previousNodes(prev, p, next.Params.Partitions) {
+			for i, r := range next.Roles {
+				if r.Node == n {
+					had[i]++
+				}
+			}
+		}
+	}
+	bound := 0
+	for i, load := range next.Loads() {
+		bound += max(0, load-had[i])
+	}
+	return bound
+}
+
+// TestPlacementTwin: from nothing, the search places as many replicas as the dealing rule, under the same
+// loads.
+func TestPlacementTwin(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		in := genCluster().Draw(t, "cluster")
+		roles, err := normalRoles(in.Roles)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := newCluster(roles, in.Params)
+		if err != nil || c.optimum() == 0 {
+			return
+		}
+		pl := newPlacement(c, nil)
+		copy(pl.limit, c.targets(c.optimum()))
+		pl.grow()
+		if len(pl.short) > 0 {
+			t.Fatalf("limits %v have a table, the search left %v", pl.limit, pl.short)
+		}
+		for v, limit := range pl.limit {
+			if len(pl.holds[v]) != limit {
+				t.Fatalf("node %d holds %d of %d", v, len(pl.holds[v]), limit)
+			}
+		}
+	})
+}
+
+// TestKeepsMost compares what the first stage keeps with a flow over the previous replicas alone.
+func TestKeepsMost(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		in := genCluster().Draw(t, "cluster")
+		in.Params.Partitions = min(in.Params.Partitions, 8)
+		c, err := newCluster(in.Roles, in.Params)
+		if err != nil {
+			return
+		}
+		previous := make([][]int, c.partitions)
+		for p := range previous {
+			previous[p] = rapid.SliceOfNDistinct(rapid.IntRange(0, len(c.capacity)-1), 0, -1,
+				rapid.ID).Draw(t, "row")
+		}
+		pl := newPlacement(c, previous)
+		for v := range pl.limit {
+			pl.limit[v] = rapid.IntRange(0, c.partitions).Draw(t, "limit")
+		}
+		pl.grow()
+		kept := 0
+		for _, row := range pl.rows {
+			kept += len(row)
+		}
+		if want := keepable(c, previous, pl.limit); kept != want {
+			t.Fatalf("kept %d of %v, a flow keeps %d", kept, previous, want)
+		}
+	})
+}
+
+// keepable is the most previous replicas that any table with these limits holds.
+func keepable(c *cluster, previous [][]int, limit []int) int {
+	const source, sink = 0, 1
+	extra := c.replicas - c.minZones
+	atPartition := func(p int) int { return 2 + len(limit) + p*(2+len(c.zones)) }
+	f := newFlow(atPartition(c.partitions))
+	for v, most := range limit {
+		f.left[2+v][sink] = most
+	}
+	for p, row := range previous {
+		spread := atPartition(p)
+		f.left[source][spread], f.left[source][spread+1] = c.minZones, extra
+		for z := range c.zones {
+			f.left[spread][spread+2+z], f.left[spread+1][spread+2+z] = 1, extra
+		}
+		for _, v := range row {
+			f.left[spread+2+c.zone[v]][2+v] = 1
+		}
+	}
+	return f.max(source, sink)
+}

@@ -1,0 +1,228 @@
+// Package node composes one node of the cluster out of the packages of core: everything that the product
+// does, given a runtime, a transport, a store and a disk. The simulator's world and the production daemon
+// build it alike.
+package node
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"granary/core/api/s3"
+	"granary/core/block"
+	"granary/core/bucket"
+	"granary/core/cluster"
+	"granary/core/codec"
+	"granary/core/hlc"
+	"granary/core/kv"
+	"granary/core/object"
+	"granary/core/quorum"
+	"granary/core/rpc"
+	"granary/core/rt"
+	"granary/core/table"
+)
+
+// Local keys of this package.
+var (
+	keyCeiling = []byte("\x01node/hlc ceiling")
+	keyStore   = []byte("\x01node/store")
+)
+
+var kindStore = codec.Register(0x02, 1, "store identity")
+
+// storeIdentity names a node's local store, so that a lost or restored one can be told from the one that
+// voted.
+type storeIdentity struct {
+	ID   []byte `cbor:"1,keyasint"` // 16 random bytes
+	Boot uint64 `cbor:"2,keyasint"` // counts the starts
+}
+
+// Config is what a node is made of.
+type Config struct {
+	Env       rt.Env
+	Transport rpc.Transport
+	KV        kv.Store
+	Disk      block.Disk
+	Identity  rpc.Identity // the node's own seed; its key is Env.Self
+	Name      string       // for people
+	Addr      string       // where peers reach this node; empty: Transport.Addr
+	Region    string       // of the S3 endpoint
+	Domains   []string     // roots of virtual-host style names
+	Compress  bool         // compress blocks
+	RPC       *rpc.Config  // nil: rpc.DefaultConfig
+}
+
+// Node is a running node. Open makes it, Start lets it serve, Stop ends it.
+type Node struct {
+	env      rt.Env
+	kv       kv.Store
+	group    *rt.Group
+	clock    *hlc.Clock
+	endpoint *rpc.Endpoint
+	cluster  *cluster.Cluster
+	quorum   *quorum.Engine
+	tables   *table.Tables
+	buckets  *bucket.Store
+	objects  *object.Store
+	s3       http.Handler
+	store    storeIdentity
+}
+
+// Open loads a node's state and composes it. It opens no connection and starts no task that reaches outside.
+//
+// Errors: of the store; codec.ErrCorrupt if a record of the node is damaged.
+func Open(ctx context.Context, c Config) (*Node, error) {
+	n := &Node{env: c.Env, kv: c.KV, group: rt.NewGroup(c.Env, c.Env.Background())}
+	var ceiling hlc.Stamp
+	err := c.KV.View(func(r kv.Reader) (err error) {
+		if raw := r.Get(keyCeiling); len(raw) == 8 {
+			ceiling = hlc.Stamp(binary.BigEndian.Uint64(raw))
+		}
+		if raw := r.Get(keyStore); raw != nil {
+			n.store, err = codec.Load[storeIdentity](raw, kindStore)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("load the node's own records: %w", err)
+	}
+	if err := n.countBoot(ctx); err != nil {
+		return nil, err
+	}
+	n.clock = hlc.New(c.Env, ceiling, n.storeCeiling)
+	addr := c.Addr
+	if addr == "" {
+		addr = c.Transport.Addr()
+	}
+	n.cluster, err = cluster.Open(cluster.Config{Env: c.Env, Store: c.KV, Clock: n.clock, Group: n.group,
+		Identity: c.Identity, Self: cluster.Member{Addr: addr, Name: c.Name}})
+	if err != nil {
+		return nil, err
+	}
+	return n, n.compose(c)
+}
+
+func (n *Node) compose(c Config) error {
+	cfg := rpc.DefaultConfig()
+	if c.RPC != nil {
+		cfg = *c.RPC
+	}
+	cfg.Clock = n.clock
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	n.endpoint = rpc.New(c.Env, c.Transport, cfg)
+	n.endpoint.SetHooks(n.cluster.Hooks())
+	c.Transport.Admit(n.cluster.Admits)
+	n.quorum = quorum.New(c.Env, n.group)
+
+	registry := &table.Registry{}
+	objectRows := object.RegisterTables(registry)
+	blockRows := block.RegisterTables(registry)
+	bucketRows := bucket.RegisterTables(registry)
+	n.tables = table.New(table.Config{Env: c.Env, Store: c.KV, Clock: n.clock, Topology: n.cluster,
+		Quorum:   n.quorum,
+		Endpoint: n.endpoint, Registry: registry, Group: n.group})
+	blocks := block.New(block.Config{Env: c.Env, KV: c.KV, Disk: c.Disk, Tables: n.tables, Rows: blockRows,
+		Topology: n.cluster, Quorum: n.quorum, Endpoint: n.endpoint, Compress: c.Compress})
+	n.buckets = bucket.New(c.Env, n.tables, bucketRows, n.clock)
+	n.objects = object.New(object.Config{Env: c.Env, Tables: n.tables, Rows: objectRows, Blocks: blocks,
+		Clock: n.clock,
+		Group: n.group})
+	n.buckets.SetObjects(n.objects)
+	n.s3 = s3.New(s3.Config{Env: c.Env, Objects: s3Objects{n.objects}, Buckets: n.buckets, Region: c.Region,
+		Domain: c.Domains, Ready: n.Ready})
+	return nil
+}
+
+// countBoot notes one more start of the store, giving it an identity at the first.
+func (n *Node) countBoot(ctx context.Context) error {
+	if len(n.store.ID) == 0 {
+		n.store.ID = n.env.Secret(16)
+	}
+	n.store.Boot++
+	sealed, err := codec.Seal(kindStore, 1, n.store)
+	if err != nil {
+		return err
+	}
+	err = n.kv.Update(ctx, func(w kv.Writer) error { w.Put(keyStore, sealed); return nil })
+	if err != nil {
+		return fmt.Errorf("note the start in the store: %w", err)
+	}
+	return nil
+}
+
+func (n *Node) storeCeiling(ctx context.Context, ceiling hlc.Stamp) error {
+	raw := binary.BigEndian.AppendUint64(nil, uint64(ceiling))
+	return n.kv.Update(ctx, func(w kv.Writer) error { w.Put(keyCeiling, raw); return nil })
+}
+
+// Start lets the node speak with its peers and begin its background work.
+func (n *Node) Start() {
+	n.cluster.Start(n.endpoint, n.tables.HoldsRows, nil)
+	n.endpoint.Start()
+	n.tables.Start()
+	n.group.Go("renew clock", n.renewClock)
+	n.group.Go("announce", func(ctx context.Context) error {
+		if err := n.cluster.Update(ctx); err != nil && !errors.Is(err, context.Canceled) {
+			n.env.Warn("the node's address could not be announced", "err", err)
+		}
+		return nil
+	})
+}
+
+func (n *Node) renewClock(ctx context.Context) error {
+	for n.env.Sleep(ctx, hlc.RenewEvery) == nil {
+		if err := n.clock.Renew(ctx); err != nil && ctx.Err() == nil {
+			n.env.Error("the clock's ceiling could not be stored", "err", err)
+		}
+	}
+	return nil
+}
+
+// Stop ends the node: background writes get until ctx ends to finish, then everything is cut.
+func (n *Node) Stop(ctx context.Context) {
+	for n.quorum.Background() > 0 && n.env.Sleep(ctx, 10*time.Millisecond) == nil {
+	}
+	n.group.Cancel()
+	if err := n.endpoint.Close(); err != nil {
+		n.env.Warn("closing the endpoint", "err", err)
+	}
+	n.group.Wait()
+}
+
+// Ready says, with the reason, whether the node can serve requests.
+func (n *Node) Ready() error {
+	if why := n.cluster.Missing(); why != "" {
+		return fmt.Errorf("%w: %s", cluster.ErrNotReady, why)
+	}
+	return nil
+}
+
+// S3 is the S3 endpoint.
+func (n *Node) S3() http.Handler { return n.s3 }
+
+// Cluster is the node's membership.
+func (n *Node) Cluster() *cluster.Cluster { return n.cluster }
+
+// Buckets is the node's view of buckets and keys.
+func (n *Node) Buckets() *bucket.Store { return n.buckets }
+
+// Store tells the identity of the local store and how often it was started.
+func (n *Node) Store() (id []byte, boot uint64) { return n.store.ID, n.store.Boot }
+
+// s3Objects gives package s3 the store under the interface it declares.
+type s3Objects struct{ *object.Store }
+
+// Get implements s3.Objects.
+func (o s3Objects) Get(ctx context.Context, b bucket.BucketID, k object.Key,
+	opts object.GetOptions) (s3.Object, error) {
+	obj, err := o.Store.Get(ctx, b, k, opts)
+	if err != nil {
+		return nil, err
+	}
+	return obj, nil
+}

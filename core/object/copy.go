@@ -1,0 +1,146 @@
+package object
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"granary/core/block"
+	"granary/core/bucket"
+	"granary/core/rt"
+	"granary/core/table"
+)
+
+// Copy stores the source under another key. headers replace those of the source unless nil. Blocks are not
+// copied: the new object refers to them.
+//
+// Rounds: 2 for inline content, 3 with blocks.
+// Errors: those of Get for the source, of Check, and of Put.
+func (s *Store) Copy(ctx context.Context, b bucket.BucketID, k Key, src CopySource, headers *[]Header) (Info,
+	error) {
+	if err := CheckKey(k); err != nil {
+		return Info{}, err
+	}
+	o, err := s.Get(ctx, src.Bucket, src.Key, GetOptions{})
+	if err != nil {
+		return Info{}, err
+	}
+	defer o.Close()
+	if err := src.Check(o.Info()); err != nil {
+		return Info{}, err
+	}
+	if o.version.Size > PutMax {
+		return Info{}, fmt.Errorf("source of %d bytes: %w: at most %d in one copy", o.version.Size,
+			ErrTooLarge, int64(PutMax))
+	}
+	kept := o.version.Headers
+	if headers != nil {
+		kept = *headers
+	}
+	if src.Body != nil {
+		r, err := o.Open(ctx, 0, o.version.Size)
+		if err != nil {
+			return Info{}, err
+		}
+		defer r.Close()
+		return s.Put(ctx, b, k, kept, o.version.Size, src.Body(r))
+	}
+	v := o.version
+	v.ID, v.Headers = s.newID(), kept
+	if v.Inline {
+		payload, err := s.rows.payloads.Row(v.ID[:], payloadRow{Data: o.payload})
+		if err != nil {
+			return Info{}, err
+		}
+		return s.commit(ctx, b, k, v, []table.Row{payload})
+	}
+	return s.copyBlocks(ctx, b, k, o, v)
+}
+
+// copyBlocks refers to the source's blocks under new owners, one for each stretch, and commits.
+func (s *Store) copyBlocks(ctx context.Context, b bucket.BucketID, k Key, o *Object, v version) (Info,
+	error) {
+	g := rt.NewGroup(s.env, ctx)
+	defer func() { g.Cancel(); g.Wait() }()
+	slots := rt.NewSemaphore(s.env, inFlightMax)
+	g.Go("mark upload", func(ctx context.Context) error { return s.markUploading(ctx, b, k, v.ID) })
+	v.Parts = nil
+	for _, p := range o.version.parts() {
+		owner := block.Owner(v.ID)
+		if len(o.version.Parts) > 0 {
+			owner = block.Owner(s.newID())
+			v.Parts = append(v.Parts, part{Number: p.Number, Owner: owner, Size: p.Size})
+		}
+		if err := s.copyStretch(ctx, b, k, o, p, owner, g, slots); err != nil {
+			return Info{}, err
+		}
+	}
+	if err := g.Wait(); err != nil {
+		return Info{}, err
+	}
+	return s.commit(ctx, b, k, v, nil)
+}
+
+// copyStretch starts to refer to one stretch's blocks and to store their list, unless the object's own row
+// carries it.
+func (s *Store) copyStretch(ctx context.Context, b bucket.BucketID, k Key, o *Object, p part,
+	owner block.Owner,
+	g *rt.Group, slots *rt.Semaphore) error {
+	ref := block.Ref{Owner: owner, Bucket: b, Key: string(k)}
+	blocks := int((p.Size + o.version.BlockSize - 1) / o.version.BlockSize)
+	listed := len(o.version.Parts) == 0 && blocks*hashLen <= len(o.version.Blocks)
+	var hashes []byte
+	for i := range blocks {
+		h, err := o.hashAt(place{owner: p.Owner, block: i})(ctx)
+		if err != nil {
+			return err
+		}
+		if err := slots.Acquire(ctx, 1); err != nil {
+			return err
+		}
+		g.Go("refer to block", func(ctx context.Context) error {
+			defer slots.Release(1)
+			return s.blocks.Refer(ctx, h, ref)
+		})
+		hashes = append(hashes, h[:]...)
+		if listed || (i+1)%segmentBlocks != 0 && i < blocks-1 {
+			continue
+		}
+		row, err := s.rows.lists.Row(listSort(owner, i/segmentBlocks), listRow{Hashes: hashes})
+		if err != nil {
+			return err
+		}
+		g.Go("put block list", func(ctx context.Context) error { return s.save(ctx, b, "block list", row) })
+		hashes = nil
+	}
+	return nil
+}
+
+// CopyPart is PutPart from an object, or a range of one; its content passes through this node.
+//
+// Errors: those of Get for the source, of Check, and of PutPart; ErrInvalidRange.
+func (s *Store) CopyPart(ctx context.Context, b bucket.BucketID, k Key, id UploadID, n int,
+	src CopySource) (PartInfo, error) {
+	o, err := s.Get(ctx, src.Bucket, src.Key, GetOptions{Offset: src.Start})
+	if err != nil {
+		return PartInfo{}, err
+	}
+	defer o.Close()
+	if err := src.Check(o.Info()); err != nil {
+		return PartInfo{}, err
+	}
+	end := src.End
+	if end == 0 {
+		end = o.version.Size
+	}
+	if src.Start > end || end > o.version.Size {
+		return PartInfo{}, fmt.Errorf("bytes %d to %d of %d: %w", src.Start, end, o.version.Size,
+			ErrInvalidRange)
+	}
+	r, err := o.Open(ctx, src.Start, end-src.Start)
+	if err != nil {
+		return PartInfo{}, err
+	}
+	defer r.Close()
+	return s.PutPart(ctx, b, k, id, n, end-src.Start, src.Body(io.Reader(r)))
+}

@@ -1,0 +1,127 @@
+package object
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+
+	"granary/core/bucket"
+	"granary/core/table"
+)
+
+// List returns a page of a listing: 1 round on converged data.
+//
+// Errors: ErrBadToken, *quorum.Error.
+func (s *Store) List(ctx context.Context, b bucket.BucketID, q ListQuery) (Page, error) {
+	from, err := q.from()
+	if err != nil || q.Max == 0 {
+		return Page{}, err
+	}
+	res, err := table.ListRows(ctx, s.tables, s.rows.objects, table.ListRequest{Subject: "objects", PK: b[:],
+		Prefix: []byte(q.Prefix), Delimiter: []byte(q.Delimiter), From: from, Max: q.Max})
+	if err != nil {
+		return Page{}, err
+	}
+	page := Page{Truncated: res.More}
+	for _, item := range res.Items {
+		page.NextKey = string(item.Sort)
+		if item.Prefix {
+			page.Prefixes = append(page.Prefixes, string(item.Sort))
+			continue
+		}
+		page.Entries = append(page.Entries, item.Value.Winner.entry(Key(item.Sort)))
+	}
+	if res.More {
+		page.NextToken = base64.RawURLEncoding.EncodeToString(res.Next.Encode())
+	}
+	return page, nil
+}
+
+func (q ListQuery) from() (table.Resume, error) {
+	if q.Token == "" {
+		if q.After == "" {
+			return table.Resume{}, nil
+		}
+		return table.AfterKey([]byte(q.After)), nil
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(q.Token)
+	if err != nil {
+		return table.Resume{}, fmt.Errorf("%w: %w", ErrBadToken, err)
+	}
+	from, err := table.ParseResume(raw)
+	if err != nil {
+		return from, fmt.Errorf("%w: %w", ErrBadToken, err)
+	}
+	return from, nil
+}
+
+func (v version) entry(k Key) Entry {
+	e := Entry{Key: k, Size: v.Size, ETag: v.ETag, Modified: v.Stamp.Time()}
+	if len(v.Checksums) > 0 {
+		e.Checksum = v.Checksums[0].Algo
+	}
+	return e
+}
+
+// Empty reports whether a read quorum knows of no complete object and no open upload in a bucket: 1 round.
+func (s *Store) Empty(ctx context.Context, b bucket.BucketID) (bool, error) {
+	objects, err := table.ListRows(ctx, s.tables, s.rows.objects,
+		table.ListRequest{Subject: "objects", PK: b[:], Max: 1})
+	if err != nil || len(objects.Items) > 0 {
+		return false, err
+	}
+	uploads, err := table.ListRows(ctx, s.tables, s.rows.uploads,
+		table.ListRequest{Subject: "uploads", PK: b[:], Max: 1})
+	return err == nil && len(uploads.Items) == 0, err
+}
+
+// ListUploads returns a page of the uploads in progress, ordered by key, then upload id: 1 round on converged
+// data. The markers are those of the page before, empty for the first page.
+//
+// Errors: ErrBadToken for an upload marker that is no upload id, *quorum.Error.
+func (s *Store) ListUploads(ctx context.Context, b bucket.BucketID, prefix, delimiter, keyMarker,
+	uploadMarker string,
+	max int) (UploadsPage, error) {
+	from, err := uploadsFrom(keyMarker, uploadMarker, delimiter)
+	if err != nil || max == 0 {
+		return UploadsPage{}, err
+	}
+	res, err := table.ListRows(ctx, s.tables, s.rows.uploads, table.ListRequest{Subject: "uploads", PK: b[:],
+		Prefix: escapePrefix(prefix), Delimiter: escapePrefix(delimiter), From: from, Max: max})
+	if err != nil {
+		return UploadsPage{}, err
+	}
+	page := UploadsPage{Truncated: res.More}
+	for _, item := range res.Items {
+		if item.Prefix {
+			p := unescapePrefix(item.Sort)
+			page.Prefixes = append(page.Prefixes, p)
+			page.NextKey, page.NextUpload = p, ""
+			continue
+		}
+		k, id, _ := splitUpload(item.Sort)
+		page.Uploads = append(page.Uploads, id.info(k, item.Value))
+		page.NextKey, page.NextUpload = string(k), id.String()
+	}
+	return page, nil
+}
+
+// uploadsFrom is the place behind a marker: behind all uploads of the key if there is no upload marker, or
+// behind the common prefix that the key marker then is.
+func uploadsFrom(keyMarker, uploadMarker, delimiter string) (table.Resume, error) {
+	switch {
+	case keyMarker == "":
+		return table.Resume{}, nil
+	case uploadMarker == "" && delimiter != "" && len(keyMarker) > len(delimiter) &&
+		keyMarker[len(keyMarker)-len(delimiter):] == delimiter:
+		return table.AfterPrefix(escapePrefix(keyMarker)), nil
+	case uploadMarker == "":
+		return table.AfterPrefix(escapeKey(Key(keyMarker))), nil
+	}
+	raw, err := hex.DecodeString(uploadMarker)
+	if err != nil || len(raw) != len(UploadID{}) {
+		return table.Resume{}, fmt.Errorf("upload id marker %.40q: %w", uploadMarker, ErrBadToken)
+	}
+	return table.AfterPrefix(uploadPrefix(Key(keyMarker), UploadID(raw))), nil
+}

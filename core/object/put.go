@@ -1,0 +1,116 @@
+package object
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"granary/core/block"
+	"granary/core/bucket"
+	"granary/core/table"
+)
+
+// Put stores an object once body has ended with io.EOF and its Sums are in order; size is -1 when unknown.
+//
+// Rounds after the last byte: 1 for up to InlineMax bytes, else 2.
+// Errors: ErrBadKey, ErrTooLarge, what body returned, *quorum.Error. Nothing became visible then, unless the
+// error is quorum.ErrUnknown.
+func (s *Store) Put(ctx context.Context, b bucket.BucketID, k Key, headers []Header, size int64,
+	body Body) (Info, error) {
+	if err := CheckKey(k); err != nil {
+		return Info{}, err
+	}
+	if size > PutMax {
+		return Info{}, fmt.Errorf("object of %d bytes: %w: at most %d in one request, use a multipart upload",
+			size, ErrTooLarge,
+			int64(PutMax))
+	}
+	v := version{ID: s.newID(), State: complete, Headers: headers}
+	if size >= 0 && size <= InlineMax {
+		data, err := readSmall(body, int(size))
+		if err != nil {
+			return Info{}, err
+		}
+		return s.putInline(ctx, b, k, v, data, body)
+	}
+	first, err := s.blocks.Buffer(ctx)
+	if err != nil {
+		return Info{}, err
+	}
+	eof, err := fill(body, first, blockSize)
+	if err != nil {
+		first.Release()
+		return Info{}, err
+	}
+	if eof && len(first.Data) <= InlineMax {
+		defer first.Release()
+		return s.putInline(ctx, b, k, v, append([]byte(nil), first.Data...), body)
+	}
+	return s.putBlocks(ctx, b, k, v, first, eof, body)
+}
+
+// readSmall reads a body of size bytes, and its end.
+func readSmall(body io.Reader, size int) ([]byte, error) {
+	data := make([]byte, size+1)
+	n := 0
+	for n <= size {
+		m, err := body.Read(data[n:])
+		n += m
+		if err == io.EOF {
+			return data[:n:n], nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return nil, fmt.Errorf("body longer than the %d bytes announced: %w", size, ErrTooLarge)
+}
+
+func (s *Store) putInline(ctx context.Context, b bucket.BucketID, k Key, v version, data []byte,
+	body Body) (Info, error) {
+	sums, err := body.Sums()
+	if err != nil {
+		return Info{}, err
+	}
+	v.ETag, v.Checksums, v.Size, v.Inline = sums.ETag, sums.Checksums, int64(len(data)), true
+	payload, err := s.rows.payloads.Row(v.ID[:], payloadRow{Data: data})
+	if err != nil {
+		return Info{}, err
+	}
+	return s.commit(ctx, b, k, v, []table.Row{payload})
+}
+
+func (s *Store) putBlocks(ctx context.Context, b bucket.BucketID, k Key, v version, first *block.Buffer,
+	eof bool,
+	body Body) (Info, error) {
+	g := s.newIngest(ctx, b, block.Ref{Owner: block.Owner(v.ID), Key: string(k)}, false)
+	defer g.abandon()
+	g.spawn("mark upload", func(ctx context.Context) error { return s.markUploading(ctx, b, k, v.ID) })
+	if err := g.read(ctx, body, first, eof); err != nil {
+		return Info{}, err
+	}
+	sums, err := body.Sums()
+	if err != nil {
+		return Info{}, err
+	}
+	with, err := g.finish()
+	if err != nil {
+		return Info{}, err
+	}
+	v.ETag, v.Checksums, v.Size = sums.ETag, sums.Checksums, g.size
+	v.BlockSize, v.Blocks = blockSize, g.head
+	return s.commit(ctx, b, k, v, with)
+}
+
+// markUploading lets it be known that data is being stored under a version id.
+func (s *Store) markUploading(ctx context.Context, b bucket.BucketID, k Key, id VersionID) error {
+	stamp, err := s.clock.Now(ctx)
+	if err != nil {
+		return err
+	}
+	row, err := s.rows.objects.Row([]byte(k), objectRow{Uploads: []uploading{{ID: id, Stamp: stamp}}})
+	if err != nil {
+		return err
+	}
+	return s.save(ctx, b, fmt.Sprintf("upload mark of %q", string(k)), row)
+}

@@ -1,0 +1,275 @@
+package object
+
+import (
+	"bytes"
+	"encoding/binary"
+	"slices"
+
+	"granary/core/block"
+	"granary/core/codec"
+	"granary/core/hlc"
+	"granary/core/table"
+)
+
+var (
+	kindObject  = codec.Register(0x30, 1, "object row")
+	kindGarbage = codec.Register(0x31, 1, "garbage row")
+	kindPayload = codec.Register(0x32, 1, "payload row")
+	kindList    = codec.Register(0x33, 1, "block list row")
+	kindUpload  = codec.Register(0x34, 1, "upload row")
+)
+
+const (
+	// blockSize is the size of the blocks that new objects are cut into, in bytes.
+	blockSize = block.SizeMax
+	// headBlocks is how many block hashes an object's own row carries; a plain object of more has block
+	// lists.
+	headBlocks = 32
+	// segmentBlocks is how many hashes one row of a block list holds.
+	segmentBlocks = 1024
+	hashLen       = len(block.Hash{})
+)
+
+// State of a version. Lattice: uploading < complete or marker < dead.
+type state uint8
+
+const (
+	complete state = 1 // an object
+	marker   state = 2 // a deletion
+)
+
+// version is one version of an object.
+type version struct {
+	ID        VersionID  `cbor:"1,keyasint"`
+	Stamp     hlc.Stamp  `cbor:"2,keyasint"`
+	State     state      `cbor:"3,keyasint"`
+	Size      int64      `cbor:"4,keyasint,omitempty"`
+	ETag      string     `cbor:"5,keyasint,omitempty"`
+	Headers   []Header   `cbor:"6,keyasint,omitempty"`
+	Checksums []Checksum `cbor:"7,keyasint,omitempty"`
+	Inline    bool       `cbor:"8,keyasint,omitempty"`  // its bytes are its payload row
+	BlockSize int64      `cbor:"9,keyasint,omitempty"`  // of all its blocks but the last of each owner
+	Blocks    []byte     `cbor:"10,keyasint,omitempty"` // first hashes, up to headBlocks
+	Parts     []part     `cbor:"11,keyasint,omitempty"` // empty for a plain object, whose owner is its ID
+	Multipart bool       `cbor:"12,keyasint,omitempty"` // made by a Complete
+}
+
+// part is a stretch of an object whose blocks one owner lists.
+type part struct {
+	Number int         `cbor:"1,keyasint"`
+	Owner  block.Owner `cbor:"2,keyasint"`
+	Size   int64       `cbor:"3,keyasint"`
+}
+
+func (v version) head() table.Head { return table.Head{Stamp: v.Stamp, ID: v.ID} }
+
+func (v version) exists() bool { return v.State == complete }
+
+// parts returns the stretches of the object: its parts, or the whole under the version's own id.
+func (v version) parts() []part {
+	if len(v.Parts) > 0 {
+		return v.Parts
+	}
+	return []part{{Number: 1, Owner: block.Owner(v.ID), Size: v.Size}}
+}
+
+// info describes a complete version.
+func (v version) info(key Key) Info {
+	i := Info{Key: key, Version: v.ID, Stamp: v.Stamp, Size: v.Size, ETag: v.ETag, Headers: v.Headers,
+		Checksums: v.Checksums}
+	if v.Multipart {
+		i.Parts = len(v.Parts)
+	}
+	return i
+}
+
+// uploading marks a plain PUT in progress, so that what it stored can be found.
+type uploading struct {
+	ID    VersionID `cbor:"1,keyasint"`
+	Stamp hlc.Stamp `cbor:"2,keyasint"`
+}
+
+// objectRow is stored under the object's key.
+type objectRow struct {
+	Winner  version     `cbor:"1,keyasint"`
+	Uploads []uploading `cbor:"2,keyasint,omitempty"` // ordered by ID
+	// Seals are version ids that this replica set promised never to see completed, Dead those given up for
+	// good; ordered. Nothing writes them yet.
+	Seals []VersionID `cbor:"3,keyasint,omitempty"`
+	Dead  []VersionID `cbor:"4,keyasint,omitempty"`
+}
+
+// Join implements crdt.Lattice.
+func (o objectRow) Join(p objectRow) objectRow {
+	j := objectRow{Winner: o.Winner, Seals: union(o.Seals, p.Seals), Dead: union(o.Dead, p.Dead)}
+	if j.dead(o.Winner.ID) || !j.dead(p.Winner.ID) && o.Winner.head().Compare(p.Winner.head()) < 0 {
+		j.Winner = p.Winner
+	}
+	if j.dead(j.Winner.ID) {
+		j.Winner = version{}
+	}
+	j.Uploads = j.joinUploads(o.Uploads, p.Uploads)
+	return j
+}
+
+func (o objectRow) dead(id VersionID) bool {
+	_, dead := slices.BinarySearchFunc(o.Dead, id, compareIDs)
+	return dead
+}
+
+// joinUploads unites the marks, without those of versions that are decided.
+func (o objectRow) joinUploads(a, b []uploading) []uploading {
+	all := slices.Concat(a, b)
+	slices.SortFunc(all, func(x, y uploading) int {
+		if c := compareIDs(x.ID, y.ID); c != 0 {
+			return c
+		}
+		return -cmpStamps(x.Stamp, y.Stamp)
+	})
+	all = slices.CompactFunc(all, func(x, y uploading) bool { return x.ID == y.ID })
+	all = slices.DeleteFunc(all, func(u uploading) bool { return u.ID == o.Winner.ID || o.dead(u.ID) })
+	if len(all) == 0 {
+		return nil
+	}
+	return all
+}
+
+func compareIDs(a, b VersionID) int { return bytes.Compare(a[:], b[:]) }
+
+func cmpStamps(a, b hlc.Stamp) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+func union(a, b []VersionID) []VersionID {
+	all := slices.Concat(a, b)
+	slices.SortFunc(all, compareIDs)
+	if all = slices.Compact(all); len(all) == 0 {
+		return nil
+	}
+	return all
+}
+
+// project keeps what a listing shows.
+func (o objectRow) project() objectRow {
+	v := o.Winner
+	v.Headers, v.Blocks, v.Parts = nil, nil, nil
+	if len(v.Checksums) > 1 {
+		v.Checksums = v.Checksums[:1]
+	}
+	return objectRow{Winner: v, Dead: o.Dead}
+}
+
+// payloadRow is the content of a small object, stored under its version id.
+type payloadRow struct {
+	Data []byte `cbor:"1,keyasint"`
+}
+
+// Join implements crdt.Lattice; a version's payload never changes.
+func (p payloadRow) Join(o payloadRow) payloadRow {
+	if bytes.Compare(p.Data, o.Data) < 0 {
+		return o
+	}
+	return p
+}
+
+// listRow is one segment of an owner's block list.
+type listRow struct {
+	Hashes []byte `cbor:"1,keyasint"`
+}
+
+// Join implements crdt.Lattice: a segment only grows, at its end.
+func (l listRow) Join(o listRow) listRow {
+	if len(o.Hashes) > len(l.Hashes) || len(o.Hashes) == len(l.Hashes) &&
+		bytes.Compare(l.Hashes, o.Hashes) < 0 {
+		return o
+	}
+	return l
+}
+
+func listSort(owner block.Owner, segment int) []byte {
+	return binary.BigEndian.AppendUint32(bytes.Clone(owner[:]), uint32(segment))
+}
+
+// garbageRow is a version that was replaced, stored under (key, version id) until its data is reclaimed.
+type garbageRow struct {
+	Version version `cbor:"1,keyasint"`
+}
+
+// Join implements crdt.Lattice.
+func (g garbageRow) Join(o garbageRow) garbageRow {
+	if g.Version.head().Compare(o.Version.head()) < 0 {
+		return o
+	}
+	return g
+}
+
+func garbageSort(key []byte, id VersionID) []byte { return append(bytes.Clone(key), id[:]...) }
+
+// Rows are the registered tables of this package.
+type Rows struct {
+	objects  *table.Table[objectRow]
+	garbage  *table.Table[garbageRow]
+	payloads *table.Table[payloadRow]
+	lists    *table.Table[listRow]
+	uploads  *table.Table[uploadRow]
+}
+
+// pkLen is the length of a bucket id, the partition key of all tables of this package.
+const pkLen = 16
+
+// RegisterTables adds this package's tables to a node's registry.
+func RegisterTables(r *table.Registry) *Rows {
+	rows := &Rows{
+		garbage: table.Register(r, table.Def[garbageRow]{ID: table.Garbage, Name: "garbage",
+			Kind: kindGarbage, Version: 1,
+			PKLen: pkLen, Join: garbageRow.Join}),
+		payloads: table.Register(r, table.Def[payloadRow]{ID: table.Payload, Name: "payload",
+			Kind: kindPayload, Version: 1,
+			PKLen: pkLen, Join: payloadRow.Join}),
+		lists: table.Register(r, table.Def[listRow]{ID: table.Version, Name: "block list", Kind: kindList,
+			Version: 1,
+			PKLen:   pkLen, Join: listRow.Join}),
+	}
+	rows.uploads = table.Register(r, table.Def[uploadRow]{ID: table.Upload, Name: "upload", Kind: kindUpload,
+		Version: 1,
+		PKLen:   pkLen, Join: uploadRow.Join, Live: uploadRow.open, Foldable: keyLen, Skip: skipParts,
+		Admit: rows.admitUpload})
+	rows.objects = table.Register(r, table.Def[objectRow]{ID: table.Object, Name: "object", Kind: kindObject,
+		Version: 1,
+		PKLen:   pkLen, Join: objectRow.Join, Head: func(o objectRow) table.Head { return o.Winner.head() },
+		Live: func(o objectRow) bool { return o.Winner.exists() },
+		Project: objectRow.project, Applied: rows.supersede})
+	return rows
+}
+
+// supersede follows every merge of an object row: the version that lost, of the two that met, moves to the
+// garbage if it has blocks, and its payload goes at once, since this replica now holds something newer,
+// whole.
+func (r *Rows) supersede(tx *table.Tx, at table.Address, old *objectRow, in, joined objectRow) error {
+	if old != nil {
+		if err := r.bury(tx, at, old.Winner, joined.Winner); err != nil {
+			return err
+		}
+	}
+	return r.bury(tx, at, in.Winner, joined.Winner)
+}
+
+func (r *Rows) bury(tx *table.Tx, at table.Address, loser, winner version) error {
+	if loser.ID == winner.ID || !loser.exists() {
+		return nil
+	}
+	if loser.Inline {
+		r.payloads.Drop(tx, loser.ID[:])
+		return nil
+	}
+	if loser.Size == 0 {
+		return nil
+	}
+	return r.garbage.Merge(tx, garbageSort(at.Sort, loser.ID), garbageRow{Version: loser})
+}

@@ -1,0 +1,133 @@
+package object
+
+import (
+	"context"
+	"fmt"
+	"unicode/utf8"
+
+	"granary/core/block"
+	"granary/core/bucket"
+	"granary/core/hlc"
+	"granary/core/rt"
+	"granary/core/table"
+)
+
+// Config is what a node's object store is made of. All fields are needed.
+type Config struct {
+	Env    rt.Env
+	Tables *table.Tables
+	Rows   *Rows
+	Blocks *block.Store
+	Clock  *hlc.Clock
+	Group  *rt.Group // of the node
+}
+
+// Store is one node's way to the objects of the cluster. Safe for concurrent use.
+type Store struct {
+	env    rt.Env
+	tables *table.Tables
+	rows   *Rows
+	blocks *block.Store
+	clock  *hlc.Clock
+	group  *rt.Group
+}
+
+// New returns a node's object store and registers what its replicas answer.
+func New(c Config) *Store {
+	s := &Store{env: c.Env, tables: c.Tables, rows: c.Rows, blocks: c.Blocks, clock: c.Clock, group: c.Group}
+	c.Tables.RegisterFetch(fetchObject, s.fetchObject)
+	c.Tables.RegisterFetch(fetchSegment, s.fetchSegment)
+	c.Tables.RegisterFetch(fetchUpload, s.fetchUpload)
+	c.Tables.RegisterFetch(fetchParts, s.fetchParts)
+	return s
+}
+
+// CheckKey says whether k may name an object.
+//
+// Errors: ErrBadKey.
+func CheckKey(k Key) error {
+	if len(k) == 0 || len(k) > KeyMax {
+		return fmt.Errorf("object key of %d bytes: %w: want 1 to %d", len(k), ErrBadKey, KeyMax)
+	}
+	if !utf8.ValidString(string(k)) {
+		return fmt.Errorf("object key %.80q: %w: not UTF-8", string(k), ErrBadKey)
+	}
+	return nil
+}
+
+func (s *Store) newID() (id [16]byte) {
+	r := s.env.Rand("object/id")
+	a, b := r.Uint64(), r.Uint64()
+	for i := range 8 {
+		id[i], id[8+i] = byte(a>>(8*i)), byte(b>>(8*i))
+	}
+	return id
+}
+
+// commit writes a version of an object, with rows that belong to it, as one row batch: the last step of every
+// write.
+func (s *Store) commit(ctx context.Context, b bucket.BucketID, k Key, v version, with []table.Row) (Info,
+	error) {
+	return s.commitWith(ctx, b, k, v, with, func(version) ([]table.Row, error) { return nil, nil })
+}
+
+// commitWith is commit with rows that depend on the stamped version.
+func (s *Store) commitWith(ctx context.Context, b bucket.BucketID, k Key, v version, with []table.Row,
+	also func(version) ([]table.Row, error)) (Info, error) {
+	stamp, err := s.tables.WriteOne(ctx, table.Write{Subject: "object " + quote(k), PK: b[:],
+		Items: []table.Item{{With: with, Voted: func(stamp hlc.Stamp) ([]table.Row, error) {
+			stamped := v
+			stamped.Stamp = stamp
+			rows, err := also(stamped)
+			if err != nil {
+				return nil, err
+			}
+			row, err := s.rows.objects.Row([]byte(k), objectRow{Winner: stamped})
+			return append(rows, row), err
+		}}}})
+	v.Stamp = stamp
+	return v.info(k), err
+}
+
+// save writes unvoted rows of a bucket as one batch.
+func (s *Store) save(ctx context.Context, b bucket.BucketID, subject string, rows ...table.Row) error {
+	_, err := s.tables.WriteOne(ctx, table.Write{Subject: subject, PK: b[:],
+		Items: []table.Item{{With: rows}}})
+	return err
+}
+
+// Delete writes a deletion marker: 1 round, whether there is an object or not.
+//
+// Errors: ErrBadKey, *quorum.Error.
+func (s *Store) Delete(ctx context.Context, b bucket.BucketID, k Key) error {
+	return s.DeleteMany(ctx, b, []Key{k})[0]
+}
+
+// DeleteMany writes deletion markers for up to DeleteMax keys of a bucket in 1 round, and returns one error
+// for each key.
+func (s *Store) DeleteMany(ctx context.Context, b bucket.BucketID, keys []Key) []error {
+	errs := make([]error, len(keys))
+	w := table.Write{Subject: fmt.Sprintf("deletion of %q", string(keys[0])), PK: b[:]}
+	var which []int
+	seen := map[Key]bool{}
+	for i, k := range keys {
+		if errs[i] = CheckKey(k); errs[i] != nil || seen[k] {
+			continue
+		}
+		seen[k] = true
+		which = append(which, i)
+		id := VersionID(s.newID())
+		w.Items = append(w.Items, table.Item{Voted: func(stamp hlc.Stamp) ([]table.Row, error) {
+			row, err := s.rows.objects.Row([]byte(k),
+				objectRow{Winner: version{ID: id, Stamp: stamp, State: marker}})
+			return []table.Row{row}, err
+		}})
+	}
+	if len(which) == 0 {
+		return errs
+	}
+	for n, r := range s.tables.Write(ctx, w) {
+		errs[which[n]] = r.Err
+	}
+	return errs
+}

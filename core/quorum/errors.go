@@ -1,0 +1,66 @@
+package quorum
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Kinds of errors, for errors.Is.
+var (
+	// ErrUnavailable means that too few replicas answered.
+	ErrUnavailable = errors.New("not enough replicas answered")
+	// ErrUnknown means, of a write, that it may have taken effect, or may yet. Such an error is
+	// ErrUnavailable too.
+	ErrUnknown = errors.New("outcome unknown")
+)
+
+// Cause is one replica's error.
+type Cause struct {
+	Node string // as people know it: name and zone
+	Err  error
+}
+
+// Error says which quorum was missed.
+type Error struct {
+	Op      string // "read" or "write"
+	Subject string
+	Need    int // answers needed
+	Got     int
+	Of      int // replicas asked
+	Unknown bool
+	Causes  []Cause
+}
+
+func (e *Error) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s: %d of %d replicas needed, %d answered", e.Op, e.Subject, e.Need, e.Of, e.Got)
+	for i, c := range e.Causes {
+		sep := "; "
+		if i == 0 {
+			sep = " ("
+		}
+		fmt.Fprintf(&b, "%s%s: %v", sep, c.Node, c.Err)
+	}
+	if len(e.Causes) > 0 {
+		b.WriteByte(')')
+	}
+	if e.Unknown {
+		b.WriteString("; the write may have happened, or may yet")
+	}
+	return b.String()
+}
+
+// Is matches ErrUnavailable, and ErrUnknown if the outcome is unknown.
+func (e *Error) Is(target error) bool {
+	return target == ErrUnavailable || target == ErrUnknown && e.Unknown
+}
+
+// Unwrap returns the replicas' errors.
+func (e *Error) Unwrap() []error {
+	errs := make([]error, len(e.Causes))
+	for i, c := range e.Causes {
+		errs[i] = c.Err
+	}
+	return errs
+}

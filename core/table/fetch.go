@@ -1,0 +1,308 @@
+package table
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sort"
+	"time"
+
+	"granary/core/cluster"
+	"granary/core/kv"
+	"granary/core/layout"
+	"granary/core/quorum"
+	"granary/core/rpc"
+	"granary/core/rt"
+)
+
+// Limits of reading.
+const (
+	// ReadTimeout is the deadline of a read whose context has none.
+	ReadTimeout = 10 * time.Second
+	// stragglerTime is how long after a read its late replies are still compared.
+	stragglerTime = 5 * time.Second
+	// comparesMax bounds the reads whose late replies are being waited for.
+	comparesMax = 1024
+)
+
+// Fetcher reads what a Fetch of its name wants from a replica's rows: a row and those that depend on it, all of one
+// partition key. It runs inside a read transaction and must be pure.
+type Fetcher func(r *Reader, args []byte) ([]Row, error)
+
+type fetchRequest struct {
+	Name string `cbor:"1,keyasint"`
+	PK   []byte `cbor:"2,keyasint"`
+	Args []byte `cbor:"3,keyasint,omitempty"`
+}
+
+type fetchResponse struct {
+	Rows []Row `cbor:"1,keyasint,omitempty"`
+}
+
+var methodFetch = rpc.NewMethod[fetchRequest, fetchResponse]("table.fetch", rpc.Meta)
+
+// RegisterFetch names a Fetcher; before the node starts.
+func (t *Tables) RegisterFetch(name string, f Fetcher) { t.fetchers[name] = f }
+
+func (t *Tables) handleFetch(_ context.Context, _ rt.NodeID, req *fetchRequest) (*fetchResponse, error) {
+	f := t.fetchers[req.Name]
+	if f == nil {
+		return nil, fmt.Errorf("fetch %q: unknown", req.Name)
+	}
+	resp := &fetchResponse{}
+	err := t.store.View(func(r kv.Reader) (err error) {
+		rows, err := f(newReader(r, req.PK), req.Args)
+		resp.Rows = cloneRows(rows)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return resp, nil
+}
+
+// cloneRows copies rows out of a transaction's memory.
+func cloneRows(rows []Row) []Row {
+	for i := range rows {
+		rows[i].Sort, rows[i].Value = bytes.Clone(rows[i].Sort), bytes.Clone(rows[i].Value)
+	}
+	return rows
+}
+
+// Fetched is the joined result of a quorum read. It belongs to one task. Close it.
+type Fetched struct {
+	tables  *Tables
+	round   *quorum.Round[*fetchResponse]
+	view    cluster.View
+	pk      []byte
+	subject string
+	replies []quorum.Reply[*fetchResponse]
+	rows    map[rowKey]Row
+	failed  []quorum.Failure
+	closed  bool
+}
+
+type rowKey struct {
+	table ID
+	sort  string
+}
+
+// Fetch asks all replicas of pk's read set for what the named Fetcher returns there, and joins the first R replies.
+// subject names the read in errors. Errors: *quorum.Error.
+func (t *Tables) Fetch(ctx context.Context, name string, pk, args []byte, subject string) (*Fetched, error) {
+	view, err := t.topology.View(layout.PrefixOf(pk))
+	if err != nil {
+		return nil, err
+	}
+	return t.fetch(ctx, view, &fetchRequest{Name: name, PK: pk, Args: args}, subject)
+}
+
+// FetchFull is Fetch over a majority of the voters of the full-copy tables.
+func (t *Tables) FetchFull(ctx context.Context, name string, args []byte, subject string) (*Fetched, error) {
+	view, err := t.topology.FullView()
+	if err != nil {
+		return nil, err
+	}
+	return t.fetch(ctx, view, &fetchRequest{Name: name, PK: fullPK, Args: args}, subject)
+}
+
+func (t *Tables) fetch(ctx context.Context, view cluster.View, req *fetchRequest, subject string) (*Fetched, error) {
+	f := &Fetched{tables: t, view: view, pk: req.PK, subject: subject, rows: map[rowKey]Row{}}
+	f.round = quorum.Start(t.env.Background(), t.quorum, t.topology.Nearest(view.ReadSet().Nodes), 0,
+		func(ctx context.Context, to rt.NodeID) (*fetchResponse, error) {
+			ctx, cancel := t.env.WithTimeout(ctx, ReadTimeout)
+			defer cancel()
+			return methodFetch.Call(ctx, t.endpoint, to, req)
+		})
+	rctx, cancel := t.env.WithTimeout(ctx, ReadTimeout)
+	defer cancel()
+	for need := view.ReadSet().Read; len(f.replies) < need; {
+		if err := f.next(rctx); err != nil {
+			f.round.Close()
+			return nil, f.missed(err)
+		}
+	}
+	return f, nil
+}
+
+// next takes one more reply, good or bad.
+func (f *Fetched) next(ctx context.Context) error {
+	reply, err := f.round.Next(ctx, 0)
+	if err != nil {
+		return err
+	}
+	if reply.Err != nil {
+		f.failed = append(f.failed, quorum.Failure{Node: reply.Node, Err: reply.Err})
+		if left := len(f.replies) + f.round.Outstanding(); left < f.view.ReadSet().Read {
+			return quorum.ErrAllAnswered
+		}
+		return nil
+	}
+	f.replies = append(f.replies, reply)
+	for _, row := range reply.Value.Rows {
+		if err := f.join(row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *Fetched) join(row Row) error {
+	key := rowKey{row.Table, string(row.Sort)}
+	have, ok := f.rows[key]
+	if !ok {
+		f.rows[key] = row
+		return nil
+	}
+	s, err := f.tables.registry.schema(row.Table)
+	if err != nil {
+		return err
+	}
+	if have.Value, err = s.join(have.Value, row.Value); err != nil {
+		return err
+	}
+	f.rows[key] = have
+	return nil
+}
+
+func (f *Fetched) missed(err error) error {
+	set := f.view.ReadSet()
+	e := &quorum.Error{Op: "read", Subject: f.subject, Need: set.Read, Got: len(f.replies), Of: len(set.Nodes)}
+	for _, fail := range f.failed {
+		e.Causes = append(e.Causes, quorum.Cause{Node: f.tables.topology.Describe(fail.Node), Err: fail.Err})
+	}
+	if !errors.Is(err, quorum.ErrAllAnswered) {
+		e.Causes = append(e.Causes, quorum.Cause{Node: "this node", Err: err})
+	}
+	return e
+}
+
+// Asked is the number of replicas that were asked.
+func (f *Fetched) Asked() int { return len(f.view.ReadSet().Nodes) }
+
+// More waits for one more good reply and joins it; false if there will be none.
+func (f *Fetched) More(ctx context.Context) bool {
+	for before := len(f.replies); len(f.replies) == before; {
+		if f.closed || f.next(ctx) != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// Joined decodes the joined row of a table at sort; ok is false if no replica had one.
+func Joined[T any](f *Fetched, t *Table[T], sort []byte) (v T, ok bool, err error) {
+	row, ok := f.rows[rowKey{t.def.ID, string(sort)}]
+	if !ok {
+		return v, false, nil
+	}
+	v, err = t.Decode(row.Value)
+	return v, err == nil, err
+}
+
+// JoinedAll decodes all joined rows of a table, ordered by sort key.
+func JoinedAll[T any](f *Fetched, t *Table[T]) (sorts [][]byte, values []T, err error) {
+	for _, row := range f.ordered() {
+		if row.Table != t.def.ID {
+			continue
+		}
+		v, err := t.Decode(row.Value)
+		if err != nil {
+			return nil, nil, err
+		}
+		sorts, values = append(sorts, row.Sort), append(values, v)
+	}
+	return sorts, values, nil
+}
+
+func (f *Fetched) ordered() []Row {
+	rows := make([]Row, 0, len(f.rows))
+	for _, row := range f.rows { //det:ok sorted below
+		rows = append(rows, row)
+	}
+	sort.Slice(rows, func(i, j int) bool {
+		a, b := rows[i], rows[j]
+		return a.Table < b.Table || a.Table == b.Table && bytes.Compare(a.Sort, b.Sort) < 0
+	})
+	return rows
+}
+
+// Close ends the read. Replies still on their way are compared in the background, and replicas that lack something of
+// the join are sent it.
+func (f *Fetched) Close() {
+	if f.closed {
+		return
+	}
+	f.closed = true
+	t := f.tables
+	if f.round.Outstanding() == 0 && f.agree() {
+		f.round.Close()
+		return
+	}
+	if !t.compares.TryAcquire(1) {
+		f.round.Close()
+		return
+	}
+	t.group.Go("read repair", func(ctx context.Context) error {
+		defer t.compares.Release(1)
+		defer f.round.Close()
+		ctx, cancel := t.env.WithTimeout(ctx, stragglerTime)
+		defer cancel()
+		for f.round.Outstanding() > 0 && f.next(ctx) == nil {
+		}
+		f.repair(ctx)
+		return nil
+	})
+}
+
+// agree reports whether all replies are the same.
+func (f *Fetched) agree() bool {
+	for i := range f.replies {
+		if len(f.lacking(f.replies[i].Value.Rows)) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// lacking returns the joined rows that a reply lacks or has an older state of.
+func (f *Fetched) lacking(have []Row) []Row {
+	same := 0
+	for _, row := range have {
+		if bytes.Equal(f.rows[rowKey{row.Table, string(row.Sort)}].Value, row.Value) {
+			same++
+		}
+	}
+	if same == len(f.rows) {
+		return nil
+	}
+	got := map[rowKey][]byte{}
+	for _, row := range have {
+		got[rowKey{row.Table, string(row.Sort)}] = row.Value
+	}
+	var lacks []Row
+	for _, row := range f.ordered() {
+		if v, ok := got[rowKey{row.Table, string(row.Sort)}]; !ok || !bytes.Equal(v, row.Value) {
+			lacks = append(lacks, row)
+		}
+	}
+	return lacks
+}
+
+// repair sends every replica that replied what it lacks, as one row batch.
+func (f *Fetched) repair(ctx context.Context) {
+	t := f.tables
+	for _, reply := range f.replies {
+		rows := f.lacking(reply.Value.Rows)
+		if len(rows) == 0 {
+			continue
+		}
+		t.env.Sometimes("read repair", true)
+		t.env.Count("table_repairs_total", 1)
+		req := &writeRequest{PK: f.pk, Items: [][]Row{rows}, Merge: true}
+		if _, err := methodWrite.Call(ctx, t.endpoint, reply.Node, req); err != nil {
+			t.env.Debug("read repair failed", "node", t.topology.Describe(reply.Node), "err", err)
+		}
+	}
+}

@@ -1,0 +1,112 @@
+package table
+
+import (
+	"context"
+	"time"
+
+	"granary/core/cluster"
+	"granary/core/hlc"
+	"granary/core/kv"
+	"granary/core/layout"
+	"granary/core/quorum"
+	"granary/core/rpc"
+	"granary/core/rt"
+)
+
+// Topology is what tables need to know of the cluster.
+type Topology interface {
+	// View returns the live replica sets of a partition. It fails while the cluster has no layout.
+	View(layout.Prefix) (cluster.View, error)
+	// FullView returns the voters of full-copy tables, and the learners.
+	FullView() (cluster.View, error)
+	// Nearest returns nodes ordered by measured distance, this node first.
+	Nearest([]rt.NodeID) []rt.NodeID
+	// Patience is how long an answer from the nodes usually takes at most: silence beyond it is worth acting on.
+	Patience([]rt.NodeID) time.Duration
+	// Describe names a node for people.
+	Describe(rt.NodeID) string
+}
+
+// Config is what a node's tables are made of. All fields are needed.
+type Config struct {
+	Env      rt.Env
+	Store    kv.Store
+	Clock    *hlc.Clock
+	Topology Topology
+	Quorum   *quorum.Engine
+	Endpoint *rpc.Endpoint
+	Registry *Registry
+	Group    *rt.Group // of the node
+}
+
+// Tables are the replicated rows of one node, and its way to those of others.
+type Tables struct {
+	env      rt.Env
+	store    kv.Store
+	clock    *hlc.Clock
+	topology Topology
+	quorum   *quorum.Engine
+	endpoint *rpc.Endpoint
+	registry *Registry
+	group    *rt.Group
+	fetchers map[string]Fetcher
+	compares *rt.Semaphore
+}
+
+// New returns a node's tables and registers their methods with the endpoint.
+func New(c Config) *Tables {
+	t := &Tables{env: c.Env, store: c.Store, clock: c.Clock, topology: c.Topology, quorum: c.Quorum,
+		endpoint: c.Endpoint, registry: c.Registry, group: c.Group, fetchers: map[string]Fetcher{},
+		compares: rt.NewSemaphore(c.Env, comparesMax)}
+	rpc.Handle(c.Endpoint, methodWrite, t.handleWrite)
+	rpc.Handle(c.Endpoint, methodFetch, t.handleFetch)
+	rpc.Handle(c.Endpoint, methodPage, t.handlePage)
+	rpc.Handle(c.Endpoint, methodSync, t.handleSync)
+	return t
+}
+
+// Start begins the background work: the comparison of full-copy tables with other nodes.
+func (t *Tables) Start() {
+	var full []schema
+	for _, s := range t.registry.tables {
+		if s != nil && s.fullCopy() {
+			full = append(full, s)
+		}
+	}
+	if len(full) > 0 {
+		t.group.Go("full-copy sync", func(ctx context.Context) error { return t.runSync(ctx, full) })
+	}
+}
+
+// Local reads this node's own rows of a partition key, 0 round trips; f must not wait.
+func (t *Tables) Local(pk []byte, f func(*Reader) error) error {
+	return t.store.View(func(r kv.Reader) error { return f(newReader(r, pk)) })
+}
+
+// HoldsRows reports whether this node stores any row of a table that is not a full copy.
+func (t *Tables) HoldsRows() (holds bool, err error) {
+	err = t.store.View(func(r kv.Reader) error {
+		r.Ascend([]byte{localPrefix}, []byte{localPrefix + 1}, func(k, _ []byte) bool {
+			s, err := t.registry.schema(ID(k[localHeadLen-1]))
+			holds = err != nil || !s.fullCopy()
+			return !holds
+		})
+		return nil
+	})
+	return holds, err
+}
+
+// ApplyIn merges a coordinator's unvoted rows into this node's own, inside a transaction of the caller's.
+func (t *Tables) ApplyIn(w kv.Writer, pk []byte, rows []Row) error {
+	tx := &Tx{Reader: *newReader(w, pk), w: w, registry: t.registry, stampMax: hlc.StampMax}
+	_, err := tx.applyItem(rows)
+	return err
+}
+
+// viewOf returns the live sets that a write goes to.
+func (t *Tables) viewOf(w Write) (cluster.View, error) {
+	if w.Full {
+		return t.topology.FullView()
+	}
+	return t.topology.View(layout.PrefixOf(w.PK))
+}

@@ -1,0 +1,339 @@
+package table
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"granary/core/cluster"
+	"granary/core/hlc"
+	"granary/core/kv"
+	"granary/core/quorum"
+	"granary/core/rpc"
+	"granary/core/rt"
+)
+
+// WriteTimeout is the deadline of a write whose context has none, and the longest any write may have.
+const WriteTimeout = 10 * time.Second
+
+// Item is the part of a write that is acknowledged, or not, by itself.
+type Item struct {
+	// Voted makes the rows that depend on the stamp, the voted one last; it may be called more than once. nil if the
+	// item is not voted on.
+	Voted func(hlc.Stamp) ([]Row, error)
+	// With are unvoted rows of the same partition key, stored in the same transaction.
+	With []Row
+}
+
+// Write is a row batch: items of one partition key, sent to each replica by one RPC.
+type Write struct {
+	// Subject names the write in errors.
+	Subject string
+	PK      []byte
+	Items   []Item
+	// Full says that the rows are of full-copy tables.
+	Full bool
+}
+
+// Result is the outcome of one item. Its stamp is that of the voted row as acknowledged.
+type Result struct {
+	Stamp hlc.Stamp
+	Err   error
+}
+
+// Refusal is a replica's refusal of a write, from a table's Admit hook: every replica that knows the reason answers the same.
+type Refusal struct {
+	Code string // stable, for programs
+	Msg  string // for people
+}
+
+func (r *Refusal) Error() string { return r.Msg }
+
+// Is matches a Refusal of the same code.
+func (r *Refusal) Is(target error) bool {
+	o, ok := target.(*Refusal)
+	return ok && o.Code == r.Code
+}
+
+type writeRequest struct {
+	PK    []byte  `cbor:"1,keyasint"`
+	Items [][]Row `cbor:"2,keyasint"` // per item, the voted row last if there is one
+	// Merge marks rows brought by repair: no votes, no refusals.
+	Merge bool `cbor:"3,keyasint,omitempty"`
+	// Over is the newest head that a stamp of the batch was made to exceed: accepted somewhere, so no clock's error.
+	Over hlc.Stamp `cbor:"4,keyasint,omitempty"`
+}
+
+type writeResponse struct {
+	Answers []wireAnswer `cbor:"1,keyasint,omitempty"` // per item
+}
+
+type wireAnswer struct {
+	Vote quorum.Vote `cbor:"1,keyasint"`
+	Head hlc.Stamp   `cbor:"2,keyasint,omitempty"`
+	Code string      `cbor:"3,keyasint,omitempty"`
+	Msg  string      `cbor:"4,keyasint,omitempty"`
+}
+
+var methodWrite = rpc.NewMethod[writeRequest, writeResponse]("table.write", rpc.Meta)
+
+// handleWrite applies a row batch in one local transaction.
+func (t *Tables) handleWrite(ctx context.Context, _ rt.NodeID, req *writeRequest) (*writeResponse, error) {
+	if len(req.Items) == 0 || len(req.PK) == 0 {
+		return nil, fmt.Errorf("empty row batch: %w", ErrMalformedRow)
+	}
+	resp := &writeResponse{Answers: make([]wireAnswer, len(req.Items))}
+	var stampMax hlc.Stamp
+	if !req.Merge {
+		stampMax = max(hlc.At(t.env.Wall()), req.Over).Add(hlc.SkewMax)
+	}
+	err := t.store.Update(ctx, func(w kv.Writer) error {
+		return t.applyBatch(w, req, stampMax, resp)
+	})
+	var refusal *Refusal
+	if errors.As(err, &refusal) {
+		resp.Answers[0], err = refused(refusal), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return resp, nil
+}
+
+func refused(r *Refusal) wireAnswer {
+	return wireAnswer{Vote: quorum.Refused, Code: r.Code, Msg: r.Msg}
+}
+
+// applyBatch applies every item by itself: one that is refused changes nothing. A batch of one item returns its refusal,
+// which takes the transaction back; of more, the refused ones are undone inside it.
+func (t *Tables) applyBatch(w kv.Writer, req *writeRequest, stampMax hlc.Stamp, resp *writeResponse) error {
+	for i, rows := range req.Items {
+		tx := &Tx{Reader: *newReader(w, req.PK), w: w, registry: t.registry, stampMax: stampMax}
+		var undo *undoWriter
+		if len(req.Items) > 1 {
+			undo = &undoWriter{Writer: w}
+			tx.w = undo
+		}
+		answer, err := tx.applyItem(rows)
+		var refusal *Refusal
+		if undo != nil && errors.As(err, &refusal) {
+			undo.rollback()
+			answer, err = refused(refusal), nil
+		}
+		if err != nil {
+			return err
+		}
+		resp.Answers[i] = answer
+	}
+	return nil
+}
+
+// applyItem merges the rows of an item; its answer is that of the voted row.
+func (tx *Tx) applyItem(rows []Row) (wireAnswer, error) {
+	answer := wireAnswer{Vote: quorum.Stored}
+	for _, row := range rows {
+		s, err := tx.registry.schema(row.Table)
+		if err != nil {
+			return answer, err
+		}
+		if _, name, n := s.describe(); len(tx.pk) != n {
+			return answer, fmt.Errorf("table %s: partition key of %d bytes, want %d: %w", name, len(tx.pk), n, ErrMalformedRow)
+		}
+		b, err := s.apply(tx, Address{tx.pk, row.Sort}, row.Value)
+		if err != nil {
+			return answer, err
+		}
+		if s.voted() && b.vote != quorum.Stored {
+			answer.Vote, answer.Head = b.vote, b.head
+		}
+	}
+	return answer, nil
+}
+
+// Write sends the batch to every replica of every live set and returns, per item, when its fate is decided. It goes on
+// when ctx ends, up to the deadline ctx had, so that a client that hangs up leaves no half-sent write; the result is then
+// reported as unknown. An item's error is nil, a *Refusal, or a *quorum.Error.
+func (t *Tables) Write(ctx context.Context, w Write) []Result {
+	done := rt.NewFuture[[]Result](t.env)
+	limit := WriteTimeout
+	if d, ok := t.env.Remaining(ctx); ok {
+		limit = min(limit, d)
+	}
+	t.group.Go("table write", func(node context.Context) error {
+		wctx, cancel := t.env.WithTimeout(node, limit)
+		defer cancel()
+		done.Set(t.write(wctx, w), nil)
+		return nil
+	})
+	results, err := done.Get(ctx)
+	if err != nil {
+		results = make([]Result, len(w.Items))
+		for i := range results {
+			results[i].Err = &quorum.Error{Op: "write", Subject: w.Subject, Unknown: true,
+				Causes: []quorum.Cause{{Node: "this node", Err: err}}}
+		}
+	}
+	return results
+}
+
+// WriteOne is Write for a single item.
+func (t *Tables) WriteOne(ctx context.Context, w Write) (hlc.Stamp, error) {
+	r := t.Write(ctx, w)[0]
+	return r.Stamp, r.Err
+}
+
+func (t *Tables) write(ctx context.Context, w Write) []Result {
+	results := make([]Result, len(w.Items))
+	pending := make([]int, len(w.Items))
+	for i := range pending {
+		pending[i] = i
+	}
+	var over hlc.Stamp
+	fail := func(err error) []Result {
+		for _, i := range pending {
+			results[i].Err = err
+		}
+		return results
+	}
+	for len(pending) > 0 {
+		view, err := t.viewOf(w)
+		if err != nil {
+			return fail(err)
+		}
+		stamp, err := t.clock.Now(ctx)
+		if err != nil {
+			return fail(err)
+		}
+		req, err := w.request(pending, stamp)
+		if err != nil {
+			return fail(err)
+		}
+		req.Over = over
+		pending, over = t.attempt(ctx, view, w, req, pending, stamp, results)
+	}
+	return results
+}
+
+// request makes the batch of the pending items for a stamp. An item's voted row comes last, so that its hooks see the rows
+// that belong to it.
+func (w Write) request(pending []int, stamp hlc.Stamp) (*writeRequest, error) {
+	req := &writeRequest{PK: w.PK, Items: make([][]Row, len(pending))}
+	for n, i := range pending {
+		item := w.Items[i]
+		rows := append(make([]Row, 0, 1+len(item.With)), item.With...)
+		if item.Voted != nil {
+			stamped, err := item.Voted(stamp)
+			if err != nil {
+				return nil, err
+			}
+			rows = append(rows, stamped...)
+		}
+		req.Items[n] = rows
+	}
+	return req, nil
+}
+
+func (r *writeRequest) size() (n int64) {
+	for _, rows := range r.Items {
+		for _, row := range rows {
+			n += int64(len(row.Value) + len(row.Sort) + 16)
+		}
+	}
+	return n
+}
+
+// attempt broadcasts one stamp's worth of a write and fills in the results that are decided. It returns the items that
+// must be stamped anew, and the newest head that stood in their way; the clock is past it already.
+func (t *Tables) attempt(ctx context.Context, view cluster.View, w Write, req *writeRequest, pending []int,
+	stamp hlc.Stamp, results []Result) (again []int, over hlc.Stamp) {
+	tallies := make([]*quorum.Tally, len(pending))
+	for n, i := range pending {
+		tallies[n] = quorum.NewTally(view, w.Items[i].Voted != nil)
+	}
+	round := quorum.Start(t.env.Background(), t.quorum, t.topology.Nearest(view.Targets()), 0,
+		func(ctx context.Context, to rt.NodeID) (*writeResponse, error) {
+			ctx, cancel := t.env.WithTimeout(ctx, WriteTimeout)
+			defer cancel()
+			return methodWrite.Call(ctx, t.endpoint, to, req)
+		})
+	t.collect(ctx, round, tallies, t.topology.Patience(view.Targets()))
+	round.Detach(req.size())
+	for n, i := range pending {
+		verdict := tallies[n].Verdict(true)
+		switch {
+		case verdict == quorum.Acked:
+			results[i] = Result{Stamp: stamp}
+		case verdict == quorum.Restamp && ctx.Err() == nil:
+			t.env.Sometimes("write stamped anew", true)
+			over = max(over, tallies[n].Head())
+			again = append(again, i)
+		default:
+			results[i] = Result{Stamp: stamp, Err: t.writeError(w, view, tallies[n])}
+		}
+	}
+	t.clock.Merge(over)
+	return again, over
+}
+
+// collect takes replies until every tally is decided, none is outstanding, or ctx ends. After a silence of patience it
+// stops waiting for replicas that could only confirm that a stamp was too old.
+func (t *Tables) collect(ctx context.Context, round *quorum.Round[*writeResponse], tallies []*quorum.Tally,
+	patience time.Duration) {
+	hurried := false
+	for !decided(tallies, hurried) {
+		wait := patience
+		if hurried {
+			wait = 0
+		}
+		reply, err := round.Next(ctx, wait)
+		if errors.Is(err, rt.ErrTimeout) {
+			hurried = true
+			continue
+		}
+		if err != nil {
+			return
+		}
+		for n, tally := range tallies {
+			tally.Add(reply.Node, answerOf(reply, n))
+		}
+	}
+}
+
+func decided(tallies []*quorum.Tally, hurried bool) bool {
+	for _, tally := range tallies {
+		if tally.Verdict(hurried) == quorum.Waiting {
+			return false
+		}
+	}
+	return true
+}
+
+func answerOf(reply quorum.Reply[*writeResponse], n int) quorum.Answer {
+	if reply.Err != nil {
+		return quorum.Answer{Vote: quorum.Failed, Err: reply.Err}
+	}
+	if n >= len(reply.Value.Answers) {
+		return quorum.Answer{Vote: quorum.Failed, Err: fmt.Errorf("answer lacks item %d: %w", n, ErrMalformedRow)}
+	}
+	a := reply.Value.Answers[n]
+	answer := quorum.Answer{Vote: a.Vote, Head: a.Head}
+	if a.Vote == quorum.Refused {
+		answer.Err = &Refusal{Code: a.Code, Msg: a.Msg}
+	}
+	return answer
+}
+
+// writeError explains a write that was not acknowledged: the refusal if replicas refused it, else the missed quorum.
+func (t *Tables) writeError(w Write, view cluster.View, tally *quorum.Tally) error {
+	e := &quorum.Error{Op: "write", Subject: w.Subject, Need: view.Live[0].Write, Of: len(view.Targets()), Unknown: true}
+	for _, f := range tally.Failures() {
+		var refusal *Refusal
+		if errors.As(f.Err, &refusal) {
+			return refusal
+		}
+		e.Causes = append(e.Causes, quorum.Cause{Node: t.topology.Describe(f.Node), Err: f.Err})
+	}
+	e.Got = tally.Got()
+	return e
+}
