@@ -1,0 +1,49 @@
+# Targets named for intent; README.md says when to use which.
+SHELL := /bin/bash
+GO ?= go
+BIN := bin
+FAILPOINT := github.com/pingcap/failpoint/failpoint-toolexec
+SEEDS ?= 500
+FUZZTIME ?= 20s
+
+.PHONY: run test check sim e2e bench figures test-failpoints fuzz
+
+run: ## a store on this machine, S3 on 127.0.0.1:3900
+	$(GO) build -o $(BIN)/granary ./prod/cmd/granary
+	$(BIN)/granary server --dev
+
+test: ## all tests
+	$(GO) test ./...
+
+check: ## formatting, vet, determinism, staticcheck, and the list of long functions
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }
+	$(GO) vet ./...
+	$(GO) build -o $(BIN)/detlint ./sim/cmd/detlint
+	$(GO) vet -vettool=$(CURDIR)/$(BIN)/detlint ./...
+	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+	$(GO) run ./sim/cmd/detlint -funcs
+
+sim: ## a campaign of simulated clusters under faults
+	$(GO) run ./sim/cmd/sim -first 1 -seeds $(SEEDS)
+
+e2e: ## real processes, driven by real clients, with one being killed
+	$(GO) build -o $(BIN)/granary ./prod/cmd/granary
+	$(GO) run ./bench/e2e -granary $(BIN)/granary
+
+bench: ## throughput, CPU per operation and memory of real processes, and of the simulator
+	$(GO) build -o $(BIN)/granary ./prod/cmd/granary
+	$(GO) run ./bench/load -granary $(BIN)/granary
+
+figures: ## run the experiments and draw their figures
+	$(GO) run ./experiments/quorum
+	$(GO) run ./plots/cmd/plots experiments
+
+test-failpoints: ## crashes between the durable steps of the real store, in a cache of their own
+	GOBIN=$(CURDIR)/$(BIN) $(GO) install $(FAILPOINT)
+	GOCACHE=$(CURDIR)/$(BIN)/failpoint-cache $(GO) test -tags failpoints \
+		-toolexec $(CURDIR)/$(BIN)/failpoint-toolexec ./prod/bolt ./prod/diskfs ./prod/tcp
+
+fuzz: ## every fuzz target for FUZZTIME
+	@set -e; for pkg in $$($(GO) list ./...); do \
+		for f in $$($(GO) test -list '^Fuzz' $$pkg 2>/dev/null | grep '^Fuzz' || true); do \
+			echo "== $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg; done; done

@@ -1,0 +1,258 @@
+// Package world builds simulated clusters: real nodes of core over the simulated network, stores and disks,
+// which can be crashed, restarted and cut off, all from one seed.
+package world
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"granary/core/cluster"
+	"granary/core/kv/memkv"
+	"granary/core/layout"
+	"granary/core/node"
+	"granary/core/rpc"
+	"granary/core/rt"
+	"granary/netsim"
+	"granary/sim/disk"
+	"granary/sim/net"
+	"granary/sim/sched"
+)
+
+// Options shape a world. Start from Default.
+type Options struct {
+	Sched    sched.Options
+	Net      net.Options
+	Topology netsim.Topology // a machine for every node
+	Replicas int
+	Capacity uint64        // of every node, in bytes
+	Commit   time.Duration // how long a commit of a node's store takes
+	Disk     disk.Timing
+	Compress bool
+	// EncodeSelf makes nodes encode and decode even the messages to themselves.
+	EncodeSelf bool
+}
+
+// Default returns a world of the topology's nodes with three replicas and quick disks.
+func Default(seed uint64, t netsim.Topology) Options {
+	return Options{Sched: sched.Options{Seed: seed}, Net: net.DefaultOptions(), Topology: t, Replicas: 3,
+		Capacity: 1 << 40,
+		Disk:     disk.Timing{}}
+}
+
+// Machine is where a node runs: what survives its crash.
+type Machine struct {
+	Name  string
+	Zone  string
+	ID    rt.NodeID
+	seed  rpc.Identity
+	kv    *memkv.Image
+	Disk  *disk.Image
+	Env   *sched.Env // of the present or last incarnation
+	Node  *node.Node // nil while the machine is down
+	boots int
+	wall  time.Duration
+}
+
+// World is a simulated cluster.
+type World struct {
+	Sched    *sched.Sched
+	Net      *net.Net
+	Machines []*Machine
+	// Env is for what lives outside the cluster: clients, operators, faults.
+	Env  *sched.Env
+	opts Options
+}
+
+// New builds the machines and starts their nodes, which belong to no cluster yet. Close the world.
+func New(o Options) (*World, error) {
+	s := sched.New(o.Sched)
+	model, err := netsim.NewModel(o.Topology)
+	if err != nil {
+		return nil, err
+	}
+	network, err := net.New(s, model, o.Net)
+	if err != nil {
+		return nil, err
+	}
+	w := &World{Sched: s, Net: network, Env: s.NewEnv(rt.NodeID{}, "world"), opts: o}
+	for i, n := range o.Topology.Nodes {
+		m := &Machine{Name: n.Name, Zone: n.Zone, kv: memkv.NewImage(), Disk: disk.NewImage()}
+		binary.BigEndian.PutUint64(m.seed.Seed[:], o.Sched.Seed)
+		m.seed.Seed[31] = byte(i + 1)
+		m.ID = net.PeerOf(m.seed)
+		m.Disk.Timing = o.Disk
+		w.Machines = append(w.Machines, m)
+	}
+	for _, m := range w.Machines {
+		w.Boot(m)
+	}
+	return w, nil
+}
+
+// Close ends the run and frees what it holds.
+func (w *World) Close() { w.Sched.Stop() }
+
+// Boot starts a machine's node, as a task of the new incarnation.
+func (w *World) Boot(m *Machine) {
+	m.boots++
+	m.Env = w.Sched.NewEnv(m.ID, m.Name)
+	m.Env.SetWallOffset(m.wall)
+	env := m.Env
+	env.Go("boot", func() {
+		n, err := w.open(m, env)
+		if err != nil {
+			w.Sched.Fail(fmt.Errorf("start of %s: %w", m.Name, err))
+			return
+		}
+		n.Start()
+		m.Node = n
+	})
+}
+
+func (w *World) open(m *Machine, env *sched.Env) (*node.Node, error) {
+	transport, err := w.Net.NewTransport(env, m.Name, m.seed)
+	if err != nil {
+		return nil, err
+	}
+	d, err := disk.Open(env, m.Disk)
+	if err != nil {
+		return nil, err
+	}
+	store := memkv.Open(env, m.kv, memkv.Options{
+		Latency: func(int, int64) time.Duration { return w.opts.Commit },
+		Failed:  func(error) { w.Crash(m) },
+	})
+	cfg := rpc.DefaultConfig()
+	cfg.EncodeSelf = w.opts.EncodeSelf
+	return node.Open(env.Background(), node.Config{Env: env, Transport: transport, KV: store, Disk: d,
+		Identity: m.seed,
+		Name:     m.Name, Region: "sim", Compress: w.opts.Compress, RPC: &cfg})
+}
+
+// Crash cuts a machine's power: everything that was not synced is lost. A machine that is down stays so.
+func (w *World) Crash(m *Machine) {
+	if m.Env.Dead() {
+		return
+	}
+	m.Node = nil
+	env := m.Env
+	w.Sched.After(0, func() {
+		env.Kill()
+		m.Disk.PowerCut(w.Sched.Rand("world/power cut " + m.Name))
+	})
+}
+
+// Down reports whether the machine has no node that serves.
+func (m *Machine) Down() bool { return m.Node == nil }
+
+// SetWall sets how far the machine's wall clock is off, now and after restarts.
+func (m *Machine) SetWall(d time.Duration) {
+	m.wall = d
+	m.Env.SetWallOffset(d)
+}
+
+// Serve returns what a client reaches at machine i: the environment that requests run in, and the S3
+// endpoint.
+func (w *World) Serve(i int) (*sched.Env, http.Handler, bool) {
+	m := w.Machines[i]
+	if m.Down() {
+		return nil, nil, false
+	}
+	return m.Env, m.Node.S3(), true
+}
+
+// Do runs f as a task outside the cluster, and the world until it has ended, for at most limit of virtual
+// time.
+func (w *World) Do(limit time.Duration, f func(ctx context.Context) error) error {
+	done := false
+	var result error
+	w.Env.Go("do", func() {
+		result = f(w.Env.Background())
+		done = true
+	})
+	return errors.Join(w.Sched.RunUntil(limit, func() bool { return done }), result)
+}
+
+// On runs f as a task of machine m's node and waits for its result, from a task outside the cluster.
+func (w *World) On(ctx context.Context, m *Machine, f func(ctx context.Context, n *node.Node) error) error {
+	if m.Down() {
+		return fmt.Errorf("machine %s is down", m.Name)
+	}
+	result := rt.NewFuture[struct{}](w.Env)
+	n, env := m.Node, m.Env
+	env.Go("on", func() { result.Set(struct{}{}, f(env.Background(), n)) })
+	_, err := result.Get(ctx)
+	return err
+}
+
+// Form makes one cluster of all machines: the first founds it, the others join with its tokens, and the first
+// layout is applied. It runs the world meanwhile.
+func (w *World) Form() error {
+	if err := w.Sched.RunUntil(time.Minute, func() bool { return w.allUp() }); err != nil {
+		return err
+	}
+	err := w.Do(10*time.Minute, func(ctx context.Context) error {
+		params := layout.DefaultParams()
+		params.Replicas = w.opts.Replicas
+		for i, m := range w.Machines {
+			if err := w.enlist(ctx, i, m, params); err != nil {
+				return fmt.Errorf("machine %s: %w", m.Name, err)
+			}
+		}
+		return w.On(ctx, w.Machines[0], func(ctx context.Context, n *node.Node) error {
+			_, err := n.Cluster().Apply(ctx) // the first layout may have come when only some had joined
+			return err
+		})
+	})
+	if err != nil {
+		return err
+	}
+	return w.Sched.RunUntil(10*time.Minute, func() bool { return w.ready() })
+}
+
+func (w *World) enlist(ctx context.Context, i int, m *Machine, params layout.Params) error {
+	role := layout.Role{Node: m.ID, Zone: layout.ZoneName(m.Zone), Capacity: w.opts.Capacity}
+	if i == 0 {
+		return w.On(ctx, m, func(ctx context.Context, n *node.Node) error {
+			return n.Cluster().Found(ctx, params, role)
+		})
+	}
+	var token cluster.Token
+	err := w.On(ctx, w.Machines[0], func(ctx context.Context, n *node.Node) (err error) {
+		token, err = n.Cluster().NewToken(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return w.On(ctx, m, func(ctx context.Context, n *node.Node) error {
+		return n.Cluster().JoinWith(ctx, token, role)
+	})
+}
+
+func (w *World) allUp() bool {
+	for _, m := range w.Machines {
+		if m.Down() {
+			return false
+		}
+	}
+	return true
+}
+
+// ready reports whether every node knows the layout that all of them are in.
+func (w *World) ready() bool {
+	for _, m := range w.Machines {
+		if m.Down() {
+			return false
+		}
+		v := m.Node.Cluster().Status().Layout
+		if v == nil || len(v.StorageNodes()) != len(w.Machines) {
+			return false
+		}
+	}
+	return true
+}
