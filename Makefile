@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 GO ?= go
 BIN := bin
-FAILPOINT := github.com/pingcap/failpoint/failpoint-toolexec
+FAILPOINT := github.com/pingcap/failpoint
 SEEDS ?= 500
 FUZZTIME ?= 20s
 
@@ -38,8 +38,9 @@ figures: ## run the experiments and draw their figures
 	$(GO) run ./experiments/quorum
 	$(GO) run ./plots/cmd/plots experiments
 
-test-failpoints: ## crashes between the durable steps of the real store, in a cache of their own
-	GOBIN=$(CURDIR)/$(BIN) $(GO) install $(FAILPOINT)
+test-failpoints: ## crashes between the durable steps of the real stores, in a build cache of their own
+	$(GO) mod download $(FAILPOINT)
+	$(GO) build -C "$$($(GO) list -m -f '{{.Dir}}' $(FAILPOINT))" -o $(CURDIR)/$(BIN)/failpoint-toolexec ./failpoint-toolexec
 	GOCACHE=$(CURDIR)/$(BIN)/failpoint-cache $(GO) test -tags failpoints \
 		-toolexec $(CURDIR)/$(BIN)/failpoint-toolexec ./prod/bolt ./prod/diskfs ./prod/tcp
 

@@ -170,6 +170,9 @@ type Status struct {
 	Params  layout.Params
 	Layout  *layout.Version // nil before the first
 	Missing string          // what the first layout waits for, in words
+	// Pending are the staged changes of roles that no layout has yet, PendingParams whether parameters are among them.
+	Pending       []layout.Change
+	PendingParams bool
 }
 
 // NodeStatus is one member, as this node sees it.
@@ -190,6 +193,7 @@ func (c *Cluster) Status() Status {
 	capacity, held := map[rt.NodeID]uint64{}, map[rt.NodeID]int{}
 	roles, params := doc.Staged.Wanted(doc.Layout)
 	s.Params = params
+	s.Pending, s.PendingParams = doc.Staged.Pending(doc.Layout)
 	for _, r := range roles {
 		capacity[r.Node] = r.Capacity
 	}

@@ -85,6 +85,7 @@ func (c *Cluster) exchange(ctx context.Context, peer rt.NodeID, full bool) error
 func (c *Cluster) runGossip(ctx context.Context) error {
 	for {
 		c.tend(ctx)
+		c.warm()
 		if peer, ok := c.randomPeer(); ok {
 			if err := c.exchange(ctx, peer, false); err != nil {
 				c.env.Debug("gossip failed", "peer", c.Describe(peer), "err", err)
@@ -100,6 +101,14 @@ func (c *Cluster) runGossip(ctx context.Context) error {
 				return nil
 			}
 		}
+	}
+}
+
+// warm keeps connections to every other member open.
+func (c *Cluster) warm() {
+	doc, _ := c.snapshot()
+	for _, id := range doc.members() {
+		c.endpoint.Warm(id)
 	}
 }
 

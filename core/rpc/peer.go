@@ -121,6 +121,22 @@ func (ep *Endpoint) Disconnect(id rt.NodeID) {
 	}
 }
 
+// Warm begins to connect to a peer, for both classes, if there is no connection: so that the first call does
+// not pay for it. It does not wait, and does nothing during a back-off.
+func (ep *Endpoint) Warm(id rt.NodeID) {
+	if id == ep.self {
+		return
+	}
+	now := ep.env.Now()
+	ep.lock.Lock()
+	defer ep.lock.Unlock()
+	p := ep.peerOf(id)
+	p.called = true
+	for _, class := range []Class{Meta, Bulk} {
+		_, _, _ = ep.pick(p, class, now) // what it says, the next call finds out
+	}
+}
+
 func (ep *Endpoint) measured(p *peer, sample time.Duration) {
 	ep.lock.Lock()
 	p.rtt.add(sample)

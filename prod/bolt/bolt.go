@@ -21,21 +21,23 @@ import (
 
 // Options shape a store; start from DefaultOptions.
 type Options struct {
-	// Fsync waits for the disk at every commit. False is for tests and for data one can lose: after a power cut the
-	// whole file may be damaged, not just its end.
+	// Fsync waits for the disk at every commit. False is for tests and for data one can lose: after a power
+	// cut the whole file may be damaged, not just its end.
 	Fsync bool
-	// FreelistSync writes the list of free pages with every commit. A crashed store then opens at once instead of
-	// reading all branch and leaf pages (about a second for 400 MiB), and every commit writes 8 bytes more per
-	// free page. The list is always written by Close.
+	// FreelistSync writes the list of free pages with every commit. A crashed store then opens at once
+	// instead of reading all branch and leaf pages (about a second for 400 MiB), and every commit writes 8
+	// bytes more per free page. The list is always written by Close.
 	FreelistSync bool
-	// FillPercent is how full a page is made when it is split, in percent, 10 to 100: high suits keys that arrive in
-	// order, low suits random ones.
+	// FillPercent is how full a page is made when it is split, in percent, 10 to 100: high suits keys that
+	// arrive in order, low suits random ones.
 	FillPercent int
-	// MapBytes is the address space reserved for the file. Beyond it commits hold up readers. It costs no memory.
+	// MapBytes is the address space reserved for the file. Beyond it commits hold up readers. It costs no
+	// memory.
 	MapBytes int64
 	// LockTimeout is how long Open waits for another process to let go of the file. Zero waits for ever.
 	LockTimeout time.Duration
-	// Failed, if not nil, is called once, on a goroutine of the store, when it fails; the process must then end.
+	// Failed, if not nil, is called once, on a goroutine of the store, when it fails; the process must then
+	// end.
 	Failed func(error)
 }
 
@@ -75,8 +77,9 @@ type Store struct {
 
 // Open opens the store in the file at path, making it if it does not exist.
 //
-// Errors: kv.ErrFailed wraps what says that the file is damaged; a lock held by another process is named. Cost: under a
-// millisecond after Close; after a crash the file's pages are read once, unless FreelistSync was on.
+// Errors: kv.ErrFailed wraps what says that the file is damaged; a lock held by another process is named.
+// Cost: under a millisecond after Close; after a crash the file's pages are read once, unless FreelistSync
+// was on.
 func Open(env rt.Env, path string, opts Options) (*Store, error) {
 	if err := opts.Validate(); err != nil {
 		return nil, err
@@ -158,7 +161,8 @@ func openError(err error) error {
 	switch {
 	case errors.Is(err, berrors.ErrTimeout):
 		return fmt.Errorf("the file is in use by another process: %w", err)
-	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
+	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum),
+		errors.Is(err, berrors.ErrVersionMismatch):
 		return fmt.Errorf("%w: %w: this is no store, or a damaged one", kv.ErrFailed, err)
 	}
 	return err
@@ -166,7 +170,7 @@ func openError(err error) error {
 
 // damaged makes an error of what bbolt, or a read of the mapped file, panicked with.
 func damaged(v any) error {
-	return fmt.Errorf("%w: the file is damaged: %v: stop, keep the file, and let the node sync anew", kv.ErrFailed, v)
+	return fmt.Errorf("%w: the file is damaged: %v: keep it, the node must sync anew", kv.ErrFailed, v)
 }
 
 // View implements kv.Store.
@@ -189,8 +193,8 @@ func (s *Store) Stats() kv.Stats {
 	return stats
 }
 
-// Snapshot writes a copy of the store, as of one moment, that Open can read. Commits and views go on meanwhile, but the
-// file grows by what they replace.
+// Snapshot writes a copy of the store, as of one moment, that Open can read. Commits and views go on
+// meanwhile, but the file grows by what they replace.
 func (s *Store) Snapshot(w io.Writer) error {
 	if err := s.commits.Err(); err != nil {
 		return err

@@ -22,9 +22,9 @@ type Report struct {
 	FileBytes  int64
 }
 
-// Check reads the whole file, which no store may have open: the pages must form one tree, each used or free exactly
-// once, with keys in order; visit, if not nil, sees every pair and may refuse it. It returns all faults joined, up to
-// faultsMax, each wrapping kv.ErrFailed if it is the file's. It changes nothing.
+// Check reads the whole file, which no store may have open: the pages must form one tree, each used or free
+// exactly once, with keys in order; visit, if not nil, sees every pair and may refuse it. It returns all
+// faults joined, up to faultsMax, each wrapping kv.ErrFailed if it is the file's. It changes nothing.
 func Check(path string, lockTimeout time.Duration, visit func(key, value []byte) error) (Report, error) {
 	var report Report
 	size, err := fileSize(path)
@@ -61,8 +61,8 @@ func checkPages(tx *bbolt.Tx) error {
 	return errors.Join(faults...)
 }
 
-// verify reads all pages of an existing file under a guard. Without it a damaged file would crash the process when
-// bbolt, in a goroutine of its own, looks for the free pages.
+// verify reads all pages of an existing file under a guard. Without it a damaged file would crash the process
+// when bbolt, in a goroutine of its own, looks for the free pages.
 func verify(path string, lockTimeout time.Duration) error {
 	return withReadOnly(path, lockTimeout, func(db *bbolt.DB) error { return walk(db, &Report{}, nil) })
 }
@@ -129,8 +129,8 @@ func fileSize(path string) (int64, error) {
 	return info.Size(), nil
 }
 
-// hasFreelist reports whether bbolt will open the file without looking for the free pages: the newer meta page names a
-// list, or the file is new, or so damaged that bbolt refuses it at once.
+// hasFreelist reports whether bbolt will open the file without looking for the free pages: the newer meta
+// page names a list, or the file is new, or so damaged that bbolt refuses it at once.
 func hasFreelist(path string) bool {
 	f, err := os.Open(path)
 	if err != nil {
@@ -148,7 +148,8 @@ func hasFreelist(path string) bool {
 
 // meta is bbolt's meta page after its 16-byte header, in the byte order of the machine:
 //
-//	magic 4 | version 4 | page size 4 | flags 4 | root page 8 | sequence 8 | freelist page 8 | pages 8 | txid 8 | FNV-1a of all before 8
+//	magic 4 | version 4 | page size 4 | flags 4 | root page 8 | sequence 8 | freelist page 8 |
+//	pages 8 | txid 8 | FNV-1a of all before 8
 type meta struct {
 	Magic, Version, PageSize, Flags       uint32
 	Root, Sequence, Freelist, Pages, Txid uint64

@@ -51,7 +51,8 @@ func (e *engine) Commit(_ context.Context, writes *overlay.Overlay) error {
 	return nil
 }
 
-// write applies the writes, in the order of their keys, in one bbolt transaction. When it returns nil they are durable.
+// write applies the writes, in the order of their keys, in one bbolt transaction. When it returns nil they
+// are durable.
 func (e *engine) write(writes *overlay.Overlay) (err error) {
 	tx, err := e.db.Begin(true)
 	if err != nil {

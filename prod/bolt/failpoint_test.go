@@ -38,7 +38,8 @@ func at(t *testing.T, name string, f func()) {
 	})
 }
 
-// survivor opens a copy of the file as a crash of the process at this moment would leave it, and returns its keys.
+// survivor opens a copy of the file as a crash of the process at this moment would leave it, and returns its
+// keys.
 func survivor(t *testing.T, path string) string {
 	raw, err := os.ReadFile(path)
 	if err != nil {

@@ -25,7 +25,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// writeUntilKilled makes numbered updates of two keys from several tasks, and prints the number of each answered one.
+// writeUntilKilled makes numbered updates of two keys from several tasks, and prints the number of each
+// answered one.
 func writeUntilKilled(path string) {
 	env := sched.New(rt.NodeID{1}, sched.Options{})
 	s, err := Open(env, path, DefaultOptions())

@@ -10,8 +10,8 @@ import (
 
 // views hands out the snapshot of the last durable commit.
 //
-// All Views between two commits share one bbolt read transaction. This is cheap (a counter), and it is needed: bbolt shows
-// a commit to new transactions once its meta page is written, before the fsync.
+// All Views between two commits share one bbolt read transaction. This is cheap (a counter), and it is
+// needed: bbolt shows a commit to new transactions once its meta page is written, before the fsync.
 type views struct {
 	db     *bbolt.DB
 	mapped int64 // bytes of address space bbolt mapped at Open
@@ -23,8 +23,8 @@ type views struct {
 	closed  bool
 }
 
-// snapshot is a shared read transaction. bbolt's read transactions may be read from several goroutines, as nothing in
-// them changes after the bucket is opened but counters.
+// snapshot is a shared read transaction. bbolt's read transactions may be read from several goroutines, as
+// nothing in them changes after the bucket is opened but counters.
 type snapshot struct {
 	tx     *bbolt.Tx
 	bucket *bbolt.Bucket
@@ -90,8 +90,8 @@ func (v *views) release(s *snapshot) {
 	v.mu.Unlock()
 }
 
-// makeRoom lets go of the current snapshot if a commit of so many bytes could make bbolt remap the file, for which it
-// waits for all read transactions. publish brings it back.
+// makeRoom lets go of the current snapshot if a commit of so many bytes could make bbolt remap the file, for
+// which it waits for all read transactions. publish brings it back.
 func (v *views) makeRoom(used, growth int64) {
 	if used+growth < v.mapped {
 		return

@@ -184,8 +184,9 @@ func bounds(t *testing.T, env rt.Env, s kv.Store) {
 			if tt.end == "-" {
 				end = nil
 			}
-			want(t, fmt.Sprintf("up [%q %q)", tt.start, tt.end), dump(r, []byte(tt.start), end), tt.up)
-			want(t, fmt.Sprintf("down [%q %q)", tt.start, tt.end), dumpDown(r, []byte(tt.start), end), tt.down)
+			in := fmt.Sprintf(" in [%q %q)", tt.start, tt.end)
+			want(t, "up"+in, dump(r, []byte(tt.start), end), tt.up)
+			want(t, "down"+in, dumpDown(r, []byte(tt.start), end), tt.down)
 		}
 		n := 0
 		r.Ascend(nil, nil, func(_, _ []byte) bool { n++; return n < 2 })
@@ -229,22 +230,29 @@ func readsOwnWrites(t *testing.T, env rt.Env, s kv.Store) {
 func limits(t *testing.T, env rt.Env, s kv.Store) {
 	longest := bytes.Repeat([]byte("k"), kv.KeyMax)
 	update(t, env, s, func(w kv.Writer) { w.Put(longest, make([]byte, 1<<20)) })
-	bad := map[string]func(w kv.Writer){
-		"empty key":        func(w kv.Writer) { w.Put(nil, []byte("v")) },
-		"key too long":     func(w kv.Writer) { w.Put(append(longest, 'k'), nil) },
-		"value too long":   func(w kv.Writer) { w.Put([]byte("k"), make([]byte, kv.ValueMax+1)) },
-		"write in a scan":  func(w kv.Writer) { w.Ascend(nil, nil, func(k, _ []byte) bool { w.Delete(k); return true }) },
-		"write in a scan2": func(w kv.Writer) { w.Descend(nil, nil, func(k, _ []byte) bool { w.Put(k, k); return true }) },
+	bad := []struct {
+		name string
+		f    func(w kv.Writer)
+	}{
+		{"empty key", func(w kv.Writer) { w.Put(nil, []byte("v")) }},
+		{"key too long", func(w kv.Writer) { w.Put(append(longest, 'k'), nil) }},
+		{"value too long", func(w kv.Writer) { w.Put([]byte("k"), make([]byte, kv.ValueMax+1)) }},
+		{"delete in a scan up", func(w kv.Writer) {
+			w.Ascend(nil, nil, func(k, _ []byte) bool { w.Delete(k); return true })
+		}},
+		{"put in a scan down", func(w kv.Writer) {
+			w.Descend(nil, nil, func(k, _ []byte) bool { w.Put(k, k); return true })
+		}},
 	}
-	for name, f := range bad {
+	for _, tt := range bad {
 		err := s.Update(env.Background(), func(w kv.Writer) error {
-			w.Put([]byte("spoiled"), []byte(name))
-			f(w)
+			w.Put([]byte("spoiled"), []byte(tt.name))
+			tt.f(w)
 			return nil
 		})
 		var p *rt.PanicError
 		if !errors.As(err, &p) {
-			t.Errorf("%s: %v, want a PanicError", name, err)
+			t.Errorf("%s: %v, want a PanicError", tt.name, err)
 		}
 	}
 	view(t, s, func(r kv.Reader) {

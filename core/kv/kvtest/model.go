@@ -76,8 +76,9 @@ func drawStep(t *rapid.T) step {
 
 func drawOp(t *rapid.T) op {
 	key := rapid.SliceOfN(rapid.SampledFrom([]byte{0, 'a', 'b', 0xff}), 1, 3)
+	kinds := []string{"put", "put", "put", "delete", "delete", "get", "up", "down"}
 	o := op{
-		kind:  rapid.SampledFrom([]string{"put", "put", "put", "delete", "delete", "get", "up", "down"}).Draw(t, "op"),
+		kind:  rapid.SampledFrom(kinds).Draw(t, "op"),
 		key:   key.Draw(t, "key"),
 		value: rapid.SliceOfN(rapid.Byte(), 0, 3).Draw(t, "value"),
 		limit: rapid.IntRange(1, 8).Draw(t, "limit"),

@@ -190,7 +190,9 @@ func TestForbidden(t *testing.T) {
 			s.View(func(kv.Reader) error { return env.Sleep(env.Background(), time.Second) })
 		},
 		"sleep in update": func(env *sched.Env, s *memkv.Store) {
-			s.Update(env.Background(), func(kv.Writer) error { return env.Sleep(env.Background(), time.Second) })
+			s.Update(env.Background(), func(kv.Writer) error {
+				return env.Sleep(env.Background(), time.Second)
+			})
 		},
 		"reader kept": func(_ *sched.Env, s *memkv.Store) {
 			var kept kv.Reader

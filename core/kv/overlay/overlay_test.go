@@ -86,8 +86,9 @@ func TestReadsLikeApplied(t *testing.T) {
 			limit := rapid.IntRange(1, 30).Draw(t, "limit")
 			same(t, "up", dump(o.Ascend, start, end, limit), dump(want.Ascend, start, end, limit))
 			same(t, "down", dump(o.Descend, start, end, limit), dump(want.Descend, start, end, limit))
-			if k := key.Draw(t, "get"); !bytes.Equal(o.Get(k), want.Get(k)) || (o.Get(k) == nil) != (want.Get(k) == nil) {
-				t.Fatalf("get %x: %x, want %x", k, o.Get(k), want.Get(k))
+			k := key.Draw(t, "get")
+			if got, want := o.Get(k), want.Get(k); !bytes.Equal(got, want) || (got == nil) != (want == nil) {
+				t.Fatalf("get %x: %x, want %x", k, got, want)
 			}
 		}
 		applied, size := maps.Clone(base), int64(0)
