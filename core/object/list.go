@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"strings"
 
 	"granary/core/bucket"
 	"granary/core/table"
@@ -40,8 +41,11 @@ func (s *Store) List(ctx context.Context, b bucket.BucketID, q ListQuery) (Page,
 
 func (q ListQuery) from() (table.Resume, error) {
 	if q.Token == "" {
-		if q.After == "" {
+		switch {
+		case q.After == "":
 			return table.Resume{}, nil
+		case q.afterGroup():
+			return table.AfterPrefix([]byte(q.After)), nil
 		}
 		return table.AfterKey([]byte(q.After)), nil
 	}
@@ -54,6 +58,14 @@ func (q ListQuery) from() (table.Resume, error) {
 		return from, fmt.Errorf("%w: %w", ErrBadToken, err)
 	}
 	return from, nil
+}
+
+// afterGroup reports whether After is itself a common prefix of this listing, as ListObjects v1 sends it back: what
+// it stands for was delivered.
+func (q ListQuery) afterGroup() bool {
+	rest, ok := strings.CutPrefix(q.After, q.Prefix)
+	i := strings.Index(rest, q.Delimiter)
+	return ok && q.Delimiter != "" && i >= 0 && i+len(q.Delimiter) == len(rest)
 }
 
 func (v version) entry(k Key) Entry {

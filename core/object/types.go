@@ -95,7 +95,7 @@ type Entry struct {
 type ListQuery struct {
 	Prefix    string
 	Delimiter string
-	After     string // only keys greater than this
+	After     string // only keys and common prefixes behind this key, or behind this common prefix
 	Token     string
 	Max       int // entries and common prefixes together, 1 to PageMax
 }

@@ -10,7 +10,6 @@ import (
 
 	"granary/core/cluster"
 	"granary/core/kv"
-	"granary/core/layout"
 	"granary/core/quorum"
 	"granary/core/rpc"
 	"granary/core/rt"
@@ -91,7 +90,7 @@ type rowKey struct {
 // Fetch asks all replicas of pk's read set for what the named Fetcher returns there, and joins the first R replies.
 // subject names the read in errors. Errors: *quorum.Error.
 func (t *Tables) Fetch(ctx context.Context, name string, pk, args []byte, subject string) (*Fetched, error) {
-	view, err := t.topology.View(layout.PrefixOf(pk))
+	view, err := t.view(pk)
 	if err != nil {
 		return nil, err
 	}

@@ -62,7 +62,8 @@ func TestAnswers(t *testing.T) {
 	w := newWorld(t)
 	s := &transcript{w: w}
 	for _, chapter := range []func(*transcript){
-		answersBuckets, answersObjects, answersReads, answersLists, answersCopies, answersUploads, answersErrors,
+		answersBuckets, answersObjects, answersReads, answersLists, answersCopies, answersUploads,
+		answersErrors,
 	} {
 		chapter(s)
 	}
@@ -89,10 +90,13 @@ func answersObjects(s *transcript) {
 	s.ask(ask{method: "PUT", target: "/bucket/rich%20%26%20co", body: "hello", headers: []string{
 		"Content-Type: text/plain", "Cache-Control: max-age=3", "Content-Encoding: aws-chunked,gzip",
 		"Content-Disposition: attachment", "Content-Language: de", "Expires: Thu, 01 Jan 2032 00:00:00 GMT",
-		"X-Amz-Meta-Color: red", "X-Amz-Meta-Color: green", "X-Amz-Meta-A: b", "X-Amz-Storage-Class: STANDARD",
+		"X-Amz-Meta-Color: red", "X-Amz-Meta-Color: green", "X-Amz-Meta-A: b",
+		"X-Amz-Storage-Class: STANDARD",
 		"X-Amz-Acl: private", "X-Amz-Checksum-Crc32c: " + checksum(auth.CRC32C, "hello")}})
-	s.ask(ask{method: "HEAD", target: "/bucket/rich%20%26%20co", headers: []string{"X-Amz-Checksum-Mode: ENABLED"}})
-	s.ask(ask{method: "GET", target: "/bucket/rich%20%26%20co?response-content-type=a/b&response-expires=never"})
+	s.ask(ask{method: "HEAD", target: "/bucket/rich%20%26%20co",
+		headers: []string{"X-Amz-Checksum-Mode: ENABLED"}})
+	s.ask(ask{method: "GET",
+		target: "/bucket/rich%20%26%20co?response-content-type=a/b&response-expires=never"})
 	s.ask(ask{method: "DELETE", target: "/bucket/plain"})
 	s.ask(ask{method: "DELETE", target: "/bucket/plain"})
 	s.ask(ask{method: "GET", target: "/bucket/plain"})
@@ -100,7 +104,8 @@ func answersObjects(s *transcript) {
 	s.w.put("a", "1")
 	s.w.put("b<&>", "2")
 	s.ask(ask{method: "POST", target: "/bucket?delete", body: "<Delete><Object><Key>a</Key></Object>" +
-		"<Object><Key>b&lt;&amp;&gt;</Key></Object><Object><Key>" + strings.Repeat("k", 1025) + "</Key></Object></Delete>"})
+		"<Object><Key>b&lt;&amp;&gt;</Key></Object><Object><Key>" + strings.Repeat("k", 1025) +
+		"</Key></Object></Delete>"})
 	s.ask(ask{method: "POST", target: "/bucket?delete",
 		body: "<Delete><Quiet>true</Quiet><Object><Key>a</Key></Object></Delete>"})
 }
@@ -116,7 +121,8 @@ func checksumOf(a auth.Algorithm, data string) auth.Checksum {
 func answersReads(s *transcript) {
 	s.comment("Ranges and conditions.")
 	s.w.put("digits", "0123456789")
-	for _, h := range []string{"Range: bytes=2-4", "Range: bytes=-3", "Range: bytes=10-", "Range: bytes=0-1,3-4",
+	for _, h := range []string{"Range: bytes=2-4", "Range: bytes=-3", "Range: bytes=10-",
+		"Range: bytes=0-1,3-4",
 		`If-None-Match: "` + md5Of("0123456789") + `"`, `If-Match: "other"`} {
 		s.ask(ask{method: "GET", target: "/bucket/digits", headers: []string{h}})
 	}
@@ -134,14 +140,16 @@ func answersLists(s *transcript) {
 	s.ask(ask{method: "GET", target: "/bucket?delimiter=/&max-keys=2&marker=dir/"})
 	s.ask(ask{method: "GET", target: "/bucket?list-type=2&prefix=dir2/&encoding-type=url&fetch-owner=true"})
 	s.ask(ask{method: "GET", target: "/bucket?list-type=2&max-keys=1&start-after=dir/1"})
-	s.ask(ask{method: "GET", target: "/bucket?list-type=2&max-keys=1&continuation-token=6469722f32&delimiter=%20"})
+	s.ask(ask{method: "GET",
+		target: "/bucket?list-type=2&max-keys=1&continuation-token=6469722f32&delimiter=%20"})
 	s.ask(ask{method: "GET", target: "/bucket?list-type=2&max-keys=0"})
 	s.ask(ask{method: "GET", target: "/bucket?list-type=2&continuation-token=x"})
 }
 
 func answersCopies(s *transcript) {
 	s.comment("Copies.")
-	s.ask(ask{method: "PUT", target: "/bucket/copy", headers: []string{"X-Amz-Copy-Source: /bucket/dir2%2F%C3%BC%20&"}})
+	s.ask(ask{method: "PUT", target: "/bucket/copy",
+		headers: []string{"X-Amz-Copy-Source: /bucket/dir2%2F%C3%BC%20&"}})
 	s.ask(ask{method: "PUT", target: "/bucket/copy", headers: []string{"X-Amz-Copy-Source: bucket/copy",
 		"X-Amz-Metadata-Directive: REPLACE", "X-Amz-Meta-New: yes", "X-Amz-Checksum-Algorithm: SHA256"}})
 	s.ask(ask{method: "HEAD", target: "/bucket/copy", headers: []string{"X-Amz-Checksum-Mode: enabled"}})
@@ -160,8 +168,9 @@ func answersUploads(s *transcript) {
 	}
 	s.ask(ask{method: "PUT", target: u + "&partNumber=1", body: first, headers: sum(first)})
 	s.ask(ask{method: "PUT", target: u + "&partNumber=2", body: second, headers: sum(second)})
-	s.ask(ask{method: "PUT", target: u + "&partNumber=3", headers: []string{"X-Amz-Copy-Source: bucket/digits",
-		"X-Amz-Copy-Source-Range: bytes=2-5"}})
+	s.ask(ask{method: "PUT", target: u + "&partNumber=3",
+		headers: []string{"X-Amz-Copy-Source: bucket/digits",
+			"X-Amz-Copy-Source-Range: bytes=2-5"}})
 	s.ask(ask{method: "GET", target: u + "&max-parts=2"})
 	s.ask(ask{method: "GET", target: u + "&max-parts=2&part-number-marker=2"})
 	s.ask(ask{method: "POST", target: "/bucket/dir/x?uploads"})
@@ -172,13 +181,15 @@ func answersUploads(s *transcript) {
 		return fmt.Sprintf(`<Part><PartNumber>%d</PartNumber><ETag>"%s"</ETag></Part>`, n, md5Of(data))
 	}
 	complete := func(parts string, headers ...string) {
-		s.ask(ask{method: "POST", target: u, headers: headers, body: `<CompleteMultipartUpload xmlns="` + xmlNamespace +
-			`">` + parts + "</CompleteMultipartUpload>"})
+		s.ask(ask{method: "POST", target: u, headers: headers,
+			body: `<CompleteMultipartUpload xmlns="` + xmlNamespace +
+				`">` + parts + "</CompleteMultipartUpload>"})
 	}
 	complete(part(1, first) + part(2, second) + part(3, "2345"))
 	complete(part(3, "2345") + part(1, first))
 	complete(part(1, first)+part(3, "2345"), "X-Amz-Checksum-Crc64nvme: "+checksum(auth.CRC64NVME, first))
-	complete(part(1, first)+part(3, "2345"), "X-Amz-Mp-Object-Size: 5242884", "X-Amz-Checksum-Type: FULL_OBJECT",
+	complete(part(1, first)+part(3, "2345"), "X-Amz-Mp-Object-Size: 5242884",
+		"X-Amz-Checksum-Type: FULL_OBJECT",
 		"X-Amz-Checksum-Crc64nvme: "+checksum(auth.CRC64NVME, first+"2345"))
 	s.ask(ask{method: "GET", target: "/bucket/big?partNumber=2"})
 	s.ask(ask{method: "HEAD", target: "/bucket/big?partNumber=1"})

@@ -38,7 +38,8 @@ func BenchmarkGet1M(b *testing.B) {
 }
 
 func BenchmarkPut4K(b *testing.B) {
-	benchmark(b, "k", 4<<10, ask{method: "PUT", target: "/bucket/k", body: strings.Repeat("x", 4<<10), noSum: true})
+	benchmark(b, "k", 4<<10, ask{method: "PUT", target: "/bucket/k", body: strings.Repeat("x", 4<<10),
+		noSum: true})
 }
 
 func BenchmarkList1000(b *testing.B) {

@@ -41,7 +41,8 @@ func (c *call) listBuckets() error {
 }
 
 // bucketPage returns up to most buckets after a name, and the name to go on after if there are more.
-func (c *call) bucketPage(all []bucket.Bucket, prefix, after string, most int) (page []bucket.Bucket, next string) {
+func (c *call) bucketPage(all []bucket.Bucket, prefix, after string, most int) (page []bucket.Bucket,
+	next string) {
 	if region := c.params.get("bucket-region"); region != "" && region != c.h.region {
 		return nil, ""
 	}

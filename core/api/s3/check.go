@@ -56,7 +56,8 @@ func (c *call) checkParams() error {
 				"The parameter is not one of "+c.op.name+", and could change what is stored.")
 		case rule.refuses([]string{p.value}):
 			return c.refuseBy(rule, "parameter", "ArgumentName", p.name, []string{p.value})
-		case rule.verdict == used && slices.ContainsFunc(c.params[i+1:], func(q param) bool { return q.name == p.name }):
+		case rule.verdict == used && slices.ContainsFunc(c.params[i+1:],
+			func(q param) bool { return q.name == p.name }):
 			return invalidArgument(p.name, printable(p.value), "Send the parameter once.")
 		}
 	}

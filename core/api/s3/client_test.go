@@ -65,15 +65,18 @@ func TestClientObjects(t *testing.T) {
 			}
 			big := strings.Repeat("0123456789abcdef", 11<<20/16)
 			for key, data := range map[string]string{"empty": "", "small ü&+": "hello", "big": big} {
-				_, err := c.PutObject(c.ctx, "bucket", key, strings.NewReader(data), int64(len(data)), minio.PutObjectOptions{
-					PartSize: 5 << 20, ContentType: "text/plain", UserMetadata: map[string]string{"Color": "red"}})
+				_, err := c.PutObject(c.ctx, "bucket", key, strings.NewReader(data), int64(len(data)),
+					minio.PutObjectOptions{
+						PartSize: 5 << 20, ContentType: "text/plain",
+						UserMetadata: map[string]string{"Color": "red"}})
 				c.ok(err)
 				if got := c.read(key, minio.GetObjectOptions{}); got != data {
 					t.Errorf("%s: %d bytes came back, want %d", key, len(got), len(data))
 				}
 				info, err := c.StatObject(c.ctx, "bucket", key, minio.StatObjectOptions{})
 				c.ok(err)
-				if info.ContentType != "text/plain" || info.UserMetadata["Color"] != "red" || info.Size != int64(len(data)) {
+				if info.ContentType != "text/plain" || info.UserMetadata["Color"] != "red" ||
+					info.Size != int64(len(data)) {
 					t.Errorf("%s: %+v", key, info)
 				}
 			}
@@ -93,7 +96,8 @@ func TestClientObjects(t *testing.T) {
 func TestClientChecksums(t *testing.T) {
 	c := newClient(t, minio.Options{TrailingHeaders: true})
 	data := strings.Repeat("0123456789abcdef", 11<<20/16)
-	for _, sum := range []minio.ChecksumType{minio.ChecksumCRC32, minio.ChecksumCRC32C, minio.ChecksumCRC64NVME,
+	for _, sum := range []minio.ChecksumType{minio.ChecksumCRC32, minio.ChecksumCRC32C,
+		minio.ChecksumCRC64NVME,
 		minio.ChecksumSHA1, minio.ChecksumSHA256} {
 		for _, size := range []int{100, len(data)} {
 			_, err := c.PutObject(c.ctx, "bucket", "k", strings.NewReader(data[:size]), int64(size),
@@ -119,8 +123,10 @@ func TestClientCopies(t *testing.T) {
 	_, err := c.PutObject(c.ctx, "bucket", "a b", strings.NewReader(big), int64(len(big)),
 		minio.PutObjectOptions{DisableMultipart: true})
 	c.ok(err)
-	_, err = c.CopyObject(c.ctx, minio.CopyDestOptions{Bucket: "bucket", Object: "copy", ReplaceMetadata: true,
-		UserMetadata: map[string]string{"New": "yes"}}, minio.CopySrcOptions{Bucket: "bucket", Object: "a b"})
+	_, err = c.CopyObject(c.ctx, minio.CopyDestOptions{Bucket: "bucket", Object: "copy",
+		ReplaceMetadata: true,
+		UserMetadata:    map[string]string{"New": "yes"}},
+		minio.CopySrcOptions{Bucket: "bucket", Object: "a b"})
 	c.ok(err)
 	info, err := c.StatObject(c.ctx, "bucket", "copy", minio.StatObjectOptions{})
 	c.ok(err)
@@ -149,8 +155,9 @@ func TestClientLists(t *testing.T) {
 			want      int
 		}{{true, 0, 1500}, {true, 7, 1500}, {false, 2, 3}} {
 			n := 0
-			for o := range c.ListObjects(c.ctx, "bucket", minio.ListObjectsOptions{Recursive: tt.recursive, MaxKeys: tt.most,
-				UseV1: v1}) {
+			for o := range c.ListObjects(c.ctx, "bucket",
+				minio.ListObjectsOptions{Recursive: tt.recursive, MaxKeys: tt.most,
+					UseV1: v1}) {
 				c.ok(o.Err)
 				n++
 			}
@@ -199,7 +206,8 @@ func TestClientRest(t *testing.T) {
 	core := minio.Core{Client: c.Client}
 	id, err := core.NewMultipartUpload(c.ctx, "bucket", "up", minio.PutObjectOptions{})
 	c.ok(err)
-	_, err = core.PutObjectPart(c.ctx, "bucket", "up", id, 1, strings.NewReader("x"), 1, minio.PutObjectPartOptions{})
+	_, err = core.PutObjectPart(c.ctx, "bucket", "up", id, 1, strings.NewReader("x"), 1,
+		minio.PutObjectPartOptions{})
 	c.ok(err)
 	parts, err := core.ListObjectParts(c.ctx, "bucket", "up", id, 0, 10)
 	c.ok(err)
@@ -218,7 +226,8 @@ func TestClientRest(t *testing.T) {
 	if _, err := c.GetBucketVersioning(c.ctx, "bucket"); minio.ToErrorResponse(err).Code != "NotImplemented" {
 		t.Error(err)
 	}
-	if _, err := c.StatObject(c.ctx, "bucket", "absent", minio.StatObjectOptions{}); minio.ToErrorResponse(err).Code != "NoSuchKey" {
+	if _, err := c.StatObject(c.ctx, "bucket", "absent",
+		minio.StatObjectOptions{}); minio.ToErrorResponse(err).Code != "NoSuchKey" {
 		t.Error(err)
 	}
 }

@@ -13,19 +13,20 @@ func Compatibility() string {
 	var p page
 	p.line("# What of S3 is implemented")
 	p.line("")
-	p.line("This page is printed from the tables by which the server decides (`core/api/s3`); a test compares them.")
-	p.line("A request that asks for something that is not implemented fails and says so: nothing that would change what")
-	p.line("is stored or deleted is ignored.")
+	p.line("This page is printed from the tables by which the server decides (`core/api/s3`); a test")
+	p.line("compares them. A request that asks for something that is not implemented fails and says so:")
+	p.line("nothing that would change what is stored or deleted is ignored.")
 	p.operations()
 	p.missing()
 	p.rules("Headers", "header", headerRules, []string{
-		"An `x-amz-*` header that is not in this table is refused with 501 NotImplemented; any other header is harmless.",
+		"An `x-amz-*` header that is not in this table is refused with 501 NotImplemented; any other",
+		"header is harmless.",
 		"Parameters named `x-amz-*` count as headers, because presigned URLs may carry headers that way.",
 	})
 	p.rules("Query parameters", "parameter", paramRules, []string{
-		"A parameter that is not in this table is refused with 400 InvalidArgument on operations that change what is",
-		"stored, and ignored on others. One that chooses an operation which does not exist for the method and the",
-		"resource is refused with 405 MethodNotAllowed.",
+		"A parameter that is not in this table is refused with 400 InvalidArgument on operations that change",
+		"what is stored, and ignored on others. One that chooses an operation which does not exist for the",
+		"method and the resource is refused with 405 MethodNotAllowed.",
 	})
 	return p.b.String()
 }

@@ -24,7 +24,8 @@ func (c *call) completeUpload() error {
 	if value := c.fields.Get("X-Amz-Mp-Object-Size"); value != "" {
 		size, ok := parseOffset(value)
 		if !ok || size > object.ObjectMax {
-			return invalidArgument("x-amz-mp-object-size", printable(value), "Give the object's size in bytes.")
+			return invalidArgument("x-amz-mp-object-size", printable(value),
+				"Give the object's size in bytes.")
 		}
 		o.Size = size
 	}

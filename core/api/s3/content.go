@@ -115,8 +115,10 @@ func (c *call) readDocument(most int64, digests bool) ([]byte, error) {
 	if spec.Length > most {
 		return nil, refuse("MaxMessageLengthExceeded", "").with("MaxMessageLengthBytes", itoa(most))
 	}
-	if digests && !spec.HasMD5 && !spec.HasChecksum && !spec.InTrailer && c.verified.Payload.Mode == auth.Unsigned {
-		return nil, refuse("InvalidRequest", "Content-MD5 or an x-amz-checksum header is needed for this request.")
+	if digests && !spec.HasMD5 && !spec.HasChecksum && !spec.InTrailer &&
+		c.verified.Payload.Mode == auth.Unsigned {
+		return nil, refuse("InvalidRequest",
+			"Content-MD5 or an x-amz-checksum header is needed for this request.")
 	}
 	spec.SkipMD5 = true
 	c.body = &content{body: auth.NewBody(c.source(), c.verified.Payload, spec), size: spec.Length}

@@ -23,7 +23,8 @@ func parseCopySource(value string) (copySource, error) {
 	}
 	path, query, _ := strings.Cut(value, "?")
 	if strings.HasPrefix(query, "versionId=") {
-		return copySource{}, refuse("NotImplemented", "Copying a version is not supported: objects have one version.").
+		return copySource{}, refuse("NotImplemented",
+			"Copying a version is not supported: objects have one version.").
 			with("ArgumentName", "x-amz-copy-source")
 	}
 	if query != "" || strings.HasSuffix(value, "?") {
@@ -142,7 +143,8 @@ func sourceFailure(err error, key object.Key) error {
 	case "NoSuchKey":
 		return refuseCause(f.name, "The source of the copy does not exist.", err).with("Key", string(key))
 	case "EntityTooLarge":
-		return refuseCause("InvalidRequest", "The source of the copy is larger than 5 GiB: copy it in parts.", err)
+		return refuseCause("InvalidRequest", "The source of the copy is larger than 5 GiB: copy it in parts.",
+			err)
 	}
 	return err
 }

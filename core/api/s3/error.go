@@ -34,7 +34,8 @@ var codes = []code{
 	{"InternalError", 500, "The server failed; its log tells more under this request id."},
 	{"InvalidAccessKeyId", 403, "The access key id does not exist."},
 	{"InvalidArgument", 400, "An argument is not valid."},
-	{"InvalidBucketName", 400, "The bucket name breaks the rules: 3 to 63 lower-case letters, digits, dots and hyphens."},
+	{"InvalidBucketName", 400, "The bucket name breaks the rules: 3 to 63 lower-case letters, digits, " +
+		"dots and hyphens."},
 	{"InvalidDigest", 400, "The value of Content-MD5 is not valid."},
 	{"InvalidLocationConstraint", 400, "The location constraint is not this endpoint's region."},
 	{"InvalidPart", 400, "A part was not found, or its ETag or checksum differs."},

@@ -136,7 +136,8 @@ func (s *fakeStore) Put(_ context.Context, b bucket.BucketID, k object.Key, h []
 	if s.fail != nil {
 		return object.Info{}, s.fail
 	}
-	o := &fakeObject{data: data, info: object.Info{Key: k, Stamp: s.stamp(), Size: int64(len(data)), ETag: sums.ETag,
+	o := &fakeObject{data: data, info: object.Info{Key: k, Stamp: s.stamp(), Size: int64(len(data)),
+		ETag:    sums.ETag,
 		Headers: h, Checksums: sums.Checksums}}
 	s.objects[b][k] = o
 	return o.info, nil
@@ -165,7 +166,8 @@ func (s *fakeStore) find(b bucket.BucketID, k object.Key) (*fakeObject, error) {
 	return o, nil
 }
 
-func (s *fakeStore) Get(_ context.Context, b bucket.BucketID, k object.Key, o object.GetOptions) (Object, error) {
+func (s *fakeStore) Get(_ context.Context, b bucket.BucketID, k object.Key, o object.GetOptions) (Object,
+	error) {
 	defer s.lock()()
 	s.gets = append(s.gets, o)
 	f, err := s.find(b, k)
@@ -351,7 +353,8 @@ func (s *fakeStore) upload(b bucket.BucketID, k object.Key, u object.UploadID) (
 	return up, nil
 }
 
-func (s *fakeStore) PutPart(_ context.Context, b bucket.BucketID, k object.Key, u object.UploadID, n int, size int64,
+func (s *fakeStore) PutPart(_ context.Context, b bucket.BucketID, k object.Key, u object.UploadID, n int,
+	size int64,
 	body object.Body) (object.PartInfo, error) {
 	data, sums, err := readBody(body, size)
 	if err != nil {
@@ -360,7 +363,8 @@ func (s *fakeStore) PutPart(_ context.Context, b bucket.BucketID, k object.Key, 
 	return s.addPart(b, k, u, n, data, sums.ETag, sums.Checksums)
 }
 
-func (s *fakeStore) addPart(b bucket.BucketID, k object.Key, u object.UploadID, n int, data []byte, etag string,
+func (s *fakeStore) addPart(b bucket.BucketID, k object.Key, u object.UploadID, n int, data []byte,
+	etag string,
 	sums []object.Checksum) (object.PartInfo, error) {
 	defer s.lock()()
 	up, err := s.upload(b, k, u)
@@ -467,7 +471,8 @@ func (s *fakeStore) ListUploads(_ context.Context, b bucket.BucketID, prefix, de
 	var all []object.UploadInfo
 	for _, up := range s.uploads {
 		k := string(up.info.Key)
-		if up.bucket == b && (k > keyMarker || k == keyMarker && uploadMarker != "" && up.info.ID.String() > uploadMarker) {
+		if up.bucket == b && (k > keyMarker || k == keyMarker && uploadMarker != "" &&
+			up.info.ID.String() > uploadMarker) {
 			all = append(all, up.info)
 		}
 	}
@@ -480,7 +485,8 @@ func (s *fakeStore) ListUploads(_ context.Context, b bucket.BucketID, prefix, de
 	}
 	next := 0
 	p.Truncated = fold(keys, prefix, delimiter, "", most, func(k string) {
-		for string(all[next].Key) != k || len(p.Uploads) > 0 && all[next].ID == p.Uploads[len(p.Uploads)-1].ID {
+		for string(all[next].Key) != k || len(p.Uploads) > 0 &&
+			all[next].ID == p.Uploads[len(p.Uploads)-1].ID {
 			next++
 		}
 		p.Uploads = append(p.Uploads, all[next])

@@ -13,7 +13,8 @@ import (
 )
 
 func FuzzCopySource(f *testing.F) {
-	for _, s := range []string{"bucket/key", "/bucket/a%20b//c", "bucket/a?versionId=1", "arn:aws:s3:::b", "%", "bucket/%ff"} {
+	for _, s := range []string{"bucket/key", "/bucket/a%20b//c", "bucket/a?versionId=1", "arn:aws:s3:::b",
+		"%", "bucket/%ff"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, value string) {
@@ -21,7 +22,8 @@ func FuzzCopySource(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if bucket.CheckName(s.bucket) != nil || s.key == "" || len(s.key) > object.KeyMax || !utf8.ValidString(string(s.key)) {
+		if bucket.CheckName(s.bucket) != nil || s.key == "" || len(s.key) > object.KeyMax ||
+			!utf8.ValidString(string(s.key)) {
 			t.Fatalf("%q became %+v", value, s)
 		}
 		again, err := parseCopySource(s.bucket + "/" + string(appendEscaped(nil, string(s.key))))
@@ -32,7 +34,8 @@ func FuzzCopySource(f *testing.F) {
 }
 
 func FuzzRange(f *testing.F) {
-	for _, s := range []string{"bytes=0-1", "bytes=-5", "bytes=5-", "bytes=9223372036854775808-", "bytes=0-1,2-3", "x"} {
+	for _, s := range []string{"bytes=0-1", "bytes=-5", "bytes=5-", "bytes=9223372036854775808-",
+		"bytes=0-1,2-3", "x"} {
 		f.Add(s, int64(10))
 	}
 	f.Fuzz(func(t *testing.T, value string, size int64) {
@@ -48,7 +51,8 @@ func FuzzRange(f *testing.F) {
 
 func FuzzDeleteXML(f *testing.F) {
 	f.Add([]byte("<Delete><Quiet>true</Quiet><Object><Key>a</Key></Object></Delete>"))
-	f.Add([]byte(`<?xml version="1.0"?><Delete xmlns="x"><Object><Key>&#x61;</Key><VersionId/></Object></Delete>`))
+	f.Add([]byte(`<?xml version="1.0"?>
+		<Delete xmlns="x"><Object><Key>&#x61;</Key><VersionId/></Object></Delete>`))
 	f.Add([]byte("<Delete><Object>"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		l, err := parseDelete(b)
@@ -85,8 +89,10 @@ func FuzzDeleteXML(f *testing.F) {
 }
 
 func FuzzCompleteXML(f *testing.F) {
-	f.Add([]byte("<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>&quot;x&quot;</ETag></Part></CompleteMultipartUpload>"))
-	f.Add([]byte("<CompleteMultipartUpload><Part><PartNumber>0</PartNumber></Part></CompleteMultipartUpload>"))
+	for _, part := range []string{"<PartNumber>1</PartNumber><ETag>&quot;x&quot;</ETag>",
+		"<PartNumber>0</PartNumber>"} {
+		f.Add([]byte("<CompleteMultipartUpload><Part>" + part + "</Part></CompleteMultipartUpload>"))
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		parts, err := parseComplete(b)
 		if err != nil {
@@ -119,10 +125,12 @@ func FuzzRoute(f *testing.F) {
 			if c.op == nil || c.op.method != method || c.op.at != c.at {
 				t.Fatalf("%s %s: %+v", method, target, c.op)
 			}
-			if c.at != atService && bucket.CheckName(c.bucketName) != nil || c.at == atObject && checkKey(string(c.key)) != nil {
+			if c.at != atService && bucket.CheckName(c.bucketName) != nil || c.at == atObject &&
+				checkKey(string(c.key)) != nil {
 				t.Fatalf("%s: bucket %q, key %q", target, c.bucketName, c.key)
 			}
-			if err := c.checkTables(); err == nil && c.op.writes && strings.HasPrefix(http.CanonicalHeaderKey(header), "X-Amz-") &&
+			if err := c.checkTables(); err == nil && c.op.writes &&
+				strings.HasPrefix(http.CanonicalHeaderKey(header), "X-Amz-") &&
 				headerIndex.find(http.CanonicalHeaderKey(header), c.opID) == nil {
 				t.Fatalf("%s %s: the unknown header %q went through", method, target, header)
 			}

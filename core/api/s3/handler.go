@@ -49,8 +49,9 @@ func New(c Config) *Handler {
 		rt.Break("s3: Env, Objects, Buckets and Region must be set; region is %q", c.Region)
 	}
 	h := &Handler{
-		env: c.Env, objects: c.Objects, buckets: c.Buckets, region: c.Region, domain: c.Domain, ready: c.Ready,
-		host: c.Env.Self().Short(), ids: c.Env.Rand("s3 request id"),
+		env: c.Env, objects: c.Objects, buckets: c.Buckets, region: c.Region, domain: c.Domain,
+		ready: c.Ready,
+		host:  c.Env.Self().Short(), ids: c.Env.Rand("s3 request id"),
 		verifier: auth.Verifier{Region: c.Region, Service: "s3", Lock: c.Env.NewLock()},
 		free:     buffers{lock: c.Env.NewLock()},
 	}

@@ -45,7 +45,8 @@ func (c *call) number(name string, otherwise, most int64) (int64, error) {
 	}
 	n, ok := parseOffset(value)
 	if !ok || n > most {
-		return 0, invalidArgument(name, printable(value), "Give a number that is not negative and not too large.")
+		return 0, invalidArgument(name, printable(value),
+			"Give a number that is not negative and not too large.")
 	}
 	return n, nil
 }

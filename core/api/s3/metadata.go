@@ -32,7 +32,8 @@ func (c *call) storedHeaders() ([]object.Header, error) {
 		out = append(out, object.Header{Name: name, Value: value})
 	}
 	if size > keptMax {
-		return nil, refuse("RequestHeaderSectionTooLarge", "The headers that are kept with an object are too large.").
+		return nil, refuse("RequestHeaderSectionTooLarge",
+			"The headers that are kept with an object are too large.").
 			with("MaxSizeAllowed", itoa(keptMax))
 	}
 	standard, meta := len(out), 0
@@ -90,7 +91,8 @@ func (c *call) checkOverrides() error {
 	for i := range overrides {
 		value := c.params.get(overrides[i].param)
 		if strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
-			return invalidArgument(overrides[i].param, printable(value), "The value holds a control character.")
+			return invalidArgument(overrides[i].param, printable(value),
+				"The value holds a control character.")
 		}
 	}
 	return nil

@@ -116,7 +116,8 @@ func (c *call) listParts() error {
 	if err != nil {
 		return err
 	}
-	parts, truncated, up, err := c.h.objects.ListParts(c.ctx, c.bucket.ID, c.key, id, int(after), max(most, 1))
+	parts, truncated, up, err := c.h.objects.ListParts(c.ctx, c.bucket.ID, c.key, id, int(after),
+		max(most, 1))
 	if err != nil {
 		return err
 	}
@@ -184,7 +185,8 @@ func (c *call) listUploads() error {
 	}
 	var page object.UploadsPage
 	if most > 0 {
-		page, err = c.h.objects.ListUploads(c.ctx, c.bucket.ID, prefix, delimiter, keyMarker, uploadMarker, most)
+		page, err = c.h.objects.ListUploads(c.ctx, c.bucket.ID, prefix, delimiter, keyMarker, uploadMarker,
+			most)
 		if err != nil {
 			return err
 		}

@@ -66,14 +66,15 @@ type operation struct {
 
 // operations describes every operation that is carried out.
 var operations = [opCount]operation{
-	opListBuckets:       {"ListBuckets", http.MethodGet, atService, needSigned, false, (*call).listBuckets},
-	opCreateBucket:      {"CreateBucket", http.MethodPut, atBucket, needCreate, true, (*call).createBucket},
-	opHeadBucket:        {"HeadBucket", http.MethodHead, atBucket, needRead, false, (*call).headBucket},
-	opDeleteBucket:      {"DeleteBucket", http.MethodDelete, atBucket, needOwner, true, (*call).deleteBucket},
-	opGetBucketLocation: {"GetBucketLocation", http.MethodGet, atBucket, needGrant, false, (*call).bucketLocation},
-	opListObjects:       {"ListObjects", http.MethodGet, atBucket, needRead, false, (*call).listObjects},
-	opListObjectsV2:     {"ListObjectsV2", http.MethodGet, atBucket, needRead, false, (*call).listObjectsV2},
-	opDeleteObjects:     {"DeleteObjects", http.MethodPost, atBucket, needWrite, true, (*call).deleteObjects},
+	opListBuckets:  {"ListBuckets", http.MethodGet, atService, needSigned, false, (*call).listBuckets},
+	opCreateBucket: {"CreateBucket", http.MethodPut, atBucket, needCreate, true, (*call).createBucket},
+	opHeadBucket:   {"HeadBucket", http.MethodHead, atBucket, needRead, false, (*call).headBucket},
+	opDeleteBucket: {"DeleteBucket", http.MethodDelete, atBucket, needOwner, true, (*call).deleteBucket},
+	opGetBucketLocation: {"GetBucketLocation", http.MethodGet, atBucket, needGrant, false,
+		(*call).bucketLocation},
+	opListObjects:   {"ListObjects", http.MethodGet, atBucket, needRead, false, (*call).listObjects},
+	opListObjectsV2: {"ListObjectsV2", http.MethodGet, atBucket, needRead, false, (*call).listObjectsV2},
+	opDeleteObjects: {"DeleteObjects", http.MethodPost, atBucket, needWrite, true, (*call).deleteObjects},
 	opListMultipartUploads: {"ListMultipartUploads", http.MethodGet, atBucket, needWrite, false,
 		(*call).listUploads},
 	opGetObject:    {"GetObject", http.MethodGet, atObject, needRead, false, (*call).getObject},
@@ -111,9 +112,9 @@ const everyOp ops = 1<<opCount - 2
 
 var (
 	opsReadObject = opsOf(opGetObject, opHeadObject)
-	opsKeep       = opsOf(opPutObject, opCopyObject, opCreateMultipartUpload) // store headers with an object
-	opsContent    = opsOf(opPutObject, opUploadPart)                          // the body is content
-	opsDocument   = opsOf(opCreateBucket, opDeleteObjects)                    // the body is XML, and has digests
+	opsKeep       = opsOf(opPutObject, opCopyObject, opCreateMultipartUpload) // headers are stored
+	opsContent    = opsOf(opPutObject, opUploadPart)                          // body is content
+	opsDocument   = opsOf(opCreateBucket, opDeleteObjects)                    // body is XML with digests
 	opsCopy       = opsOf(opCopyObject, opUploadPartCopy)
 	opsPart       = opsOf(opUploadPart, opUploadPartCopy)
 	opsUpload     = opsPart | opsOf(opCompleteMultipartUpload, opAbortMultipartUpload, opListParts)

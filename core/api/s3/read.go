@@ -89,7 +89,8 @@ func (c *call) describe(info *object.Info, s span, e extent) {
 	if s.part > 0 && info.Parts > 0 {
 		c.set("X-Amz-Mp-Parts-Count", itoa(int64(info.Parts)))
 	}
-	if mode := c.fields["X-Amz-Checksum-Mode"]; !e.partial && len(mode) > 0 && strings.EqualFold(mode[0], "ENABLED") {
+	if mode := c.fields["X-Amz-Checksum-Mode"]; !e.partial && len(mode) > 0 &&
+		strings.EqualFold(mode[0], "ENABLED") {
 		c.checksums(info.Checksums)
 	}
 	c.head(c.extentStatus(e, info.Size), e.length)
@@ -133,5 +134,6 @@ func (c *call) copied(sent, want int64, err error) error {
 	if err == nil || err == io.EOF {
 		err = io.ErrUnexpectedEOF
 	}
-	return refuseCause("InternalError", "The answer was cut off after "+itoa(sent)+" of "+itoa(want)+" bytes.", err)
+	return refuseCause("InternalError",
+		"The answer was cut off after "+itoa(sent)+" of "+itoa(want)+" bytes.", err)
 }

@@ -22,7 +22,10 @@ import (
 func TestBadInput(t *testing.T) {
 	long := strings.Repeat("k", 1025)
 	upload := "uploadId=" + object.UploadID{15: 1}.String()
-	doc := func(parts string) string { return "<CompleteMultipartUpload>" + parts + "</CompleteMultipartUpload>" }
+	doc := func(parts string) string {
+		return "<CompleteMultipartUpload>" + parts +
+			"</CompleteMultipartUpload>"
+	}
 	part := func(n, etag string) string {
 		return "<Part><PartNumber>" + n + "</PartNumber><ETag>" + etag + "</ETag></Part>"
 	}
@@ -39,17 +42,20 @@ func TestBadInput(t *testing.T) {
 		{"key not UTF-8", 400, "InvalidURI", put("/bucket/a%ff")},
 		{"bad escape in path", 400, "InvalidURI", ask{method: "PUT", target: "/bucket/a%2", key: "-"}},
 		{"bad escape in query", 400, "InvalidURI", ask{method: "PUT", target: "/bucket/a?x=%zz", key: "-"}},
-		{"too many parameters", 400, "InvalidURI", ask{method: "GET", target: "/bucket?" + strings.Repeat("a&", 300)}},
+		{"too many parameters", 400, "InvalidURI",
+			ask{method: "GET", target: "/bucket?" + strings.Repeat("a&", 300)}},
 		{"bucket name with capitals", 400, "InvalidBucketName", ask{method: "PUT", target: "/Bucket"}},
 		{"bucket name too short", 400, "InvalidBucketName", ask{method: "PUT", target: "/ab"}},
 		{"bucket name like an address", 400, "InvalidBucketName", ask{method: "PUT", target: "/1.2.3.4"}},
 		{"bucket name with an escape", 400, "InvalidBucketName", ask{method: "PUT", target: "/a%2Fb/key"}},
 		{"no bucket", 400, "InvalidBucketName", put("//key")},
 
-		{"metadata too large", 400, "MetadataTooLarge", put("/bucket/a", "X-Amz-Meta-A: "+strings.Repeat("x", 2048))},
+		{"metadata too large", 400, "MetadataTooLarge",
+			put("/bucket/a", "X-Amz-Meta-A: "+strings.Repeat("x", 2048))},
 		{"kept headers too large", 400, "RequestHeaderSectionTooLarge",
 			put("/bucket/a", "Cache-Control: "+strings.Repeat("x", 5000))},
-		{"headers too large", 400, "RequestHeaderSectionTooLarge", put("/bucket/a", "Other: "+strings.Repeat("x", 33000))},
+		{"headers too large", 400, "RequestHeaderSectionTooLarge",
+			put("/bucket/a", "Other: "+strings.Repeat("x", 33000))},
 
 		{"unknown amz header", 501, "NotImplemented", put("/bucket/a", "X-Amz-New-Thing: 1")},
 		{"condition on put", 501, "NotImplemented", put("/bucket/a", "If-Match: *")},
@@ -57,7 +63,8 @@ func TestBadInput(t *testing.T) {
 			ask{method: "DELETE", target: "/bucket/a", headers: []string{"If-Match: x"}}},
 		{"condition on complete", 501, "NotImplemented",
 			ask{method: "POST", target: "/bucket/a?" + upload, headers: []string{"If-None-Match: *"}}},
-		{"encryption", 501, "NotImplemented", put("/bucket/a", "X-Amz-Server-Side-Encryption-Customer-Key: x")},
+		{"encryption", 501, "NotImplemented", put("/bucket/a",
+			"X-Amz-Server-Side-Encryption-Customer-Key: x")},
 		{"object lock", 501, "NotImplemented", put("/bucket/a", "X-Amz-Object-Lock-Mode: GOVERNANCE")},
 		{"tags", 501, "NotImplemented", put("/bucket/a", "X-Amz-Tagging: a=b")},
 		{"public acl", 501, "NotImplemented", put("/bucket/a", "X-Amz-Acl: public-read")},
@@ -65,13 +72,16 @@ func TestBadInput(t *testing.T) {
 		{"storage class", 400, "InvalidStorageClass", put("/bucket/a", "X-Amz-Storage-Class: GLACIER")},
 		{"session token", 400, "InvalidToken", put("/bucket/a", "X-Amz-Security-Token: x")},
 		{"version of a get", 501, "NotImplemented", ask{method: "GET", target: "/bucket/a?versionId=null"}},
-		{"version of a delete", 501, "NotImplemented", ask{method: "DELETE", target: "/bucket/a?versionId=1"}},
-		{"unknown parameter of a delete", 400, "InvalidArgument", ask{method: "DELETE", target: "/bucket/a?force"}},
+		{"version of a delete", 501, "NotImplemented",
+			ask{method: "DELETE", target: "/bucket/a?versionId=1"}},
+		{"unknown parameter of a delete", 400, "InvalidArgument",
+			ask{method: "DELETE", target: "/bucket/a?force"}},
 		{"acl of a delete", 405, "MethodNotAllowed", ask{method: "DELETE", target: "/bucket/a?acl"}},
 		{"tags of a head", 405, "", ask{method: "HEAD", target: "/bucket/a?tagging"}},
 		{"delete of tags", 501, "NotImplemented", ask{method: "DELETE", target: "/bucket/a?tagging"}},
 		{"two operations", 400, "InvalidArgument", ask{method: "GET", target: "/bucket?location&uploads"}},
-		{"operation and acl", 501, "NotImplemented", ask{method: "PUT", target: "/bucket/a?" + upload + "&partNumber=1&acl"}},
+		{"operation and acl", 501, "NotImplemented",
+			ask{method: "PUT", target: "/bucket/a?" + upload + "&partNumber=1&acl"}},
 		{"form", 501, "NotImplemented", ask{method: "POST", target: "/bucket"}},
 		{"post on a key", 405, "MethodNotAllowed", ask{method: "POST", target: "/bucket/a"}},
 		{"preflight", 501, "NotImplemented", ask{method: "OPTIONS", target: "/bucket/a", key: "-"}},
@@ -83,18 +93,22 @@ func TestBadInput(t *testing.T) {
 		{"part absent", 400, "InvalidArgument", put("/bucket/a?" + upload)},
 		{"part without upload", 400, "InvalidArgument", put("/bucket/a?partNumber=1")},
 		{"upload id of another form", 404, "NoSuchUpload", put("/bucket/a?partNumber=1&uploadId=abc")},
-		{"upload id unknown", 404, "NoSuchUpload", put("/bucket/a?partNumber=1&uploadId=" + object.UploadID{1}.String())},
-		{"part number of a get", 400, "InvalidArgument", ask{method: "GET", target: "/bucket/a?partNumber=0"}},
+		{"upload id unknown", 404, "NoSuchUpload",
+			put("/bucket/a?partNumber=1&uploadId=" + object.UploadID{1}.String())},
+		{"part number of a get", 400, "InvalidArgument",
+			ask{method: "GET", target: "/bucket/a?partNumber=0"}},
 		{"part number and range", 400, "InvalidRequest",
 			ask{method: "GET", target: "/bucket/a?partNumber=1", headers: []string{"Range: bytes=0-"}}},
 
-		{"complete without parts", 400, "MalformedXML", ask{method: "POST", target: "/bucket/a?" + upload, body: doc("")}},
+		{"complete without parts", 400, "MalformedXML",
+			ask{method: "POST", target: "/bucket/a?" + upload, body: doc("")}},
 		{"complete with part 0", 400, "InvalidArgument",
 			ask{method: "POST", target: "/bucket/a?" + upload, body: doc(part("0", "x"))}},
 		{"complete without etag", 400, "MalformedXML",
 			ask{method: "POST", target: "/bucket/a?" + upload, body: doc(part("1", ""))}},
 		{"complete with another root", 400, "MalformedXML",
-			ask{method: "POST", target: "/bucket/a?" + upload, body: "<Complete>" + part("1", "x") + "</Complete>"}},
+			ask{method: "POST", target: "/bucket/a?" + upload,
+				body: "<Complete>" + part("1", "x") + "</Complete>"}},
 		{"complete with a strange element", 501, "NotImplemented",
 			ask{method: "POST", target: "/bucket/a?" + upload, body: doc(part("1", "x") + "<Lock/>")}},
 		{"complete too large", 400, "MaxMessageLengthExceeded",
@@ -102,18 +116,23 @@ func TestBadInput(t *testing.T) {
 		{"complete with missing part", 400, "InvalidPart",
 			ask{method: "POST", target: "/bucket/a?" + upload, body: doc(part("7", "x"))}},
 
-		{"delete cut off", 400, "MalformedXML", ask{method: "POST", target: "/bucket?delete", body: "<Delete><Obj"}},
-		{"delete empty", 400, "MalformedXML", ask{method: "POST", target: "/bucket?delete", body: "<Delete></Delete>"}},
+		{"delete cut off", 400, "MalformedXML",
+			ask{method: "POST", target: "/bucket?delete", body: "<Delete><Obj"}},
+		{"delete empty", 400, "MalformedXML", ask{method: "POST", target: "/bucket?delete",
+			body: "<Delete></Delete>"}},
 		{"delete with a version", 501, "NotImplemented", ask{method: "POST", target: "/bucket?delete",
 			body: "<Delete><Object><Key>a</Key><VersionId>1</VersionId></Object></Delete>"}},
 		{"delete with a condition", 501, "NotImplemented", ask{method: "POST", target: "/bucket?delete",
 			body: "<Delete><Object><Key>a</Key><ETag>1</ETag></Object></Delete>"}},
 		{"delete of 1001", 400, "MalformedXML", ask{method: "POST", target: "/bucket?delete",
 			body: "<Delete>" + strings.Repeat("<Object><Key>a</Key></Object>", 1001) + "</Delete>"}},
-		{"delete without digest", 400, "InvalidRequest", ask{method: "POST", target: "/bucket?delete", noSum: true,
-			body: "<Delete><Object><Key>a</Key></Object></Delete>"}},
-		{"delete with a wrong digest", 400, "BadDigest", ask{method: "POST", target: "/bucket?delete", noSum: true,
-			headers: []string{"Content-Md5: 1B2M2Y8AsgTpgAmY7PhCfg=="}, body: "<Delete><Object><Key>a</Key></Object></Delete>"}},
+		{"delete without digest", 400, "InvalidRequest",
+			ask{method: "POST", target: "/bucket?delete", noSum: true,
+				body: "<Delete><Object><Key>a</Key></Object></Delete>"}},
+		{"delete with a wrong digest", 400, "BadDigest",
+			ask{method: "POST", target: "/bucket?delete", noSum: true,
+				headers: []string{"Content-Md5: 1B2M2Y8AsgTpgAmY7PhCfg=="},
+				body:    "<Delete><Object><Key>a</Key></Object></Delete>"}},
 		{"delete with two roots", 400, "MalformedXML", ask{method: "POST", target: "/bucket?delete",
 			body: "<Delete><Object><Key>a</Key></Object></Delete><x/>"}},
 		{"delete with a directive", 400, "MalformedXML", ask{method: "POST", target: "/bucket?delete",
@@ -136,35 +155,44 @@ func TestBadInput(t *testing.T) {
 		{"max-keys negative", 400, "InvalidArgument", ask{method: "GET", target: "/bucket?max-keys=-1"}},
 		{"encoding unknown", 400, "InvalidArgument", ask{method: "GET", target: "/bucket?encoding-type=b64"}},
 		{"list type 3", 400, "InvalidArgument", ask{method: "GET", target: "/bucket?list-type=3"}},
-		{"empty token", 400, "InvalidArgument", ask{method: "GET", target: "/bucket?list-type=2&continuation-token="}},
+		{"empty token", 400, "InvalidArgument",
+			ask{method: "GET", target: "/bucket?list-type=2&continuation-token="}},
 		{"override with a line break", 400, "InvalidArgument",
 			ask{method: "GET", target: "/bucket/a?response-content-type=a%0d%0aX:y"}},
 
 		{"copy source without key", 400, "InvalidArgument", put("/bucket/a", "X-Amz-Copy-Source: bucket")},
-		{"copy of a version", 501, "NotImplemented", put("/bucket/a", "X-Amz-Copy-Source: bucket/a?versionId=1")},
-		{"copy with a bare question mark", 400, "InvalidArgument", put("/bucket/a", "X-Amz-Copy-Source: bucket/a?b")},
+		{"copy of a version", 501, "NotImplemented",
+			put("/bucket/a", "X-Amz-Copy-Source: bucket/a?versionId=1")},
+		{"copy with a bare question mark", 400, "InvalidArgument",
+			put("/bucket/a", "X-Amz-Copy-Source: bucket/a?b")},
 		{"copy from an access point", 400, "InvalidArgument",
 			put("/bucket/a", "X-Amz-Copy-Source: arn:aws:s3:x:1:accesspoint/a/object/b")},
-		{"copy from a strange bucket", 400, "InvalidBucketName", put("/bucket/a", "X-Amz-Copy-Source: No/key")},
+		{"copy from a strange bucket", 400, "InvalidBucketName",
+			put("/bucket/a", "X-Amz-Copy-Source: No/key")},
 		{"copy from no bucket", 404, "NoSuchBucket", put("/bucket/a", "X-Amz-Copy-Source: nowhere/key")},
 		{"copy directive", 400, "InvalidArgument",
 			put("/bucket/a", "X-Amz-Copy-Source: bucket/b", "X-Amz-Metadata-Directive: MERGE")},
-		{"directive without copy", 400, "InvalidArgument", put("/bucket/a", "X-Amz-Metadata-Directive: COPY")},
+		{"directive without copy", 400, "InvalidArgument",
+			put("/bucket/a", "X-Amz-Metadata-Directive: COPY")},
 		{"copy range open", 400, "InvalidArgument", put("/bucket/a?partNumber=1&"+upload,
 			"X-Amz-Copy-Source: bucket/b", "X-Amz-Copy-Source-Range: bytes=1-")},
-		{"metadata of a part", 400, "InvalidArgument", put("/bucket/a?partNumber=1&"+upload, "X-Amz-Meta-A: b")},
+		{"metadata of a part", 400, "InvalidArgument",
+			put("/bucket/a?partNumber=1&"+upload, "X-Amz-Meta-A: b")},
 		{"owner differs", 403, "AccessDenied", put("/bucket/a", "X-Amz-Expected-Bucket-Owner: 123456789012")},
 		{"region in a create", 400, "MalformedXML", ask{method: "PUT", target: "/bucket2", body: "<x/>"}},
 		{"tags in a create", 501, "NotImplemented", ask{method: "PUT", target: "/bucket2",
 			body: "<CreateBucketConfiguration><Tags/></CreateBucketConfiguration>"}},
 
-		{"unknown key", 403, "InvalidAccessKeyId", ask{method: "GET", target: "/bucket/a", key: "GKNOBODY", secret: "x"}},
+		{"unknown key", 403, "InvalidAccessKeyId",
+			ask{method: "GET", target: "/bucket/a", key: "GKNOBODY", secret: "x"}},
 		{"wrong secret", 403, "SignatureDoesNotMatch", ask{method: "GET", target: "/bucket/a", secret: "x"}},
 		{"anonymous", 403, "AccessDenied", put2anonymous()},
-		{"path changed after signing", 403, "SignatureDoesNotMatch", ask{method: "DELETE", target: "/bucket/b",
-			tamper: func(r *http.Request) { r.RequestURI = "/bucket/a" }}},
-		{"body changed", 400, "XAmzContentSHA256Mismatch", ask{method: "PUT", target: "/bucket/a", body: "data",
-			wire: strings.NewReader("evil")}},
+		{"path changed after signing", 403, "SignatureDoesNotMatch",
+			ask{method: "DELETE", target: "/bucket/b",
+				tamper: func(r *http.Request) { r.RequestURI = "/bucket/a" }}},
+		{"body changed", 400, "XAmzContentSHA256Mismatch",
+			ask{method: "PUT", target: "/bucket/a", body: "data",
+				wire: strings.NewReader("evil")}},
 		{"body cut off", 400, "IncompleteBody", ask{method: "PUT", target: "/bucket/a", body: "data",
 			wire: io.MultiReader(strings.NewReader("da"), errReader{io.ErrUnexpectedEOF})}},
 		{"body short", 400, "IncompleteBody", ask{method: "PUT", target: "/bucket/a", body: "data",
@@ -177,9 +205,11 @@ func TestBadInput(t *testing.T) {
 			tamper: func(r *http.Request) { r.ContentLength = -1 }}},
 		{"too large", 400, "EntityTooLarge", ask{method: "PUT", target: "/bucket/a", body: "data",
 			tamper: func(r *http.Request) { r.ContentLength = object.PutMax + 1 }}},
-		{"bad chunk signature", 403, "SignatureDoesNotMatch", ask{method: "PUT", target: "/bucket/a", body: "data",
-			chunks: auth.SignedChunks, wire: strings.NewReader("4;chunk-signature=" + strings.Repeat("0", 64) +
-				"\r\ndata\r\n0;chunk-signature=" + strings.Repeat("0", 64) + "\r\n\r\n")}},
+		{"bad chunk signature", 403, "SignatureDoesNotMatch",
+			ask{method: "PUT", target: "/bucket/a", body: "data",
+				chunks: auth.SignedChunks, wire: strings.NewReader("4;chunk-signature=" + strings.Repeat("0",
+					64) +
+					"\r\ndata\r\n0;chunk-signature=" + strings.Repeat("0", 64) + "\r\n\r\n")}},
 		{"chunked body cut off", 400, "IncompleteBody", ask{method: "PUT", target: "/bucket/a", body: "data",
 			chunks: auth.UnsignedTrailer, wire: strings.NewReader("4\r\nda")}},
 	}
@@ -227,7 +257,8 @@ func TestTimes(t *testing.T) {
 func TestKinds(t *testing.T) {
 	unknown := &quorum.Error{Op: "write", Subject: "x", Need: 2, Of: 3, Got: 1, Unknown: true}
 	unsent := &quorum.Error{Op: "write", Subject: "x", Need: 2, Of: 3, Got: 1}
-	busy := &quorum.Error{Op: "write", Need: 2, Of: 3, Causes: []quorum.Cause{{Node: "a", Err: rpc.ErrOverloaded}}}
+	busy := &quorum.Error{Op: "write", Need: 2, Of: 3,
+		Causes: []quorum.Cause{{Node: "a", Err: rpc.ErrOverloaded}}}
 	tests := []struct {
 		err    error
 		put    int
@@ -280,7 +311,8 @@ func TestGrants(t *testing.T) {
 		{"delete", ask{method: "DELETE", target: "/bucket/b"}, 403, 204, 403},
 		{"delete many", ask{method: "POST", target: "/bucket?delete",
 			body: "<Delete><Object><Key>b</Key></Object></Delete>"}, 403, 200, 403},
-		{"copy", ask{method: "PUT", target: "/bucket/b", headers: []string{"X-Amz-Copy-Source: bucket/a"}}, 403, 403, 403},
+		{"copy", ask{method: "PUT", target: "/bucket/b", headers: []string{"X-Amz-Copy-Source: bucket/a"}},
+			403, 403, 403},
 		{"create upload", ask{method: "POST", target: "/bucket/a?uploads"}, 403, 200, 403},
 		{"part", ask{method: "PUT", target: "/bucket/a" + u + "&partNumber=1"}, 403, 200, 403},
 		{"abort", ask{method: "DELETE", target: "/bucket/a" + u}, 403, 204, 403},
@@ -288,8 +320,9 @@ func TestGrants(t *testing.T) {
 	}
 	for _, tt := range asks {
 		tt.ask.key = guestKey
-		for grant, want := range map[bucket.Grant]int{{Read: true}: tt.read, {Write: true}: tt.write, {Owner: true}: tt.own,
-			{}: 403} {
+		for grant, want := range map[bucket.Grant]int{{Read: true}: tt.read, {Write: true}: tt.write,
+			{Owner: true}: tt.own,
+			{}:            403} {
 			if (grant == bucket.Grant{}) && tt.ask.target == "/" {
 				want = 200
 			}
@@ -298,7 +331,8 @@ func TestGrants(t *testing.T) {
 			w.store.CreateUpload(context.Background(), bucket.IDOf("bucket"), "a", nil, "", "")
 			w.grant(grant)
 			if resp := w.do(tt.ask); resp.StatusCode != want {
-				t.Errorf("%s with %+v: status %d, want %d: %s", tt.name, grant, resp.StatusCode, want, text(resp))
+				t.Errorf("%s with %+v: status %d, want %d: %s", tt.name, grant, resp.StatusCode, want,
+					text(resp))
 			}
 		}
 	}
@@ -314,5 +348,6 @@ func TestGates(t *testing.T) {
 	w.refused(501, "NotImplemented", ask{method: "PUT", target: "/nowhere/a?x-amz-acl=public", key: "-"})
 	w.refused(403, "AccessDenied", ask{method: "PUT", target: "/nowhere/a", key: "-"})
 	w.refused(404, "NoSuchBucket", ask{method: "PUT", target: "/nowhere/a", key: guestKey})
-	w.refused(403, "AccessDenied", ask{method: "PUT", target: "/bucket/a?partNumber=0&uploadId=x", key: guestKey})
+	w.refused(403, "AccessDenied", ask{method: "PUT", target: "/bucket/a?partNumber=0&uploadId=x",
+		key: guestKey})
 }

@@ -71,7 +71,8 @@ func TestPresigned(t *testing.T) {
 	s := auth.Signer{Key: adminKey, Secret: "admin-secret", Region: region, Service: "s3"}
 	send := func(method, path, query, body string) *http.Response {
 		r := httptest.NewRequest(method, "http://s3.example.org/", strings.NewReader(body))
-		ar := &auth.Request{Method: method, Path: path, Query: query, Host: r.Host, Header: map[string][]string{}}
+		ar := &auth.Request{Method: method, Path: path, Query: query, Host: r.Host,
+			Header: map[string][]string{}}
 		q, err := s.Presign(ar, w.env.wall, time.Hour)
 		if err != nil {
 			t.Fatal(err)
@@ -79,10 +80,12 @@ func TestPresigned(t *testing.T) {
 		r.RequestURI = path + "?" + q
 		return w.serve(r)
 	}
-	if resp := send("PUT", "/bucket/a", "x-amz-meta-color=red&x-amz-storage-class=STANDARD&x-id=PutObject", "x"); resp.StatusCode != 200 {
+	if resp := send("PUT", "/bucket/a", "x-amz-meta-color=red&x-amz-storage-class=STANDARD&x-id=PutObject",
+		"x"); resp.StatusCode != 200 {
 		t.Fatal(text(resp))
 	}
-	if resp := send("GET", "/bucket/a", "", ""); resp.StatusCode != 200 || resp.Header["x-amz-meta-color"] == nil {
+	if resp := send("GET", "/bucket/a", "", ""); resp.StatusCode != 200 ||
+		resp.Header["x-amz-meta-color"] == nil {
 		t.Errorf("%d %v", resp.StatusCode, resp.Header)
 	}
 	if resp := send("PUT", "/bucket/a", "x-amz-server-side-encryption=AES256", "x"); resp.StatusCode != 501 {
@@ -120,7 +123,8 @@ func TestFirstBlock(t *testing.T) {
 	if resp.StatusCode != -1 {
 		t.Errorf("a cut-off answer ended with %d as if it were whole", resp.StatusCode)
 	}
-	if last := w.env.lines[len(w.env.lines)-1]; !strings.HasPrefix(last, "warn") || !strings.Contains(last, "cut_off true") {
+	if last := w.env.lines[len(w.env.lines)-1]; !strings.HasPrefix(last, "warn") ||
+		!strings.Contains(last, "cut_off true") {
 		t.Error(last)
 	}
 	w.must(206, ask{method: "GET", target: "/bucket/a", headers: []string{"Range: bytes=0-99"}})
@@ -132,7 +136,8 @@ func TestFirstBlock(t *testing.T) {
 
 // TestGetOptions checks that a get says ahead what will be read.
 func TestGetOptions(t *testing.T) {
-	for value, want := range map[string]int64{"bytes=5-": 5, "bytes=-3": -3, "bytes=7-8": 7, "bytes=-0": 0, "bytes=x": 0} {
+	for value, want := range map[string]int64{"bytes=5-": 5, "bytes=-3": -3, "bytes=7-8": 7, "bytes=-0": 0,
+		"bytes=x": 0} {
 		w := newWorld(t)
 		w.put("a", "0123456789")
 		w.do(ask{method: "GET", target: "/bucket/a", headers: []string{"Range: " + value}})
@@ -213,7 +218,8 @@ func TestConditions(t *testing.T) {
 				c.fields.Set(name, value)
 			}
 		}
-		for name, value := range map[string]time.Time{"If-Modified-Since": tt.modified, "If-Unmodified-Since": tt.unmod} {
+		for name, value := range map[string]time.Time{"If-Modified-Since": tt.modified,
+			"If-Unmodified-Since": tt.unmod} {
 			if !value.IsZero() {
 				c.fields.Set(name, value.Format(http.TimeFormat))
 			}
@@ -237,7 +243,8 @@ func TestCopyConditions(t *testing.T) {
 		"X-Amz-Copy-Source-If-Modified-Since: " + epoch.Add(time.Hour).Format(http.TimeFormat):      412,
 		"X-Amz-Copy-Source-If-Unmodified-Since: " + epoch.Add(-2*time.Hour).Format(http.TimeFormat): 412,
 	} {
-		resp := w.do(ask{method: "PUT", target: "/bucket/dst", headers: []string{"X-Amz-Copy-Source: bucket/src", header}})
+		resp := w.do(ask{method: "PUT", target: "/bucket/dst",
+			headers: []string{"X-Amz-Copy-Source: bucket/src", header}})
 		if resp.StatusCode != want {
 			t.Errorf("%s: %d, want %d", header, resp.StatusCode, want)
 		}
@@ -270,7 +277,8 @@ func TestCompositeSum(t *testing.T) {
 	up := object.UploadInfo{Algo: "SHA256", Type: "COMPOSITE"}
 	var none wholeSum
 	sums, err := none.combine(up, []object.PartInfo{part})
-	if err != nil || !strings.HasSuffix(sums.Checksums[0].Value, "-1") || !strings.HasSuffix(sums.ETag, "-1") {
+	if err != nil || !strings.HasSuffix(sums.Checksums[0].Value, "-1") ||
+		!strings.HasSuffix(sums.ETag, "-1") {
 		t.Fatalf("%+v, %v", sums, err)
 	}
 	for value, ok := range map[string]bool{
@@ -302,7 +310,8 @@ func TestIfRange(t *testing.T) {
 	w.put("a", "0123456789")
 	for value, want := range map[string]int{`"` + md5Of("0123456789") + `"`: 206, `"other"`: 200,
 		epoch.Format(http.TimeFormat): 206, epoch.Add(-time.Hour).Format(http.TimeFormat): 200} {
-		w.must(want, ask{method: "GET", target: "/bucket/a", headers: []string{"Range: bytes=1-2", "If-Range: " + value}})
+		w.must(want, ask{method: "GET", target: "/bucket/a",
+			headers: []string{"Range: bytes=1-2", "If-Range: " + value}})
 	}
 }
 

@@ -37,7 +37,8 @@ func requestLine(r *http.Request) (path, query string) {
 // presigned reports whether a parameter is part of the signature of a presigned URL.
 func presigned(name string) bool {
 	switch name {
-	case "X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders", "X-Amz-Signature",
+	case "X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders",
+		"X-Amz-Signature",
 		"X-Amz-Content-Sha256":
 		return true
 	}
@@ -60,7 +61,8 @@ func (c *call) hoist() error {
 		}
 		name := http.CanonicalHeaderKey(p.name)
 		if _, ok := c.fields[name]; ok {
-			return invalidArgument(printable(p.name), printable(p.value), "Send it once, as a header or as a parameter.")
+			return invalidArgument(printable(p.name), printable(p.value),
+				"Send it once, as a header or as a parameter.")
 		}
 		c.fields[name] = []string{p.value}
 	}
@@ -186,7 +188,8 @@ func (c *call) pick(rows []selector) (selector, error) {
 		}
 		return row, nil
 	}
-	f := refuse("MethodNotAllowed", "The parameter "+rows[0].param+" does not go with this method and resource.")
+	f := refuse("MethodNotAllowed",
+		"The parameter "+rows[0].param+" does not go with this method and resource.")
 	return selector{}, f.with("Method", printable(c.http.Method))
 }
 
@@ -214,7 +217,8 @@ func (c *call) unknownMethod() error {
 			with("Operation", c.opName)
 	case c.http.Method == http.MethodOptions:
 		c.opName = "OptionsObject"
-		return refuse("NotImplemented", "CORS preflight requests are not implemented.").with("Operation", c.opName)
+		return refuse("NotImplemented", "CORS preflight requests are not implemented.").with("Operation",
+			c.opName)
 	}
 	return refuse("MethodNotAllowed", "").with("Method", printable(c.http.Method))
 }

@@ -16,7 +16,8 @@ func Over(s *object.Store) Objects { return store{s} }
 type store struct{ *object.Store }
 
 // Get implements Objects.
-func (s store) Get(ctx context.Context, b bucket.BucketID, k object.Key, o object.GetOptions) (Object, error) {
+func (s store) Get(ctx context.Context, b bucket.BucketID, k object.Key, o object.GetOptions) (Object,
+	error) {
 	found, err := s.Store.Get(ctx, b, k, o)
 	if err != nil {
 		return nil, err

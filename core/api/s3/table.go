@@ -11,7 +11,7 @@ type verdict uint8
 const (
 	used     verdict = iota + 1 // it has S3's meaning
 	harmless                    // it changes nothing, here or at S3
-	fixed                       // accepted with the values that ask for what happens anyway, refused with others
+	fixed                       // accepted with values that ask for what happens anyway, refused with others
 	refused                     // the request fails and says why
 )
 
@@ -57,7 +57,8 @@ var headerRules = []rule{
 	{"x-amz-checksum-algorithm", opsOf(opCreateMultipartUpload, opCopyObject), used, nil, "", ""},
 	{"x-amz-checksum-algorithm", opsContent | opsDocument, harmless, nil, "", "the checksum itself says it"},
 	{"x-amz-checksum-type", opsOf(opCreateMultipartUpload, opCompleteMultipartUpload), used, nil, "", ""},
-	{"x-amz-checksum-type", opsOf(opPutObject), fixed, []string{"FULL_OBJECT"}, "", "the type of plain objects"},
+	{"x-amz-checksum-type", opsOf(opPutObject), fixed, []string{"FULL_OBJECT"}, "",
+		"the type of plain objects"},
 	{"x-amz-checksum-type", opsOf(opUploadPart), harmless, nil, "", "the upload says it"},
 	{"x-amz-checksum-crc32", opsContent | opsDocument, used, nil, "", "checked and kept"},
 	{"x-amz-checksum-crc32c", opsContent | opsDocument, used, nil, "", "checked and kept"},
@@ -101,7 +102,8 @@ var headerRules = []rule{
 	{"x-amz-copy-source-if-none-match", opsCopy, used, nil, "", ""},
 	{"x-amz-copy-source-if-modified-since", opsCopy, used, nil, "", ""},
 	{"x-amz-copy-source-if-unmodified-since", opsCopy, used, nil, "", ""},
-	{"x-amz-copy-source-server-side-encryption-*", everyOp, refused, nil, "", "no encryption with customer keys"},
+	{"x-amz-copy-source-server-side-encryption-*", everyOp, refused, nil, "",
+		"no encryption with customer keys"},
 	{"x-amz-metadata-directive", opsOf(opCopyObject), used, nil, "",
 		"COPY takes the source's metadata and, as S3 does, none of the request's; REPLACE the request's"},
 	{"x-amz-metadata-directive", everyOther, refused, nil, "InvalidArgument", "only copies have a directive"},
@@ -109,9 +111,11 @@ var headerRules = []rule{
 
 	{"x-amz-expected-bucket-owner", everyOp ^ opsOf(opListBuckets, opCreateBucket), used, nil, "",
 		"an access key id: the bucket's owner"},
-	{"x-amz-source-expected-bucket-owner", opsCopy, used, nil, "", "an access key id: the owner of the source"},
+	{"x-amz-source-expected-bucket-owner", opsCopy, used, nil, "",
+		"an access key id: the owner of the source"},
 	{"x-amz-request-payer", everyOp, fixed, []string{"requester"}, "", "nobody pays"},
-	{"x-amz-acl", opsKeep | opsOf(opCreateBucket), fixed, []string{"private", "bucket-owner-full-control"}, "",
+	{"x-amz-acl", opsKeep | opsOf(opCreateBucket), fixed, []string{"private", "bucket-owner-full-control"},
+		"",
 		"access is by grants on buckets"},
 	{"x-amz-grant-*", everyOp, refused, nil, "", "access is by grants on buckets"},
 	{"x-amz-object-ownership", opsOf(opCreateBucket), fixed, []string{"BucketOwnerEnforced"}, "", ""},

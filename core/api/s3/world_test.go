@@ -110,7 +110,8 @@ func (w *world) grant(g bucket.Grant) {
 // put stores an object behind the endpoint's back.
 func (w *world) put(key, data string, headers ...object.Header) {
 	body := &content{body: auth.NewBody(strings.NewReader(data), auth.Payload{}, auth.BodySpec{Length: -1})}
-	if _, err := w.store.Put(context.Background(), bucket.IDOf("bucket"), object.Key(key), headers, -1, body); err != nil {
+	if _, err := w.store.Put(context.Background(), bucket.IDOf("bucket"), object.Key(key), headers, -1,
+		body); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -256,7 +257,8 @@ func (w *world) refused(status int, code string, a ask) string {
 	resp := w.do(a)
 	body := text(resp)
 	if resp.StatusCode != status || errorCode(body) != code {
-		w.t.Errorf("%s %s: %d %s, want %d %s: %s", a.method, a.target, resp.StatusCode, errorCode(body), status, code, body)
+		w.t.Errorf("%s %s: %d %s, want %d %s: %s", a.method, a.target, resp.StatusCode, errorCode(body),
+			status, code, body)
 	}
 	return body
 }

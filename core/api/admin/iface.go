@@ -1,0 +1,107 @@
+package admin
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"granary/core/bucket"
+	"granary/core/cluster"
+	"granary/core/layout"
+	"granary/core/rt"
+)
+
+// Limits of one request.
+const (
+	// BodyMax bounds the body, in bytes.
+	BodyMax = 64 << 10
+	// requestTimeout bounds the work.
+	requestTimeout = 30 * time.Second
+)
+
+// Cluster is what the API needs of the node's membership; a *cluster.Cluster is one.
+type Cluster interface {
+	// Status describes the cluster as this node sees it.
+	Status() cluster.Status
+	// Found makes this node the first of a new cluster.
+	Found(context.Context, layout.Params, layout.Role) error
+	// JoinWith makes this node a member of the cluster that issued the token.
+	JoinWith(context.Context, cluster.Token, layout.Role) error
+	// NewToken issues a join token for one new node.
+	NewToken(context.Context) (cluster.Token, error)
+	// Stage adds a role, or its change, to the next layout.
+	Stage(context.Context, layout.Role) error
+	// Apply makes a layout version of what is staged and returns its number.
+	Apply(context.Context) (uint64, error)
+	// Remove removes a member for good.
+	Remove(context.Context, rt.NodeID) error
+}
+
+// Buckets is what the API needs of buckets and access keys; a *bucket.Store is one.
+type Buckets interface {
+	// All lists the buckets, ordered by name.
+	All() ([]bucket.Bucket, error)
+	// ByName finds a bucket.
+	ByName(context.Context, string) (bucket.Bucket, error)
+	// Create makes a bucket whose owner may do everything in it.
+	Create(context.Context, string, bucket.KeyID) (bucket.Bucket, error)
+	// Delete removes an empty bucket.
+	Delete(context.Context, bucket.Bucket) error
+	// Allow sets what a key may do in a bucket.
+	Allow(context.Context, bucket.Bucket, bucket.Grant) error
+	// Keys lists the access keys, ordered by id.
+	Keys() ([]bucket.Key, error)
+	// Key finds an access key.
+	Key(context.Context, bucket.KeyID) (bucket.Key, error)
+	// CreateKey makes an access key with a random id and secret.
+	CreateKey(ctx context.Context, name string, createBuckets bool) (bucket.Key, error)
+	// PutKey writes an access key as given.
+	PutKey(context.Context, bucket.Key) (bucket.Key, error)
+	// DeleteKey revokes an access key.
+	DeleteKey(context.Context, bucket.KeyID) error
+}
+
+// Config is what a Handler stands on. Env, Cluster, Buckets and Facts must be set.
+type Config struct {
+	Env     rt.Env
+	Cluster Cluster
+	Buckets Buckets
+	// Facts says what the process knows of itself.
+	Facts func(context.Context) Facts
+	// Ready returns why S3 requests are not served, nil if they are. Nil is always ready.
+	Ready func() error
+	// Metrics serves /metrics. Nil: 404.
+	Metrics http.Handler
+	// Authorize reports whether a bearer token is right. Nil: none is.
+	Authorize func(token string) bool
+}
+
+// Facts is what only the process around a node knows.
+type Facts struct {
+	Version string
+	// Dev is set for a store made by --dev: one node, for trying things out, never part of a cluster.
+	Dev    bool
+	Name   string
+	Uptime time.Duration
+
+	S3Listen string // the address as bound, host:port
+	S3TLS    bool
+	// S3Beyond is set when others than this machine can connect.
+	S3Beyond  bool
+	S3Region  string
+	S3Domains []string
+
+	PeersListen    string
+	PeersAdvertise string
+
+	MetadataFsync bool
+	BlocksFsync   bool
+	MetadataBytes int64 // of the metadata store
+	DiskTotal     int64
+	DiskFree      int64
+	DiskError     string // why the space is not known
+
+	// Zone and Capacity are what the node offers when it founds or joins a cluster and nothing else is said.
+	Zone     string
+	Capacity uint64
+}

@@ -1,0 +1,192 @@
+package admin
+
+import (
+	"net/http"
+	"strings"
+
+	"granary/core/cluster"
+	"granary/core/layout"
+	"granary/core/rt"
+)
+
+// prefixMin is the shortest beginning of a node id that names a node.
+const prefixMin = 4
+
+func (h *Handler) listNodes(request, none) ([]Node, error) {
+	list := h.nodes(h.Cluster.Status())
+	if list == nil {
+		list = []Node{}
+	}
+	return list, nil
+}
+
+// find returns the member that a person means.
+func (h *Handler) find(c cluster.Status, what string) (cluster.NodeStatus, error) {
+	var found []cluster.NodeStatus
+	for _, n := range c.Nodes {
+		id := n.ID.String()
+		if what == id || n.Member.Name == what || len(what) >= prefixMin && strings.HasPrefix(id, strings.ToLower(what)) {
+			found = append(found, n)
+		}
+	}
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		return cluster.NodeStatus{}, &Error{Status: http.StatusNotFound, Code: "no_such_node",
+			Message: "no node has the id or name " + what, Hint: "see granary status"}
+	}
+	return cluster.NodeStatus{}, &Error{Status: http.StatusConflict, Code: "ambiguous_node",
+		Message: "more than one node is called " + what, Hint: "use more of its id: see granary status"}
+}
+
+func (h *Handler) removeNode(r request, _ none) (Done, error) {
+	n, err := h.find(h.Cluster.Status(), r.http.PathValue("node"))
+	if err != nil {
+		return Done{}, err
+	}
+	return Done{}, h.Cluster.Remove(r.ctx, n.ID)
+}
+
+func (h *Handler) layout(request, none) (Layout, error) {
+	c := h.Cluster.Status()
+	if len(c.ID) == 0 {
+		return Layout{}, cluster.ErrNoCluster
+	}
+	names, held := map[rt.NodeID]string{}, map[rt.NodeID]int{}
+	for _, n := range c.Nodes {
+		names[n.ID], held[n.ID] = n.Member.Name, n.Partitions
+	}
+	roleOf := func(r layout.Role) Role {
+		return Role{Node: r.Node.String(), Name: names[r.Node], Zone: string(r.Zone), Capacity: r.Capacity, Tags: r.Tags,
+			Partitions: held[r.Node]}
+	}
+	l := Layout{Replicas: c.Params.Replicas, MinZones: c.Params.MinZones, Partitions: c.Params.Partitions,
+		Roles: []Role{}, Staged: []Change{}, Params: c.PendingParams, Missing: c.Missing}
+	if c.Layout != nil {
+		l.Version, l.Usable = c.Layout.Number, c.Layout.Usable()
+		for _, r := range c.Layout.Roles {
+			l.Roles = append(l.Roles, roleOf(r))
+		}
+	}
+	for _, p := range c.Pending {
+		change := Change{Node: p.Node.String(), Name: names[p.Node]}
+		if p.From != nil {
+			from := roleOf(*p.From)
+			change.From = &from
+		}
+		if p.To != nil {
+			to := roleOf(*p.To)
+			change.To = &to
+		}
+		l.Staged = append(l.Staged, change)
+	}
+	return l, nil
+}
+
+func (h *Handler) assign(r request, in Assign) (Layout, error) {
+	if h.Facts(r.ctx).Dev {
+		return Layout{}, errDev()
+	}
+	c := h.Cluster.Status()
+	if len(c.ID) == 0 {
+		return Layout{}, cluster.ErrNoCluster
+	}
+	n, err := h.find(c, in.Node)
+	if err != nil {
+		return Layout{}, err
+	}
+	switch {
+	case in.Gateway && in.Capacity > 0:
+		return Layout{}, badRequest("a gateway has no capacity")
+	case !in.Gateway && in.Capacity == 0:
+		in.Capacity = n.Capacity
+	}
+	if !in.Gateway && in.Capacity == 0 {
+		return Layout{}, badRequest("no capacity given, and the node has none to keep")
+	}
+	if in.Zone == "" {
+		in.Zone = string(n.Zone)
+	}
+	role := layout.Role{Node: n.ID, Zone: layout.ZoneName(in.Zone), Capacity: in.Capacity, Tags: in.Tags}
+	if err := h.Cluster.Stage(r.ctx, role); err != nil {
+		return Layout{}, err
+	}
+	return h.layout(r, none{})
+}
+
+func (h *Handler) apply(r request, _ none) (Applied, error) {
+	number, err := h.Cluster.Apply(r.ctx)
+	return Applied{Version: number}, err
+}
+
+func (h *Handler) token(r request, _ none) (Token, error) {
+	if h.Facts(r.ctx).Dev {
+		return Token{}, errDev()
+	}
+	t, err := h.Cluster.NewToken(r.ctx)
+	if err != nil {
+		return Token{}, err
+	}
+	return Token{Token: t.String(), Address: t.Addr, Expires: h.Env.Wall().Add(cluster.TokenTTL)}, nil
+}
+
+// role returns the role that a node asks for itself.
+func (h *Handler) role(r request, o Offer) (layout.Role, error) {
+	f := h.Facts(r.ctx)
+	switch {
+	case f.Dev:
+		return layout.Role{}, errDev()
+	case o.Gateway && o.Capacity > 0:
+		return layout.Role{}, badRequest("a gateway has no capacity")
+	}
+	if o.Zone == "" {
+		o.Zone = f.Zone
+	}
+	if o.Zone == "" {
+		e := badRequest("no zone given")
+		e.Hint = "name the place this node shares its fate with: --zone ZONE, or node.zone in the configuration"
+		return layout.Role{}, e
+	}
+	if !o.Gateway && o.Capacity == 0 {
+		if o.Capacity = f.Capacity; o.Capacity == 0 {
+			e := badRequest("no capacity given, and the disk's is not known: %s", f.DiskError)
+			e.Hint = "say what the node offers: --capacity 500G, or node.capacity in the configuration"
+			return layout.Role{}, e
+		}
+	}
+	return layout.Role{Node: h.Env.Self(), Zone: layout.ZoneName(o.Zone), Capacity: o.Capacity}, nil
+}
+
+func (h *Handler) init(r request, in Init) (Status, error) {
+	role, err := h.role(r, in.Offer)
+	if err != nil {
+		return Status{}, err
+	}
+	params := layout.DefaultParams()
+	if in.Replicas != 0 {
+		params.Replicas = in.Replicas
+	}
+	params.MinZones = in.MinZones
+	if err := h.Cluster.Found(r.ctx, params, role); err != nil {
+		return Status{}, err
+	}
+	h.Env.Info("cluster founded", "replicas", params.Replicas, "zone", role.Zone)
+	return h.status(r, none{})
+}
+
+func (h *Handler) join(r request, in Join) (Status, error) {
+	role, err := h.role(r, in.Offer)
+	if err != nil {
+		return Status{}, err
+	}
+	token, err := cluster.ParseToken(in.Token)
+	if err != nil {
+		return Status{}, err
+	}
+	if err := h.Cluster.JoinWith(r.ctx, token, role); err != nil {
+		return Status{}, err
+	}
+	h.Env.Info("joined a cluster", "through", token.Addr, "zone", role.Zone)
+	return h.status(r, none{})
+}

@@ -1,0 +1,100 @@
+package admin
+
+import (
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"granary/core/cluster"
+)
+
+// notes are what this version does not do, and a user might expect.
+var notes = []string{
+	"replaced and deleted data stays on disk: space is not reclaimed yet",
+	"a node that was down is caught up only as its rows are read: there is no background repair yet",
+	"a bucket's id is the hash of its name: a bucket deleted and created again is the same bucket",
+	"the layout of a cluster that holds objects cannot be changed yet",
+}
+
+func (h *Handler) status(r request, _ none) (Status, error) {
+	f, c := h.Facts(r.ctx), h.Cluster.Status()
+	scheme := "http"
+	if f.S3TLS {
+		scheme = "https"
+	}
+	s := Status{
+		Version: f.Version, Dev: f.Dev, Ready: true,
+		Node: Self{ID: h.Env.Self().String(), Name: f.Name, UptimeSeconds: f.Uptime.Seconds(),
+			PeersListen: f.PeersListen, PeersAddress: f.PeersAdvertise},
+		S3: S3{Endpoint: scheme + "://" + f.S3Listen, Region: f.S3Region, Domains: f.S3Domains},
+		Storage: Storage{MetadataBytes: f.MetadataBytes, DiskTotal: f.DiskTotal, DiskFree: f.DiskFree,
+			Error: f.DiskError},
+		Nodes: h.nodes(c), Warnings: warnings(f, c), Notes: notes,
+	}
+	if err := h.Ready(); err != nil {
+		s.Ready, s.Missing = false, err.Error()
+	}
+	if len(c.ID) > 0 {
+		s.Cluster = &Cloud{ID: hex.EncodeToString(c.ID), Founder: c.Founder.String(), Replicas: c.Params.Replicas,
+			MinZones: c.Params.MinZones, Partitions: c.Params.Partitions}
+		if c.Layout != nil {
+			s.Cluster.Layout, s.Cluster.Usable = c.Layout.Number, c.Layout.Usable()
+		}
+	}
+	return s, nil
+}
+
+func (h *Handler) nodes(c cluster.Status) []Node {
+	var list []Node
+	for _, n := range c.Nodes {
+		list = append(list, Node{
+			ID: n.ID.String(), Name: n.Member.Name, Address: n.Member.Addr, Zone: string(n.Zone), Capacity: n.Capacity,
+			Partitions: n.Partitions, Self: n.ID == h.Env.Self(), Connected: n.Connected,
+			RTTMillis: float64(n.RTT) / float64(time.Millisecond), Removed: n.Member.Removed,
+		})
+	}
+	return list
+}
+
+// warnings says in words what may cost data or trust.
+func warnings(f Facts, c cluster.Status) []string {
+	list := []string{}
+	warn := func(cond bool, format string, args ...any) {
+		if cond {
+			list = append(list, fmt.Sprintf(format, args...))
+		}
+	}
+	warn(!f.MetadataFsync, "metadata.fsync is off: acknowledged writes, or all metadata of this node, may be lost when power fails")
+	warn(!f.BlocksFsync, "data.fsync is off: acknowledged objects may be lost when power fails")
+	warn(f.S3Beyond && !f.S3TLS, "S3 is served beyond this machine without TLS (%s): objects and who reads them can be seen"+
+		" on the way; set s3.tls_cert and s3.tls_key, or put a proxy in front", f.S3Listen)
+	warn(f.DiskError != "", "the free space is not known: %s", f.DiskError)
+	warn(f.DiskError == "" && f.DiskTotal > 0 && f.DiskFree < f.DiskTotal/20,
+		"the disk is nearly full: objects are refused when nothing is left above the reserve")
+	if f.Dev || c.Layout == nil {
+		return list
+	}
+	warn(c.Params.Replicas == 1, "one replica: an object is lost with the node that holds it")
+	warn(c.Params.Replicas == 2, "two replicas: both are needed to write, so that one node down stops writing")
+	zones, down := map[string]bool{}, 0
+	for _, n := range c.Nodes {
+		if n.Partitions == 0 {
+			continue
+		}
+		zones[string(n.Zone)] = true
+		if !n.Connected {
+			down++
+			warn(true, "node %s (zone %s) cannot be reached", nameOf(n), n.Zone)
+		}
+	}
+	warn(c.Params.Replicas > 1 && len(zones) == 1, "all nodes are in one zone: losing it loses everything")
+	warn(len(c.Pending) > 0 || c.PendingParams, "layout changes are staged but not applied: see granary layout show")
+	return list
+}
+
+func nameOf(n cluster.NodeStatus) string {
+	if n.Member.Name != "" {
+		return n.Member.Name
+	}
+	return n.ID.Short()
+}

@@ -1,0 +1,207 @@
+package admin
+
+import "time"
+
+// Status is the answer of /v1/status.
+type Status struct {
+	Version string `json:"version"`
+	Dev     bool   `json:"dev,omitempty"`
+	// Ready says whether S3 requests are served, Missing why not.
+	Ready   bool    `json:"ready"`
+	Missing string  `json:"missing,omitempty"`
+	Node    Self    `json:"node"`
+	S3      S3      `json:"s3"`
+	Storage Storage `json:"storage"`
+	Cluster *Cloud  `json:"cluster,omitempty"` // absent: this node belongs to none
+	Nodes   []Node  `json:"nodes,omitempty"`
+	// Warnings are about choices and states that may cost data or trust; Notes are about what this version does not do.
+	Warnings []string `json:"warnings"`
+	Notes    []string `json:"notes"`
+}
+
+// Self is the node that answers.
+type Self struct {
+	ID            string  `json:"id"`
+	Name          string  `json:"name,omitempty"`
+	UptimeSeconds float64 `json:"uptime_seconds"`
+	PeersListen   string  `json:"peers_listen,omitempty"`
+	PeersAddress  string  `json:"peers_address,omitempty"`
+}
+
+// S3 is the endpoint for clients.
+type S3 struct {
+	Endpoint string   `json:"endpoint"` // as a URL
+	Region   string   `json:"region"`
+	Domains  []string `json:"domains,omitempty"`
+}
+
+// Storage is what the node's disks hold, in bytes.
+type Storage struct {
+	MetadataBytes int64  `json:"metadata_bytes"`
+	DiskTotal     int64  `json:"disk_total_bytes"`
+	DiskFree      int64  `json:"disk_free_bytes"`
+	Error         string `json:"error,omitempty"`
+}
+
+// Cloud is the cluster as a whole.
+type Cloud struct {
+	ID         string `json:"id"`
+	Founder    string `json:"founder"`
+	Replicas   int    `json:"replicas"`
+	MinZones   int    `json:"min_zones"` // 0: as many as there are
+	Partitions int    `json:"partitions"`
+	Layout     uint64 `json:"layout_version"` // 0: none yet
+	Usable     uint64 `json:"usable_bytes"`   // replicas not counted
+}
+
+// Node is a member.
+type Node struct {
+	ID         string  `json:"id"`
+	Name       string  `json:"name,omitempty"`
+	Address    string  `json:"address,omitempty"`
+	Zone       string  `json:"zone,omitempty"`
+	Capacity   uint64  `json:"capacity_bytes"` // 0: a gateway
+	Partitions int     `json:"partitions"`
+	Self       bool    `json:"self,omitempty"`
+	Connected  bool    `json:"connected"`
+	RTTMillis  float64 `json:"rtt_ms,omitempty"`
+	Removed    bool    `json:"removed,omitempty"`
+}
+
+// Bucket is a bucket with what keys may do in it.
+type Bucket struct {
+	Name    string    `json:"name"`
+	ID      string    `json:"id"`
+	Owner   string    `json:"owner"`
+	Created time.Time `json:"created"`
+	Grants  []Grant   `json:"grants"`
+}
+
+// Grant is what a key may do in a bucket; to allow or deny, what is added or taken away.
+type Grant struct {
+	Key   string `json:"key"`
+	Read  bool   `json:"read"`
+	Write bool   `json:"write"`
+	Owner bool   `json:"owner"`
+}
+
+// NewBucket asks for a bucket.
+type NewBucket struct {
+	Name string `json:"name"`
+	// Owner is the key that owns it. Empty: the only key there is.
+	Owner string `json:"owner,omitempty"`
+}
+
+// Key is an access key.
+type Key struct {
+	ID            string    `json:"id"`
+	Secret        string    `json:"secret,omitempty"`
+	Name          string    `json:"name,omitempty"`
+	CreateBuckets bool      `json:"create_buckets"`
+	Created       time.Time `json:"created"`
+	Buckets       []string  `json:"buckets,omitempty"` // in which it may do something
+}
+
+// NewKey asks for an access key. ID and Secret are given to import one, and only then.
+type NewKey struct {
+	ID            string `json:"id,omitempty"`
+	Secret        string `json:"secret,omitempty"`
+	Name          string `json:"name,omitempty"`
+	CreateBuckets bool   `json:"create_buckets,omitempty"`
+}
+
+// Layout is what is stored where, and what is staged to change it.
+type Layout struct {
+	Version    uint64   `json:"version"` // 0: none yet
+	Replicas   int      `json:"replicas"`
+	MinZones   int      `json:"min_zones"`
+	Partitions int      `json:"partitions"`
+	Usable     uint64   `json:"usable_bytes"`
+	Roles      []Role   `json:"roles"`  // of the live version
+	Staged     []Change `json:"staged"` // what the next version would change
+	Params     bool     `json:"params_staged,omitempty"`
+	Missing    string   `json:"missing,omitempty"`
+}
+
+// Role is what a node is there for.
+type Role struct {
+	Node       string   `json:"node"`
+	Name       string   `json:"name,omitempty"`
+	Zone       string   `json:"zone"`
+	Capacity   uint64   `json:"capacity_bytes"`
+	Tags       []string `json:"tags,omitempty"`
+	Partitions int      `json:"partitions"`
+}
+
+// Change is one staged change of a role.
+type Change struct {
+	Node string `json:"node"`
+	Name string `json:"name,omitempty"`
+	From *Role  `json:"from,omitempty"` // absent: the node has none
+	To   *Role  `json:"to,omitempty"`   // absent: it shall have none
+}
+
+// Assign asks for a role.
+type Assign struct {
+	// Node is an id, an unambiguous beginning of one of at least 4 characters, or a name.
+	Node string   `json:"node"`
+	Zone string   `json:"zone"`
+	Tags []string `json:"tags,omitempty"`
+	// Capacity is in bytes; 0 only for a gateway.
+	Capacity uint64 `json:"capacity_bytes,omitempty"`
+	Gateway  bool   `json:"gateway,omitempty"`
+}
+
+// Applied is the answer of apply.
+type Applied struct {
+	Version uint64 `json:"version"`
+}
+
+// Token is a join token.
+type Token struct {
+	Token   string    `json:"token"`
+	Expires time.Time `json:"expires"`
+	Address string    `json:"address"` // which the new node must be able to reach
+}
+
+// Init asks to found a cluster.
+type Init struct {
+	Replicas int `json:"replicas"`
+	MinZones int `json:"min_zones,omitempty"`
+	Offer
+}
+
+// Join asks to become a member.
+type Join struct {
+	Token string `json:"token"`
+	Offer
+}
+
+// Offer is what a node offers to its cluster.
+type Offer struct {
+	// Zone is the node's place. Empty: the configured one.
+	Zone string `json:"zone,omitempty"`
+	// Capacity is in bytes. 0: the configured one, or what the disk has.
+	Capacity uint64 `json:"capacity_bytes,omitempty"`
+	// Gateway makes a node that stores nothing.
+	Gateway bool `json:"gateway,omitempty"`
+}
+
+// Done is the answer of what has nothing to say.
+type Done struct{}
+
+// Error is a refusal.
+type Error struct {
+	Status  int    `json:"-"`
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"`
+}
+
+// Error returns message and hint.
+func (e *Error) Error() string {
+	if e.Hint == "" {
+		return e.Message
+	}
+	return e.Message + "\n" + e.Hint
+}
