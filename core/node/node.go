@@ -133,7 +133,7 @@ func (n *Node) compose(c Config) error {
 		Clock: n.clock,
 		Group: n.group})
 	n.buckets.SetObjects(n.objects)
-	n.s3 = s3.New(s3.Config{Env: c.Env, Objects: s3Objects{n.objects}, Buckets: n.buckets, Region: c.Region,
+	n.s3 = s3.New(s3.Config{Env: c.Env, Objects: s3.Over(n.objects), Buckets: n.buckets, Region: c.Region,
 		Domain: c.Domains, Ready: n.Ready})
 	return nil
 }
@@ -213,16 +213,3 @@ func (n *Node) Buckets() *bucket.Store { return n.buckets }
 
 // Store tells the identity of the local store and how often it was started.
 func (n *Node) Store() (id []byte, boot uint64) { return n.store.ID, n.store.Boot }
-
-// s3Objects gives package s3 the store under the interface it declares.
-type s3Objects struct{ *object.Store }
-
-// Get implements s3.Objects.
-func (o s3Objects) Get(ctx context.Context, b bucket.BucketID, k object.Key,
-	opts object.GetOptions) (s3.Object, error) {
-	obj, err := o.Store.Get(ctx, b, k, opts)
-	if err != nil {
-		return nil, err
-	}
-	return obj, nil
-}

@@ -60,7 +60,7 @@ func (c *call) bucketPage(all []bucket.Bucket, prefix, after string, most int) (
 
 // createBucket answers CreateBucket.
 func (c *call) createBucket() error {
-	b, err := c.readDocument(createMax, false)
+	b, err := c.readDocument(createMax, digestsChecked)
 	if err != nil {
 		return err
 	}

@@ -137,6 +137,9 @@ func (r *rule) scope(before []rule) string {
 			others = append(others, operations[id].name)
 		}
 	}
+	if r.ops == opsWrite {
+		return "all that write"
+	}
 	if len(others) < 4 {
 		return "all but " + strings.Join(others, ", ")
 	}

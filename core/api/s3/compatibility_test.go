@@ -39,6 +39,9 @@ func TestTablesAreWhole(t *testing.T) {
 		if o.name == "" || o.run == nil || o.method == "" {
 			t.Errorf("operation %d is not whole: %+v", id, o)
 		}
+		if o.writes != opsWrite.has(id) {
+			t.Errorf("%s: writes = %v, and the set says otherwise", o.name, o.writes)
+		}
 		if o.writes != (o.method != get && o.method != "HEAD") {
 			t.Errorf("%s: writes = %v with method %s", o.name, o.writes, o.method)
 		}

@@ -29,7 +29,7 @@ func (c *call) completeUpload() error {
 		}
 		o.Size = size
 	}
-	b, err := c.readDocument(completeMax, false)
+	b, err := c.readDocument(completeMax, digestsOfObject)
 	if err != nil {
 		return err
 	}

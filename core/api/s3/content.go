@@ -99,13 +99,20 @@ func (c *call) source() io.Reader {
 	return c.http.Body
 }
 
-// readDocument reads a body that is an XML document of up to most bytes. With digests, checksum headers are
-// of the document and one of them, Content-MD5 or a signed hash must be there; else they are of something
-// else.
-func (c *call) readDocument(most int64, digests bool) ([]byte, error) {
+// digests says what the digests in the headers of a request with a document are about.
+type digests uint8
+
+const (
+	digestsChecked  digests = iota // they are of the document
+	digestsRequired                // and one of them, Content-MD5 or a signed hash must be there
+	digestsOfObject                // the checksums are of something else
+)
+
+// readDocument reads a body that is an XML document of up to most bytes.
+func (c *call) readDocument(most int64, about digests) ([]byte, error) {
 	r := c.signed()
 	r.Header = c.fields
-	if !digests {
+	if about == digestsOfObject {
 		r.Header = withoutChecksums(c.fields)
 	}
 	spec, err := auth.NewBodySpec(&r, c.verified.Payload)
@@ -115,7 +122,7 @@ func (c *call) readDocument(most int64, digests bool) ([]byte, error) {
 	if spec.Length > most {
 		return nil, refuse("MaxMessageLengthExceeded", "").with("MaxMessageLengthBytes", itoa(most))
 	}
-	if digests && !spec.HasMD5 && !spec.HasChecksum && !spec.InTrailer &&
+	if about == digestsRequired && !spec.HasMD5 && !spec.HasChecksum && !spec.InTrailer &&
 		c.verified.Payload.Mode == auth.Unsigned {
 		return nil, refuse("InvalidRequest",
 			"Content-MD5 or an x-amz-checksum header is needed for this request.")

@@ -113,10 +113,12 @@ const everyOp ops = 1<<opCount - 2
 var (
 	opsReadObject = opsOf(opGetObject, opHeadObject)
 	opsKeep       = opsOf(opPutObject, opCopyObject, opCreateMultipartUpload) // headers are stored
-	opsContent    = opsOf(opPutObject, opUploadPart)                          // body is content
-	opsDocument   = opsOf(opCreateBucket, opDeleteObjects)                    // body is XML with digests
-	opsCopy       = opsOf(opCopyObject, opUploadPartCopy)
-	opsPart       = opsOf(opUploadPart, opUploadPartCopy)
-	opsUpload     = opsPart | opsOf(opCompleteMultipartUpload, opAbortMultipartUpload, opListParts)
-	opsList       = opsOf(opListObjects, opListObjectsV2, opListMultipartUploads)
+	opsWrite      = opsOf(opCreateBucket, opDeleteBucket, opDeleteObjects, opDeleteObject,
+		opCompleteMultipartUpload, opAbortMultipartUpload) | opsKeep | opsPart
+	opsContent  = opsOf(opPutObject, opUploadPart)       // body is content
+	opsDocument = opsOf(opCreateBucket, opDeleteObjects) // body is XML with digests
+	opsCopy     = opsOf(opCopyObject, opUploadPartCopy)
+	opsPart     = opsOf(opUploadPart, opUploadPartCopy)
+	opsUpload   = opsPart | opsOf(opCompleteMultipartUpload, opAbortMultipartUpload, opListParts)
+	opsList     = opsOf(opListObjects, opListObjectsV2, opListMultipartUploads)
 )

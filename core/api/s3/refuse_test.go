@@ -180,6 +180,8 @@ func TestBadInput(t *testing.T) {
 			put("/bucket/a?partNumber=1&"+upload, "X-Amz-Meta-A: b")},
 		{"owner differs", 403, "AccessDenied", put("/bucket/a", "X-Amz-Expected-Bucket-Owner: 123456789012")},
 		{"region in a create", 400, "MalformedXML", ask{method: "PUT", target: "/bucket2", body: "<x/>"}},
+		{"digest of a create", 400, "BadDigest", ask{method: "PUT", target: "/bucket2",
+			headers: []string{"X-Amz-Checksum-Crc32: AAAAAQ=="}}},
 		{"tags in a create", 501, "NotImplemented", ask{method: "PUT", target: "/bucket2",
 			body: "<CreateBucketConfiguration><Tags/></CreateBucketConfiguration>"}},
 

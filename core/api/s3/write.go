@@ -41,7 +41,7 @@ func (c *call) deleteObject() error {
 // deleteObjects answers DeleteObjects. Keys that are malformed or asked for with more than a key fail on
 // their own; an unknown condition on one of them refuses the whole request.
 func (c *call) deleteObjects() error {
-	b, err := c.readDocument(deleteMax, true)
+	b, err := c.readDocument(deleteMax, digestsRequired)
 	if err != nil {
 		return err
 	}
