@@ -213,9 +213,9 @@ func (s *Stream) step(now time.Duration) bool {
 	case first == ack:
 		s.acknowledge(s.acks.pop())
 	case first == alarm:
-		s.timeout(first)
+		s.timeout(max(first, s.path.m.now)) // an alarm counts from when a train was sent, so it may be late
 	default:
-		s.openWindow(first)
+		s.openWindow(max(first, s.path.m.now))
 	}
 	return true
 }

@@ -109,7 +109,7 @@ func divergence(opts Options, a, b *Sched) string {
 	for i < len(a.Checkpoints()) && i < len(b.Checkpoints()) && a.Checkpoints()[i] == b.Checkpoints()[i] {
 		i++
 	}
-	opts.Window = [2]uint64{uint64(i) * checkpointEvery, uint64(i+1) * checkpointEvery}
+	opts.Window = [2]uint64{uint64(i) * CheckpointEvery, uint64(i+1) * CheckpointEvery}
 	x, _ := runStorm(opts)
 	y, _ := runStorm(opts)
 	return FirstDifference(x.Events(), y.Events())

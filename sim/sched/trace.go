@@ -6,7 +6,8 @@ import (
 	"runtime/debug"
 )
 
-const checkpointEvery = 1024
+// CheckpointEvery is how many events lie between two checkpoints of the trace hash.
+const CheckpointEvery = 1024
 
 // trace is the running hash over all events of a run.
 type trace struct {
@@ -36,7 +37,7 @@ func (t *trace) fold(s *Sched, kind string, values ...uint64) {
 		t.record(s, kind, values)
 	}
 	t.count++
-	if t.count%checkpointEvery == 0 {
+	if t.count%CheckpointEvery == 0 {
 		t.checkpoints = append(t.checkpoints, h)
 	}
 }

@@ -57,6 +57,9 @@ type Machine struct {
 	wall  time.Duration
 }
 
+// Region is that of the S3 endpoints of every world.
+const Region = "sim"
+
 // World is a simulated cluster.
 type World struct {
 	Sched    *sched.Sched
@@ -130,7 +133,7 @@ func (w *World) open(m *Machine, env *sched.Env) (*node.Node, error) {
 	cfg.EncodeSelf = w.opts.EncodeSelf
 	return node.Open(env.Background(), node.Config{Env: env, Transport: transport, KV: store, Disk: d,
 		Identity: m.seed,
-		Name:     m.Name, Region: "sim", Compress: w.opts.Compress, RPC: &cfg})
+		Name:     m.Name, Region: Region, Compress: w.opts.Compress, RPC: &cfg})
 }
 
 // Crash cuts a machine's power: everything that was not synced is lost. A machine that is down stays so.
@@ -202,6 +205,9 @@ func (w *World) Form() error {
 			if err := w.enlist(ctx, i, m, params); err != nil {
 				return fmt.Errorf("machine %s: %w", m.Name, err)
 			}
+		}
+		if err := w.Env.Sleep(ctx, 5*time.Second); err != nil { // until everybody knows everybody
+			return err
 		}
 		return w.On(ctx, w.Machines[0], func(ctx context.Context, n *node.Node) error {
 			_, err := n.Cluster().Apply(ctx) // the first layout may have come when only some had joined
