@@ -70,7 +70,7 @@ func (g *Group) Wait() error {
 		}
 		node := g.wait.push(g.env, 0)
 		g.lock.Unlock()
-		if err := g.wait.await(nil, g.lock, node, func() {}); err != nil {
+		if err := g.wait.await(Forever, g.lock, node, func() {}); err != nil {
 			return err
 		}
 	}

@@ -165,8 +165,7 @@ func TestCheckersAgreeWithTheTwin(t *testing.T) {
 func regular(r *rand.Rand, clients, ops, keys int) *History {
 	h := &History{}
 	type state struct {
-		op   int
-		over int64
+		op int
 	}
 	busy := make([]*state, clients)
 	admissible := func(op *Op) []ValueID {

@@ -241,7 +241,7 @@ func TestRulesPanic(t *testing.T) {
 		}, "without waiting"},
 		{"always", func(env *Env) { env.Always(false, "water is dry") }, "water is dry"},
 		{"panic", func(*Env) { panic("boom") }, "boom"},
-		{"stall", func(env *Env) { env.NewWaiter().Park(nil) }, "every task waits"},
+		{"stall", func(env *Env) { env.NewWaiter().Park(rt.Forever) }, "every task waits"},
 	}
 	for _, tt := range tests {
 		s := New(Options{Seed: 1, StepsMax: 1000})

@@ -62,10 +62,10 @@ func simulate(t *testing.T, seed uint64, s *store, crash bool, tweak func(*Optio
 	world.Go("crash", func() {
 		r := world.Rand("crash")
 		for crash && running {
-			world.Sleep(nil, time.Duration(r.IntN(60))*time.Millisecond)
+			world.Sleep(rt.Forever, time.Duration(r.IntN(60))*time.Millisecond)
 			i := r.IntN(nodes)
 			live[i].Kill()
-			world.Sleep(nil, time.Duration(r.IntN(200))*time.Millisecond)
+			world.Sleep(rt.Forever, time.Duration(r.IntN(200))*time.Millisecond)
 			boot(i)
 		}
 	})
@@ -73,7 +73,7 @@ func simulate(t *testing.T, seed uint64, s *store, crash bool, tweak func(*Optio
 	c.Env.Go("workload", func() {
 		res.stats = Run(c, New(seed, o))
 		running = false
-		c.Env.Sleep(nil, 10*time.Second)
+		c.Env.Sleep(rt.Forever, 10*time.Second)
 		var more Stats
 		res.since, more = Verify(c)
 		for _, name := range slices.Sorted(maps.Keys(more)) {

@@ -52,7 +52,7 @@ func waiterToken(t *testing.T, env rt.Env) {
 		t.Errorf("a second token appeared: %v", err)
 	}
 	before := env.Now()
-	if err := w.ParkFor(nil, 3*time.Millisecond); !errors.Is(err, rt.ErrTimeout) {
+	if err := w.ParkFor(rt.Forever, 3*time.Millisecond); !errors.Is(err, rt.ErrTimeout) {
 		t.Errorf("ParkFor = %v, want ErrTimeout", err)
 	}
 	if d := env.Now() - before; d < 3*time.Millisecond {
@@ -90,11 +90,14 @@ func deadlineInherited(t *testing.T, env rt.Env) {
 	}
 }
 
-type valueKey struct{}
+type (
+	valueKey struct{}
+	otherKey struct{}
+)
 
 func cancelTree(t *testing.T, env rt.Env) {
 	top, cancel := env.WithCancel(context.WithValue(env.Background(), valueKey{}, 7))
-	mid, cancelMid := env.WithTimeout(context.WithValue(top, "other", 1), time.Hour)
+	mid, cancelMid := env.WithTimeout(context.WithValue(top, otherKey{}, 1), time.Hour)
 	defer cancelMid()
 	leaf, cancelLeaf := env.WithCancel(mid)
 	defer cancelLeaf()
@@ -264,7 +267,7 @@ func futureAll(t *testing.T, env rt.Env) {
 	for range 5 {
 		g.Go("reader", func(ctx context.Context) error {
 			if v, err := f.Get(ctx); v != "x" || err != nil {
-				return fmt.Errorf("Get = %q, %v", v, err)
+				return fmt.Errorf("future: got %q, %v", v, err)
 			}
 			return nil
 		})

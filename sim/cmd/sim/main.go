@@ -119,8 +119,8 @@ func run(first, seeds uint64, workers int, o campaign.Options) error {
 	if err := twice(first, o); err != nil {
 		return err
 	}
-	fmt.Println(total)
 	fmt.Printf("%d passed, %d failed\n", total.Seeds-len(total.Failed), len(total.Failed))
+	fmt.Println(total)
 	if len(total.Failed) > 0 {
 		return errFailed
 	}

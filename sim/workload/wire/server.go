@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"granary/core/rt"
 )
 
 const (
@@ -109,7 +111,7 @@ func (b *body) read(p []byte) (int, error) {
 		p = p[:min(int64(len(p)), b.left)]
 	}
 	b.busy = true
-	n, err := b.x.up.read(nil, p)
+	n, err := b.x.up.read(rt.Forever, p)
 	b.busy = false
 	if b.left > 0 {
 		b.left -= int64(n)
@@ -237,7 +239,7 @@ func (w *writer) Write(p []byte) (int, error) {
 	w.busy = true
 	defer func() { w.busy = false }()
 	w.flushHead(-1)
-	n, err := w.x.down.write(nil, p)
+	n, err := w.x.down.write(rt.Forever, p)
 	if err != nil {
 		w.x.hangUp()
 	}
@@ -266,7 +268,7 @@ func (w *writer) flushHead(whole int64) {
 		w.x.down.push(segment{head: hd}, headBytes)
 	}
 	if len(w.held) > 0 {
-		w.x.down.write(nil, w.held)
+		w.x.down.write(rt.Forever, w.held)
 		w.held = nil
 	}
 }

@@ -98,15 +98,15 @@ func TestMistakes(t *testing.T) {
 	}{
 		{"write after return", func(w *world, rw http.ResponseWriter, _ *http.Request) {
 			w.server.Go("late", func() {
-				w.server.Sleep(nil, time.Second)
+				w.server.Sleep(rt.Forever, time.Second)
 				rw.Write([]byte("x"))
 			})
 		}, "after ServeHTTP had returned"},
 		{"header after return", func(w *world, rw http.ResponseWriter, _ *http.Request) {
-			w.server.Go("late", func() { w.server.Sleep(nil, time.Second); rw.Header().Set("a", "b") })
+			w.server.Go("late", func() { w.server.Sleep(rt.Forever, time.Second); rw.Header().Set("a", "b") })
 		}, "after ServeHTTP had returned"},
 		{"body after return", func(w *world, _ http.ResponseWriter, r *http.Request) {
-			w.server.Go("late", func() { w.server.Sleep(nil, time.Second); r.Body.Read(make([]byte, 1)) })
+			w.server.Go("late", func() { w.server.Sleep(rt.Forever, time.Second); r.Body.Read(make([]byte, 1)) })
 		}, "after ServeHTTP had returned"},
 		{"two heads", func(_ *world, rw http.ResponseWriter, _ *http.Request) {
 			rw.WriteHeader(200)
@@ -132,7 +132,7 @@ func TestMistakes(t *testing.T) {
 				io.Copy(io.Discard, resp.Body)
 				resp.Close()
 			}
-			w.c.Env.Sleep(nil, 2*time.Second)
+			w.c.Env.Sleep(rt.Forever, 2*time.Second)
 		})
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
@@ -209,7 +209,7 @@ func TestEarlyAnswer(t *testing.T) {
 			if err != nil || resp.Status != http.StatusForbidden {
 				t.Fatal(size, err)
 			}
-			w.c.Env.Sleep(nil, 5*time.Second)
+			w.c.Env.Sleep(rt.Forever, 5*time.Second)
 			resp.Close()
 			if late != http.ErrBodyReadAfterClose {
 				t.Errorf("a read behind the answer: %v", late)
@@ -271,7 +271,7 @@ func TestKill(t *testing.T) {
 			if silent != errors.Is(err, context.DeadlineExceeded) || silent != (took == 10*time.Second) {
 				t.Errorf("silent %v: %v after %v", silent, err, took)
 			}
-			w.c.Env.Sleep(nil, time.Second)
+			w.c.Env.Sleep(rt.Forever, time.Second)
 			if leaked {
 				t.Log("the dead handler's deferred code ran on, without effect")
 			}
@@ -296,7 +296,7 @@ func TestClientGoes(t *testing.T) {
 		if _, err := w.c.Do(w.server, h, put("x"), time.Second); !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
 		}
-		w.c.Env.Sleep(nil, time.Minute)
+		w.c.Env.Sleep(rt.Forever, time.Minute)
 		if ctxErr == nil || writeErr == nil {
 			t.Errorf("body read: context %v, write %v; want both to fail", ctxErr, writeErr)
 		}
@@ -307,7 +307,7 @@ func TestClientGoes(t *testing.T) {
 			_, readErr = io.ReadAll(r.Body)
 		}
 		w.c.Do(w.server, h, put(strings.Repeat("x", 1<<20)), time.Second)
-		w.c.Env.Sleep(nil, time.Minute)
+		w.c.Env.Sleep(rt.Forever, time.Minute)
 		if early != nil || !errors.Is(readErr, io.ErrUnexpectedEOF) {
 			t.Errorf("body not read: context %v (want none), read %v", early, readErr)
 		}
@@ -334,7 +334,7 @@ func TestAbandonedBody(t *testing.T) {
 			!errors.Is(err, giveUp) {
 			t.Error(err)
 		}
-		w.c.Env.Sleep(nil, time.Second)
+		w.c.Env.Sleep(rt.Forever, time.Second)
 		if !errors.Is(readErr, io.ErrUnexpectedEOF) {
 			t.Errorf("the server read %v", readErr)
 		}
