@@ -1,5 +1,5 @@
-// Package micro holds benchmarks of the production node inside the benchmark's own process, for profiles: the numbers hold
-// client and server together.
+// Package micro holds benchmarks of the production node inside the benchmark's own process, for profiles: the
+// numbers hold client and server together.
 package micro
 
 import (

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"granary/core/rt"
@@ -34,6 +35,8 @@ type Clock struct {
 	env     rt.Env
 	persist Ceiling
 	renew   *rt.Mutex // one persist at a time
+
+	correction atomic.Int64 // added to the wall clock, in ns
 
 	lock    rt.Locker
 	last    Stamp // the highest stamp issued or merged
@@ -66,9 +69,30 @@ func (c *Clock) Now(ctx context.Context) (Stamp, error) {
 	}
 }
 
+// After is Now for a stamp that must also exceed head, which was accepted somewhere. If head is too far ahead
+// to be heard, only this stamp is: what is issued afterwards goes on as before, since it would be refused.
+// Such a stamp is not unique; rows order by (stamp, version id).
+//
+// Errors: those of Now; ErrExhausted if there is nothing above head.
+func (c *Clock) After(ctx context.Context, head Stamp) (Stamp, error) {
+	if head >= StampMax {
+		return 0, fmt.Errorf("hlc: next after %v: %w; a member sent a forged stamp", head, ErrExhausted)
+	}
+	c.Hear(head)
+	stamp, err := c.Now(ctx)
+	return max(stamp, head+1), err
+}
+
+// Correct makes the clock count d on top of the wall clock: for a node that knows its wall clock to be wrong.
+// Zero trusts the wall clock again. Stamps never go back, whatever it is set to.
+func (c *Clock) Correct(d time.Duration) { c.correction.Store(int64(d)) }
+
+// Wall returns the first stamp of the present millisecond, by the wall clock as corrected.
+func (c *Clock) Wall() Stamp { return At(c.env.Wall().Add(time.Duration(c.correction.Load()))) }
+
 // issue takes the next stamp if it is below the ceiling; else it returns it untaken, with ok false.
 func (c *Clock) issue() (next Stamp, ok bool, err error) {
-	wall := At(c.env.Wall())
+	wall := c.Wall()
 	c.lock.Lock()
 	defer c.lock.Unlock()
 	if c.last >= StampMax {
@@ -87,7 +111,7 @@ func (c *Clock) issue() (next Stamp, ok bool, err error) {
 //
 // Errors: those of the Ceiling and of ctx.
 func (c *Clock) Renew(ctx context.Context) error {
-	next := max(c.Last()+1, At(c.env.Wall()))
+	next := max(c.Last()+1, c.Wall())
 	return c.raise(ctx, next, next.Add(CeilingStep/2))
 }
 
@@ -118,13 +142,25 @@ func (c *Clock) Merge(s Stamp) {
 	c.last = max(c.last, s)
 }
 
+// Hear is Merge for the stamp of a message that stands for nothing stored: it is not taken in when it is more
+// than SkewMax ahead of this node's wall clock and of all that was merged before, so that one bad clock does
+// not carry all others away. It never waits.
+func (c *Clock) Hear(s Stamp) {
+	c.lock.Lock()
+	near := s <= c.last.Add(SkewMax)
+	c.lock.Unlock()
+	if near || s <= c.Wall().Add(SkewMax) {
+		c.Merge(s)
+	}
+}
+
 // CheckOwn says whether a coordinator may have made stamp itself: it is at most SkewMax ahead of this
 // node's wall clock, or of head. head is the row's stamp that a re-stamp exceeds, zero if it is none; the
 // caller merges the row first.
 //
 // Errors: ErrAhead. Cost: one look at the wall clock.
 func (c *Clock) CheckOwn(stamp, head Stamp) error {
-	wall := At(c.env.Wall())
+	wall := c.Wall()
 	if base := max(wall, head); stamp > base.Add(SkewMax) {
 		return fmt.Errorf("hlc: stamp %v is %v ahead of this node's clock, at most %v: %w;"+
 			" check the clocks of both nodes", stamp, stamp.Sub(wall), SkewMax, ErrAhead)

@@ -44,8 +44,8 @@ func ParseNodeID(s string) (NodeID, error) {
 // duration is over while the context still lives.
 var ErrTimeout = errors.New("rt: wait timed out")
 
-// Forever is the context that never ends: nil, for waits that nothing but their event, or the end of the node, may
-// end.
+// Forever is the context that never ends: nil, for waits that nothing but their event, or the end of the
+// node, may end.
 var Forever context.Context
 
 // Env is one node's door to time, randomness, tasks and waiting. See the package documentation for the rules.
@@ -101,8 +101,8 @@ type Env interface {
 // Waiter is the one blocking primitive: a semaphore that holds at most one token. At most one task may wait
 // on it at a time.
 type Waiter interface {
-	// Park takes the token, waiting for it if there is none. Forever, the nil context, never ends. Park returns ctx's error,
-	// without the token, when ctx ends first.
+	// Park takes the token, waiting for it if there is none. Forever, the nil context, never ends. Park
+	// returns ctx's error, without the token, when ctx ends first.
 	Park(ctx context.Context) error
 	// ParkFor is Park that gives up with ErrTimeout after d. d <= 0 takes the token only if it is there.
 	ParkFor(ctx context.Context, d time.Duration) error

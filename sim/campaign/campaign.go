@@ -75,7 +75,8 @@ const reportLines = 40
 
 // Report writes what went wrong, for a person, with the command that replays it.
 func (r *Result) Report(w io.Writer) {
-	fmt.Fprintf(w, "seed %d FAILED: %d nodes, %d operations, %v of virtual time\n", r.Seed, r.Nodes, r.Ops, r.Virtual)
+	fmt.Fprintf(w, "seed %d FAILED: %d nodes, %d operations, %v of virtual time\n", r.Seed, r.Nodes, r.Ops,
+		r.Virtual)
 	if r.Err != nil {
 		fmt.Fprintf(w, "  %v\n", r.Err)
 	}
@@ -91,7 +92,8 @@ func (r *Result) Report(w io.Writer) {
 			break
 		}
 		lines := r.History.Lines(key)
-		fmt.Fprintf(w, "  history of %q (the last %d of %d):\n", key, min(reportLines, len(lines)), len(lines))
+		fmt.Fprintf(w, "  history of %q (the last %d of %d):\n", key, min(reportLines, len(lines)),
+			len(lines))
 		for _, l := range lines[max(0, len(lines)-reportLines):] {
 			fmt.Fprintf(w, "    %s\n", l)
 		}

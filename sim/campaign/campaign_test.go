@@ -45,7 +45,8 @@ func TestSeeds(t *testing.T) {
 	if len(total.Hashes) != seeds {
 		t.Errorf("%d distinct hashes of %d seeds", len(total.Hashes), seeds)
 	}
-	for _, rare := range []string{"read repair", "write stamped anew", "block read hedged", "listing took a second round",
+	for _, rare := range []string{"read repair", "write stamped anew", "block read hedged",
+		"listing took a second round",
 		"guessed block was right"} {
 		if total.Sometimes[rare] == 0 {
 			t.Errorf("no seed of %d reached %q", seeds, rare)
@@ -53,8 +54,8 @@ func TestSeeds(t *testing.T) {
 	}
 }
 
-// TestSameSeedSameHash replays a seed with everything on; when the hashes differ it names the first event in which the runs
-// differ.
+// TestSameSeedSameHash replays a seed with everything on; when the hashes differ it names the first event in
+// which the runs differ.
 func TestSameSeedSameHash(t *testing.T) {
 	for seed := range uint64(3) {
 		a, b := Seed(seed, Options{}), Seed(seed, Options{Log: func(sched.Line) {}})
@@ -66,7 +67,8 @@ func TestSameSeedSameHash(t *testing.T) {
 			i++
 		}
 		window := [2]uint64{uint64(i) * sched.CheckpointEvery, uint64(i+1) * sched.CheckpointEvery}
-		x, y := Seed(seed, Options{Window: window}), Seed(seed, Options{Window: window, Log: func(sched.Line) {}})
+		x, y := Seed(seed, Options{Window: window}), Seed(seed,
+			Options{Window: window, Log: func(sched.Line) {}})
 		t.Errorf("seed %d: %s", seed, sched.FirstDifference(x.Trace, y.Trace))
 	}
 }

@@ -1,5 +1,6 @@
-// Package campaign runs whole simulations: a seed becomes a cluster of 3 to 7 nodes, a workload and a plan of faults; the
-// clients' history is judged by the checkers, and when all is healed every acknowledged object is read again.
+// Package campaign runs whole simulations: a seed becomes a cluster of 3 to 7 nodes, a workload and a plan of
+// faults; the clients' history is judged by the checkers, and when all is healed every acknowledged object is
+// read again.
 package campaign
 
 import (
@@ -12,8 +13,6 @@ import (
 	"time"
 
 	"granary/core/auth"
-	"granary/core/bucket"
-	"granary/core/node"
 	"granary/netsim"
 	"granary/sim/check"
 	"granary/sim/fault"
@@ -26,7 +25,8 @@ import (
 const (
 	// span is the virtual time over which clients work and faults come.
 	span = time.Minute
-	// limit is the virtual time in which a client's work must end, and after that, with all healed, the verification.
+	// limit is the virtual time in which a client's work must end, and after that, with all healed, the
+	// verification.
 	limit = 30 * time.Minute
 	// settle is the virtual time between the healing and the verification.
 	settle = 30 * time.Second
@@ -126,14 +126,19 @@ func (r *Result) run(w *world.World, draw *rand.Rand, o Options) error {
 	if err := w.Form(); err != nil {
 		return fmt.Errorf("form the cluster: %w", err)
 	}
-	c, err := r.prepare(w)
+	key, err := w.MakeBucket(bucketName)
 	if err != nil {
-		return fmt.Errorf("prepare the bucket: %w", err)
+		return fmt.Errorf("make the bucket: %w", err)
 	}
+	c := workload.Config{Sched: w.Sched, Env: w.Env, Serve: w.Serve, Nodes: len(w.Machines),
+		Bucket: bucketName,
+		Region: world.Region, Key: auth.KeyID(key.ID), Secret: auth.Secret(key.Secret), Silent: 200,
+		Link: wire.Link{Delay: time.Millisecond}, History: r.History}
 	if o.Ops == 0 {
 		o.Ops = 300 + draw.IntN(151)
 	}
-	plan := workload.New(draw.Uint64(), workload.Options{Ops: o.Ops, Nodes: len(w.Machines), Span: span, Large: 2})
+	plan := workload.New(draw.Uint64(), workload.Options{Ops: o.Ops, Nodes: len(w.Machines), Span: span,
+		Large: 2})
 	if !o.Calm {
 		r.Plan = fault.Plan(draw, w.Net.Model().Topology(), span)
 	}
@@ -154,23 +159,6 @@ func (r *Result) run(w *world.World, draw *rand.Rand, o Options) error {
 	}
 	r.Ops = len(r.History.Ops)
 	return r.judge(since)
-}
-
-// prepare makes a key and a bucket, and waits until every node knows them.
-func (r *Result) prepare(w *world.World) (workload.Config, error) {
-	var key bucket.Key
-	err := w.Do(limit, func(ctx context.Context) error {
-		return w.On(ctx, w.Machines[0], func(ctx context.Context, n *node.Node) (err error) {
-			if key, err = n.Buckets().CreateKey(ctx, "campaign", true); err != nil {
-				return err
-			}
-			_, err = n.Buckets().Create(ctx, bucketName, key.ID)
-			return err
-		})
-	})
-	return workload.Config{Sched: w.Sched, Env: w.Env, Serve: w.Serve, Nodes: len(w.Machines), Bucket: bucketName,
-		Region: world.Region, Key: auth.KeyID(key.ID), Secret: auth.Secret(key.Secret), Silent: 200,
-		Link: wire.Link{Delay: time.Millisecond}, History: r.History}, err
 }
 
 func (r *Result) judge(since int64) error {

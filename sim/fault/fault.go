@@ -1,7 +1,8 @@
-// Package fault breaks simulated clusters: a plan of faults is data, drawn from a seed, and carried out on a world.
+// Package fault breaks simulated clusters: a plan of faults is data, drawn from a seed, and carried out on a
+// world.
 //
-// Each plan first draws which kinds of faults exist in it at all, and how often they come: leaving some out finds more
-// than having all at medium strength.
+// Each plan first draws which kinds of faults exist in it at all, and how often they come: leaving some out
+// finds more than having all at medium strength.
 package fault
 
 import (
@@ -68,7 +69,8 @@ func Plan(r *rand.Rand, t netsim.Topology, length time.Duration) []Event {
 	pause := time.Duration(1+r.IntN(8)) * time.Second
 	var plan []Event
 	for at := draw(r, pause); at < length; at += draw(r, pause) {
-		e := Event{At: at, Kind: kinds[r.IntN(len(kinds))], For: time.Duration(1+r.IntN(12_000)) * time.Millisecond}
+		e := Event{At: at, Kind: kinds[r.IntN(len(kinds))],
+			For: time.Duration(1+r.IntN(12_000)) * time.Millisecond}
 		e.aim(r, t)
 		plan = append(plan, e)
 	}

@@ -10,8 +10,8 @@ import (
 
 // Docs returns what lacks a doc comment in the files outside tests, in order: packages, exported names at top
 // level, and exported methods of exported types. A comment begins with the name. A group of constants or
-// variables may share the comment of the group; fields and interface methods are not looked at, nor is Error, whose
-// meaning is always the same.
+// variables may share the comment of the group; fields and interface methods are not looked at, nor is Error,
+// whose meaning is always the same.
 func Docs(files []*File) []string {
 	var faults []string
 	packages := map[string][]*File{} // by folder

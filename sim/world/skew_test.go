@@ -37,16 +37,18 @@ func (c *client) sees(target string, body []byte) {
 		if body == nil {
 			status = http.StatusNotFound
 		}
-		if got := c.from(i).expect(status, "GET", target, nil); body != nil && !bytes.Equal(got.Body.Bytes(), body) {
+		if got := c.from(i).expect(status, "GET", target, nil); body != nil &&
+			!bytes.Equal(got.Body.Bytes(), body) {
 			c.t.Errorf("%s at node %d: %q, want %q", target, i, got.Body, body)
 		}
 	}
 }
 
-// TestSkewedClocks: whatever one coordinator's clock says, what is acknowledged is visible afterwards, a DELETE then a
-// PUT and a PUT then a DELETE too.
+// TestSkewedClocks: whatever one coordinator's clock says, what is acknowledged is visible afterwards, a
+// DELETE then a PUT and a PUT then a DELETE too.
 func TestSkewedClocks(t *testing.T) {
-	for _, skew := range []time.Duration{-10 * time.Minute, -59 * time.Second, -time.Second, time.Second, 59 * time.Second} {
+	for _, skew := range []time.Duration{-10 * time.Minute, -59 * time.Second, -time.Second, time.Second,
+		59 * time.Second} {
 		t.Run(skew.String(), func(t *testing.T) {
 			w, c := flatWorld(t, 3)
 			c.expect(200, "PUT", "/bucket", nil)
@@ -71,7 +73,8 @@ func TestSkewedClocks(t *testing.T) {
 	}
 }
 
-// TestClockBeyondTheCap: a node whose clock is ten minutes ahead has its writes refused, and harms nobody else's.
+// TestClockBeyondTheCap: a node whose clock is ten minutes ahead has its writes refused, and harms nobody
+// else's.
 func TestClockBeyondTheCap(t *testing.T) {
 	w, c := flatWorld(t, 4)
 	c.expect(200, "PUT", "/bucket", nil)
@@ -101,8 +104,8 @@ func TestClockBeyondTheCap(t *testing.T) {
 	}
 }
 
-// TestBootWithAWrongClock: a node that starts with a clock beyond the cap, either way, compares it with its peers' and
-// then serves like any other.
+// TestBootWithAWrongClock: a node that starts with a clock beyond the cap, either way, compares it with its
+// peers' and then serves like any other.
 func TestBootWithAWrongClock(t *testing.T) {
 	for _, skew := range []time.Duration{-10 * time.Minute, 10 * time.Minute} {
 		w, c := flatWorld(t, 7)
@@ -127,8 +130,8 @@ func TestBootWithAWrongClock(t *testing.T) {
 	}
 }
 
-// TestSiteSetRight: all clocks were ten minutes ahead and are set right: nothing becomes unwritable, and a node that starts
-// afresh afterwards serves too.
+// TestSiteSetRight: all clocks were ten minutes ahead and are set right: nothing becomes unwritable, and a
+// node that starts afresh afterwards serves too.
 func TestSiteSetRight(t *testing.T) {
 	w, c := flatWorld(t, 5)
 	for _, m := range w.Machines {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"time"
 
+	"granary/core/bucket"
 	"granary/core/cluster"
 	"granary/core/kv/memkv"
 	"granary/core/layout"
@@ -190,6 +191,21 @@ func (w *World) On(ctx context.Context, m *Machine, f func(ctx context.Context, 
 	env.Go("on", func() { result.Set(struct{}{}, f(env.Background(), n)) })
 	_, err := result.Get(ctx)
 	return err
+}
+
+// MakeBucket makes an access key and a bucket that belongs to it, through the first machine. It runs the
+// world meanwhile.
+func (w *World) MakeBucket(name string) (key bucket.Key, err error) {
+	err = w.Do(time.Minute, func(ctx context.Context) error {
+		return w.On(ctx, w.Machines[0], func(ctx context.Context, n *node.Node) (err error) {
+			if key, err = n.Buckets().CreateKey(ctx, "of the world", true); err != nil {
+				return err
+			}
+			_, err = n.Buckets().Create(ctx, name, key.ID)
+			return err
+		})
+	})
+	return key, err
 }
 
 // Form makes one cluster of all machines: the first founds it, the others join with its tokens, and the first

@@ -20,8 +20,8 @@ import (
 	"granary/core/rt"
 )
 
-// TestGuard shows who is let in over TCP: nobody without the token, but to see whether the node is alive, and from this
-// machine for its metrics.
+// TestGuard shows who is let in over TCP: nobody without the token, but to see whether the node is alive,
+// and from this machine for its metrics.
 func TestGuard(t *testing.T) {
 	const near, far = "127.0.0.1:9", "192.0.2.1:9"
 	for _, c := range []struct {
@@ -54,7 +54,8 @@ func TestGuard(t *testing.T) {
 		rec := httptest.NewRecorder()
 		newWorld().api.Guarded().ServeHTTP(rec, r)
 		if rec.Code != c.want {
-			t.Errorf("%s from %s with %q: %d, want %d: %s", c.path, c.from, c.header, rec.Code, c.want, rec.Body)
+			t.Errorf("%s from %s with %q: %d, want %d: %s", c.path, c.from, c.header, rec.Code, c.want,
+				rec.Body)
 		}
 	}
 	w := newWorld()
@@ -163,11 +164,12 @@ func TestBuckets(t *testing.T) {
 	}
 }
 
-// TestSecrets shows that a secret is in the answer that creates its key, in the one that was asked to show it, and in no
-// other answer or log line.
+// TestSecrets shows that a secret is in the answer that creates its key, in the one that was asked to show
+// it, and in no other answer or log line.
 func TestSecrets(t *testing.T) {
 	w := newWorld()
-	for _, path := range []string{"/v1/status", "/v1/keys", "/v1/keys/GKA", "/v1/keys/GKA?secret=yes", "/v1/buckets/photos",
+	for _, path := range []string{"/v1/status", "/v1/keys", "/v1/keys/GKA", "/v1/keys/GKA?secret=yes",
+		"/v1/buckets/photos",
 		"/v1/layout"} {
 		if text := w.must(t, "GET", path, "", nil); strings.Contains(text, aSecret) {
 			t.Errorf("GET %s shows a secret: %s", path, text)
@@ -215,7 +217,8 @@ func TestMembership(t *testing.T) {
 		t.Errorf("token %+v: %v", token, err)
 	}
 	w.must(t, "POST", "/v1/init", `{"replicas":3,"min_zones":2}`, nil)
-	if p := w.cluster.params; p.Replicas != 3 || p.MinZones != 2 || p.Partitions != layout.DefaultParams().Partitions {
+	if p := w.cluster.params; p.Replicas != 3 || p.MinZones != 2 ||
+		p.Partitions != layout.DefaultParams().Partitions {
 		t.Errorf("params %+v", p)
 	}
 	if r := w.cluster.role; r.Zone != "paris" || r.Capacity != 99e9 || r.Node != self {
@@ -233,8 +236,9 @@ func TestLayout(t *testing.T) {
 	w.cluster.status.Pending = []layout.Change{{Node: other, From: nil, To: &role}}
 	var l Layout
 	w.must(t, "GET", "/v1/layout", "", &l)
-	want := []Change{{Node: other.String(), Name: "there", To: &Role{Node: other.String(), Name: "there", Zone: "lyon",
-		Capacity: 5}}}
+	want := []Change{{Node: other.String(), Name: "there",
+		To: &Role{Node: other.String(), Name: "there", Zone: "lyon",
+			Capacity: 5}}}
 	if d := cmp.Diff(want, l.Staged); d != "" {
 		t.Errorf("staged (-want +got):\n%s", d)
 	}
@@ -245,7 +249,9 @@ func TestRefusals(t *testing.T) {
 	token := cluster.Token{Addr: "a:1", Node: other, Secret: make([]byte, 32)}.String()
 	join := `{"token":"` + token + `"}`
 	dev := func(w *world) { w.facts.Dev = true }
-	fails := func(err error) func(*world) { return func(w *world) { w.cluster.err = fmt.Errorf("here: %w", err) } }
+	fails := func(err error) func(*world) {
+		return func(w *world) { w.cluster.err = fmt.Errorf("here: %w", err) }
+	}
 	alone := func(w *world) { w.cluster.status = cluster.Status{} }
 	for _, c := range []struct {
 		method, path, body string
@@ -264,9 +270,12 @@ func TestRefusals(t *testing.T) {
 		{"POST", "/v1/buckets", `{"name":"Docs"}`, nil, 400, "invalid_bucket_name"},
 		{"POST", "/v1/buckets", `{"name":"photos"}`, nil, 409, "bucket_exists"},
 		{"POST", "/v1/buckets", `{"name":"docs","owner":"GKX"}`, nil, 404, "no_such_key"},
-		{"POST", "/v1/buckets", `{"name":"docs"}`, func(w *world) { w.buckets.keys = nil }, 400, "bad_request"},
+		{"POST", "/v1/buckets", `{"name":"docs"}`, func(w *world) { w.buckets.keys = nil }, 400,
+			"bad_request"},
 		{"GET", "/v1/buckets/docs", "", nil, 404, "no_such_bucket"},
-		{"DELETE", "/v1/buckets/full", "", func(w *world) { w.buckets.Create(context.Background(), "full", "GKA") }, 409,
+		{"DELETE", "/v1/buckets/full", "", func(w *world) {
+			w.buckets.Create(context.Background(), "full", "GKA")
+		}, 409,
 			"bucket_not_empty"},
 		{"POST", "/v1/buckets/photos/allow", `{"key":"GKX","read":true}`, nil, 404, "no_such_key"},
 		{"POST", "/v1/buckets/photos/allow", `{"key":"GKA"}`, nil, 400, "bad_request"},
@@ -279,10 +288,13 @@ func TestRefusals(t *testing.T) {
 		{"POST", "/v1/keys/import", `{"id":"GKB","secret":"short"}`, nil, 400, "bad_request"},
 		{"POST", "/v1/keys/import", `{"id":"G/B","secret":"sixteencharacters"}`, nil, 400, "bad_request"},
 		{"POST", "/v1/keys/import", `{"id":"GKA","secret":"sixteencharacters"}`, nil, 409, "key_exists"},
-		{"GET", "/v1/keys", "", func(w *world) { w.buckets.err = errors.New("disk on fire") }, 500, "internal"},
-		{"GET", "/v1/buckets/photos", "", func(w *world) { w.buckets.err = &quorum.Error{Op: "read"} }, 503, "unavailable"},
+		{"GET", "/v1/keys", "", func(w *world) { w.buckets.err = errors.New("disk on fire") }, 500,
+			"internal"},
+		{"GET", "/v1/buckets/photos", "", func(w *world) { w.buckets.err = &quorum.Error{Op: "read"} }, 503,
+			"unavailable"},
 		{"DELETE", "/v1/buckets/photos", "",
-			func(w *world) { w.buckets.err = &quorum.Error{Op: "write", Unknown: true} }, 503, "outcome_unknown"},
+			func(w *world) { w.buckets.err = &quorum.Error{Op: "write", Unknown: true} }, 503,
+			"outcome_unknown"},
 		{"GET", "/v1/layout", "", alone, 409, "no_cluster"},
 		{"POST", "/v1/layout/assign", `{"node":"here"}`, alone, 409, "no_cluster"},
 		{"POST", "/v1/layout/assign", `{"node":"nowhere"}`, nil, 404, "no_such_node"},
@@ -290,7 +302,8 @@ func TestRefusals(t *testing.T) {
 		{"POST", "/v1/layout/assign", `{"node":"same"}`, func(w *world) {
 			w.cluster.status.Nodes[0].Member.Name, w.cluster.status.Nodes[1].Member.Name = "same", "same"
 		}, 409, "ambiguous_node"},
-		{"POST", "/v1/layout/assign", `{"node":"here","gateway":true,"capacity_bytes":1}`, nil, 400, "bad_request"},
+		{"POST", "/v1/layout/assign", `{"node":"here","gateway":true,"capacity_bytes":1}`, nil, 400,
+			"bad_request"},
 		{"POST", "/v1/layout/assign", `{"node":"here"}`, dev, 409, "dev_store"},
 		{"POST", "/v1/layout/apply", "", fails(cluster.ErrHasData), 409, "has_data"},
 		{"POST", "/v1/layout/apply", "", fails(cluster.ErrNotReady), 503, "not_ready"},
@@ -317,7 +330,8 @@ func TestRefusals(t *testing.T) {
 		var e Error
 		status, text := w.do(t, c.method, c.path, c.body, &e)
 		if status != c.status || e.Code != c.code || e.Message == "" {
-			t.Errorf("%s %s %.60s: %d %s, want %d %s", c.method, c.path, c.body, status, text, c.status, c.code)
+			t.Errorf("%s %s %.60s: %d %s, want %d %s", c.method, c.path, c.body, status, text, c.status,
+				c.code)
 		}
 	}
 }
@@ -347,7 +361,8 @@ func (p panicking) All() ([]bucket.Bucket, error) { panic(p.value) }
 
 // FuzzBodies sends bodies to every operation that takes one; all answers must be JSON.
 func FuzzBodies(f *testing.F) {
-	paths := []string{"/v1/buckets", "/v1/buckets/photos/allow", "/v1/buckets/photos/deny", "/v1/keys", "/v1/keys/import",
+	paths := []string{"/v1/buckets", "/v1/buckets/photos/allow", "/v1/buckets/photos/deny", "/v1/keys",
+		"/v1/keys/import",
 		"/v1/layout/assign", "/v1/init", "/v1/join"}
 	f.Add(0, `{"name":"docs"}`)
 	f.Add(4, `{"id":"GKB","secret":"sixteencharacters"}`)

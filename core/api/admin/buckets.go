@@ -7,9 +7,11 @@ import (
 )
 
 func bucketOf(b bucket.Bucket) Bucket {
-	out := Bucket{Name: b.Name, ID: b.ID.String(), Owner: string(b.Owner), Created: b.Created, Grants: []Grant{}}
+	out := Bucket{Name: b.Name, ID: b.ID.String(), Owner: string(b.Owner), Created: b.Created,
+		Grants: []Grant{}}
 	for _, g := range b.Grants {
-		out.Grants = append(out.Grants, Grant{Key: string(g.Key), Read: g.Read, Write: g.Write, Owner: g.Owner})
+		out.Grants = append(out.Grants, Grant{Key: string(g.Key), Read: g.Read, Write: g.Write,
+			Owner: g.Owner})
 	}
 	return out
 }
@@ -120,10 +122,12 @@ func checkKey(in NewKey) error {
 		return nil
 	}
 	if len(in.ID) < keyIDMin || len(in.ID) > keyIDMax || !graphic(in.ID, "/,=&?%") {
-		return badRequest("key id %.40q: want %d to %d visible characters without / , = & ? %%", in.ID, keyIDMin, keyIDMax)
+		return badRequest("key id %.40q: want %d to %d visible characters without / , = & ? %%", in.ID,
+			keyIDMin, keyIDMax)
 	}
 	if len(in.Secret) < secretMin || len(in.Secret) > secretMax || !graphic(in.Secret, "") {
-		return badRequest("the secret of key %s: want %d to %d visible characters", in.ID, secretMin, secretMax)
+		return badRequest("the secret of key %s: want %d to %d visible characters", in.ID, secretMin,
+			secretMax)
 	}
 	return nil
 }
@@ -190,7 +194,8 @@ func (h *Handler) importKey(r request, in NewKey) (Key, error) {
 	old, err := h.Buckets.Key(r.ctx, bucket.KeyID(in.ID))
 	if err == nil && old.Secret != in.Secret {
 		return Key{}, &Error{Status: http.StatusConflict, Code: "key_exists",
-			Message: "key " + in.ID + " is there already, with another secret", Hint: "delete it first: granary key delete"}
+			Message: "key " + in.ID + " is there already, with another secret",
+			Hint:    "delete it first: granary key delete"}
 	}
 	if err != nil && refusal(err).Code != "no_such_key" {
 		return Key{}, err

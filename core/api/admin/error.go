@@ -23,27 +23,34 @@ var kinds = []struct {
 	{bucket.ErrNoSuchBucket, http.StatusNotFound, "no_such_bucket", "see granary bucket list"},
 	{bucket.ErrBucketExists, http.StatusConflict, "bucket_exists", "choose another name"},
 	{bucket.ErrBucketOwned, http.StatusConflict, "bucket_exists", ""},
-	{bucket.ErrBucketNotEmpty, http.StatusConflict, "bucket_not_empty", "delete its objects and uploads first"},
+	{bucket.ErrBucketNotEmpty, http.StatusConflict, "bucket_not_empty",
+		"delete its objects and uploads first"},
 	{bucket.ErrInvalidName, http.StatusBadRequest, "invalid_bucket_name", ""},
 	{bucket.ErrNoSuchKey, http.StatusNotFound, "no_such_key", "see granary key list"},
-	{cluster.ErrNoCluster, http.StatusConflict, "no_cluster", "found one with granary init, or join one with granary join"},
+	{cluster.ErrNoCluster, http.StatusConflict, "no_cluster",
+		"found one with granary init, or join one with granary join"},
 	{cluster.ErrInCluster, http.StatusConflict, "in_cluster",
 		"start it with granary server; for another cluster use an empty data folder"},
 	{cluster.ErrNotMember, http.StatusNotFound, "no_such_node", "see granary status"},
 	{cluster.ErrHasData, http.StatusConflict, "has_data", ""},
 	{cluster.ErrUnsuitable, http.StatusBadRequest, "unsuitable_layout", ""},
 	{layout.ErrParams, http.StatusBadRequest, "unsuitable_layout", ""},
-	{cluster.ErrBadToken, http.StatusBadRequest, "bad_token", "copy the whole word that granary init or granary token printed"},
-	{cluster.ErrTokenRefused, http.StatusForbidden, "token_refused", "ask a member for another one: granary token"},
+	{cluster.ErrBadToken, http.StatusBadRequest, "bad_token",
+		"copy the whole word that granary init or granary token printed"},
+	{cluster.ErrTokenRefused, http.StatusForbidden, "token_refused",
+		"ask a member for another one: granary token"},
 	{rpc.ErrIdentity, http.StatusForbidden, "refused_by_peer",
 		"a join token works once and for an hour: ask a member for another one with granary token"},
 	{rpc.ErrUnreachable, http.StatusBadGateway, "peer_unreachable",
 		"the other node must listen for peers at an address that this one can reach: see peers.advertise"},
 	{cluster.ErrNotReady, http.StatusServiceUnavailable, "not_ready", "see granary status"},
 	{cluster.ErrNoLayout, http.StatusServiceUnavailable, "not_ready", "see granary status"},
-	{quorum.ErrUnknown, http.StatusServiceUnavailable, "outcome_unknown", "look whether it happened; repeating it is safe"},
-	{quorum.ErrUnavailable, http.StatusServiceUnavailable, "unavailable", "see granary status for nodes that are down"},
-	{context.DeadlineExceeded, http.StatusGatewayTimeout, "timeout", "see granary status for nodes that are down"},
+	{quorum.ErrUnknown, http.StatusServiceUnavailable, "outcome_unknown",
+		"look whether it happened; repeating it is safe"},
+	{quorum.ErrUnavailable, http.StatusServiceUnavailable, "unavailable",
+		"see granary status for nodes that are down"},
+	{context.DeadlineExceeded, http.StatusGatewayTimeout, "timeout",
+		"see granary status for nodes that are down"},
 	{context.Canceled, http.StatusServiceUnavailable, "stopping", ""},
 }
 
@@ -69,7 +76,9 @@ func badRequest(format string, args ...any) *Error {
 // errDev refuses what would make a cluster of a development store.
 func errDev() *Error {
 	return &Error{Status: http.StatusConflict, Code: "dev_store",
-		Message: "this is a --dev store: one node with a single copy of everything, and a key meant for trying things out;" +
+		Message: "this is a --dev store: one node with a single copy of everything, and a key meant for " +
+			"trying things out;" +
 			" it cannot become part of a cluster",
-		Hint: "start a cluster in an empty data folder (granary init --data DIR --zone ZONE) and copy the objects over"}
+		Hint: "start a cluster in an empty data folder (granary init --data DIR --zone ZONE) and copy " +
+			"the objects over"}
 }

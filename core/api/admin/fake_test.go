@@ -162,19 +162,24 @@ const aSecret = "the secret of GKA"
 
 func newWorld() *world {
 	w := &world{env: &testEnv{},
-		facts: Facts{Version: "v1", Name: "here", S3Listen: "127.0.0.1:3900", S3Region: "us-east-1", MetadataFsync: true,
-			BlocksFsync: true, DiskTotal: 100e9, DiskFree: 50e9, Zone: "paris", Capacity: 99e9},
+		facts: Facts{Version: "v1", Name: "here", S3Listen: "127.0.0.1:3900", S3Region: "us-east-1",
+			MetadataFsync: true, BlocksFsync: true, DiskTotal: 100e9, DiskFree: 50e9,
+			Zone: "paris", Capacity: 99e9},
 		buckets: &fakeBuckets{keys: []bucket.Key{{ID: "GKA", Secret: aSecret, Name: "a", Created: epoch}}},
 		cluster: &fakeCluster{status: cluster.Status{ID: make([]byte, 16), Founder: self,
 			Params: layout.Params{Replicas: 2, Partitions: 8},
 			Nodes: []cluster.NodeStatus{
-				{ID: self, Member: cluster.Member{Name: "here", Addr: "h:1"}, Zone: "paris", Capacity: 99e9, Connected: true},
-				{ID: other, Member: cluster.Member{Name: "there", Addr: "t:1"}, Zone: "lyon", Capacity: 99e9, Connected: true},
+				{ID: self, Member: cluster.Member{Name: "here", Addr: "h:1"}, Zone: "paris", Capacity: 99e9,
+					Connected: true},
+				{ID: other, Member: cluster.Member{Name: "there", Addr: "t:1"}, Zone: "lyon", Capacity: 99e9,
+					Connected: true},
 			}}}}
 	w.buckets.Create(context.Background(), "photos", "GKA")
 	w.api = New(Config{Env: w.env, Cluster: w.cluster, Buckets: w.buckets,
 		Facts: func(context.Context) Facts { return w.facts }, Ready: func() error { return w.ready },
-		Metrics:   http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "metrics!") }),
+		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			io.WriteString(w, "metrics!")
+		}),
 		Authorize: func(token string) bool { return token == "right" }})
 	return w
 }

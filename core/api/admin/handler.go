@@ -32,7 +32,7 @@ func New(c Config) *Handler {
 }
 
 func (h *Handler) routes() {
-	h.mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok") })
+	h.mux.HandleFunc("GET /livez", livez)
 	h.mux.HandleFunc("GET /readyz", h.readyz)
 	h.mux.HandleFunc("GET /metrics", h.metrics)
 	h.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
@@ -70,7 +70,8 @@ func (h *Handler) Guarded() http.Handler {
 		if !open(r) && !h.authorized(r) {
 			w.Header().Set("WWW-Authenticate", "Bearer")
 			answer(w, nil, &Error{Status: http.StatusUnauthorized, Code: "unauthorized",
-				Message: "a bearer token is needed", Hint: "its hash is admin.token_hash: see granary config token"})
+				Message: "a bearer token is needed",
+				Hint:    "its hash is admin.token_hash: see granary config token"})
 			return
 		}
 		h.mux.ServeHTTP(w, r)
@@ -99,6 +100,8 @@ func plain(w http.ResponseWriter, status int, text string) {
 	w.WriteHeader(status)
 	io.WriteString(w, text+"\n")
 }
+
+func livez(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok") }
 
 func (h *Handler) readyz(w http.ResponseWriter, _ *http.Request) {
 	if err := h.Ready(); err != nil {
@@ -143,7 +146,8 @@ func route[In, Out any](h *Handler, pattern string, f func(request, In) (Out, er
 		}
 		e := refusal(err)
 		if e.Status >= http.StatusInternalServerError {
-			h.Env.Warn("admin request failed", "method", r.Method, "path", r.URL.Path, "code", e.Code, "err", err)
+			h.Env.Warn("admin request failed", "method", r.Method, "path", r.URL.Path, "code", e.Code,
+				"err", err)
 		}
 		answer(w, nil, e)
 	})

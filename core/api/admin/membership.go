@@ -25,7 +25,8 @@ func (h *Handler) find(c cluster.Status, what string) (cluster.NodeStatus, error
 	var found []cluster.NodeStatus
 	for _, n := range c.Nodes {
 		id := n.ID.String()
-		if what == id || n.Member.Name == what || len(what) >= prefixMin && strings.HasPrefix(id, strings.ToLower(what)) {
+		begins := len(what) >= prefixMin && strings.HasPrefix(id, strings.ToLower(what))
+		if what == id || n.Member.Name == what || begins {
 			found = append(found, n)
 		}
 	}
@@ -58,8 +59,8 @@ func (h *Handler) layout(request, none) (Layout, error) {
 		names[n.ID], held[n.ID] = n.Member.Name, n.Partitions
 	}
 	roleOf := func(r layout.Role) Role {
-		return Role{Node: r.Node.String(), Name: names[r.Node], Zone: string(r.Zone), Capacity: r.Capacity, Tags: r.Tags,
-			Partitions: held[r.Node]}
+		return Role{Node: r.Node.String(), Name: names[r.Node], Zone: string(r.Zone), Capacity: r.Capacity,
+			Tags: r.Tags, Partitions: held[r.Node]}
 	}
 	l := Layout{Replicas: c.Params.Replicas, MinZones: c.Params.MinZones, Partitions: c.Params.Partitions,
 		Roles: []Role{}, Staged: []Change{}, Params: c.PendingParams, Missing: c.Missing}
@@ -145,7 +146,8 @@ func (h *Handler) role(r request, o Offer) (layout.Role, error) {
 	}
 	if o.Zone == "" {
 		e := badRequest("no zone given")
-		e.Hint = "name the place this node shares its fate with: --zone ZONE, or node.zone in the configuration"
+		e.Hint = "name the place this node shares its fate with: --zone ZONE, or node.zone in the " +
+			"configuration"
 		return layout.Role{}, e
 	}
 	if !o.Gateway && o.Capacity == 0 {

@@ -35,8 +35,8 @@ func (h *Handler) status(r request, _ none) (Status, error) {
 		s.Ready, s.Missing = false, err.Error()
 	}
 	if len(c.ID) > 0 {
-		s.Cluster = &Cloud{ID: hex.EncodeToString(c.ID), Founder: c.Founder.String(), Replicas: c.Params.Replicas,
-			MinZones: c.Params.MinZones, Partitions: c.Params.Partitions}
+		s.Cluster = &Cloud{ID: hex.EncodeToString(c.ID), Founder: c.Founder.String(),
+			Replicas: c.Params.Replicas, MinZones: c.Params.MinZones, Partitions: c.Params.Partitions}
 		if c.Layout != nil {
 			s.Cluster.Layout, s.Cluster.Usable = c.Layout.Number, c.Layout.Usable()
 		}
@@ -48,9 +48,10 @@ func (h *Handler) nodes(c cluster.Status) []Node {
 	var list []Node
 	for _, n := range c.Nodes {
 		list = append(list, Node{
-			ID: n.ID.String(), Name: n.Member.Name, Address: n.Member.Addr, Zone: string(n.Zone), Capacity: n.Capacity,
-			Partitions: n.Partitions, Self: n.ID == h.Env.Self(), Connected: n.Connected,
-			RTTMillis: float64(n.RTT) / float64(time.Millisecond), Removed: n.Member.Removed,
+			ID: n.ID.String(), Name: n.Member.Name, Address: n.Member.Addr, Zone: string(n.Zone),
+			Capacity: n.Capacity, Partitions: n.Partitions, Self: n.ID == h.Env.Self(),
+			Connected: n.Connected,
+			RTTMillis: float64(n.RTT) / float64(time.Millisecond), Removed: n.Removed,
 		})
 	}
 	return list
@@ -64,9 +65,11 @@ func warnings(f Facts, c cluster.Status) []string {
 			list = append(list, fmt.Sprintf(format, args...))
 		}
 	}
-	warn(!f.MetadataFsync, "metadata.fsync is off: acknowledged writes, or all metadata of this node, may be lost when power fails")
+	warn(!f.MetadataFsync, "metadata.fsync is off: acknowledged writes, or all metadata of this node, "+
+		"may be lost when power fails")
 	warn(!f.BlocksFsync, "data.fsync is off: acknowledged objects may be lost when power fails")
-	warn(f.S3Beyond && !f.S3TLS, "S3 is served beyond this machine without TLS (%s): objects and who reads them can be seen"+
+	warn(f.S3Beyond && !f.S3TLS, "S3 is served beyond this machine without TLS (%s): objects and who "+
+		"reads them can be seen"+
 		" on the way; set s3.tls_cert and s3.tls_key, or put a proxy in front", f.S3Listen)
 	warn(f.DiskError != "", "the free space is not known: %s", f.DiskError)
 	warn(f.DiskError == "" && f.DiskTotal > 0 && f.DiskFree < f.DiskTotal/20,
@@ -75,7 +78,8 @@ func warnings(f Facts, c cluster.Status) []string {
 		return list
 	}
 	warn(c.Params.Replicas == 1, "one replica: an object is lost with the node that holds it")
-	warn(c.Params.Replicas == 2, "two replicas: both are needed to write, so that one node down stops writing")
+	warn(c.Params.Replicas == 2, "two replicas: both are needed to write, so that one node down stops "+
+		"writing")
 	zones, down := map[string]bool{}, 0
 	for _, n := range c.Nodes {
 		if n.Partitions == 0 {
@@ -88,7 +92,8 @@ func warnings(f Facts, c cluster.Status) []string {
 		}
 	}
 	warn(c.Params.Replicas > 1 && len(zones) == 1, "all nodes are in one zone: losing it loses everything")
-	warn(len(c.Pending) > 0 || c.PendingParams, "layout changes are staged but not applied: see granary layout show")
+	warn(len(c.Pending) > 0 || c.PendingParams, "layout changes are staged but not applied: see granary "+
+		"layout show")
 	return list
 }
 

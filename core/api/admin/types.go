@@ -14,7 +14,8 @@ type Status struct {
 	Storage Storage `json:"storage"`
 	Cluster *Cloud  `json:"cluster,omitempty"` // absent: this node belongs to none
 	Nodes   []Node  `json:"nodes,omitempty"`
-	// Warnings are about choices and states that may cost data or trust; Notes are about what this version does not do.
+	// Warnings are about choices and states that may cost data or trust; Notes are about what this version
+	// does not do.
 	Warnings []string `json:"warnings"`
 	Notes    []string `json:"notes"`
 }

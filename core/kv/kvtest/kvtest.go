@@ -325,7 +325,7 @@ func snapshot(t *testing.T, env rt.Env, s kv.Store) {
 				view(t, s, func(r kv.Reader) {
 					a := number(r.Get([]byte("a")))
 					for range 3 {
-						runtime.Gosched()
+						runtime.Gosched() //det:ok the real runtime has other goroutines
 						if z := number(r.Get([]byte("z"))); z != a {
 							t.Errorf("one view shows a=%d z=%d", a, z)
 						}

@@ -108,7 +108,8 @@ func run(first, seeds uint64, workers int, o campaign.Options) error {
 					r.Report(os.Stdout)
 				}
 				if total.Seeds%50 == 0 {
-					fmt.Fprintf(os.Stderr, "%d of %d seeds, %d failed\n", total.Seeds, seeds, len(total.Failed))
+					fmt.Fprintf(os.Stderr, "%d of %d seeds, %d failed\n", total.Seeds, seeds,
+						len(total.Failed))
 				}
 				mu.Unlock()
 			}
@@ -127,8 +128,8 @@ func run(first, seeds uint64, workers int, o campaign.Options) error {
 	return nil
 }
 
-// twice runs one seed again in a process of its own, with another number of processors and another collector, and
-// compares the trace hashes.
+// twice runs one seed again in a process of its own, with another number of processors and another collector,
+// and compares the trace hashes.
 func twice(seed uint64, o campaign.Options) error {
 	self, err := os.Executable()
 	if err != nil {

@@ -1,0 +1,210 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "write what the commands print into testdata")
+
+// fakeAPI answers with canned JSON and remembers what it was asked.
+type fakeAPI struct {
+	answers map[string]string // by method and path
+	asked   []string
+}
+
+func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	f.asked = append(f.asked, strings.TrimSpace(fmt.Sprint(r.Method, " ", r.URL, " ", string(body))))
+	answer, ok := f.answers[r.Method+" "+r.URL.String()]
+	if !ok {
+		w.WriteHeader(http.StatusNotFound)
+		answer = `{"code":"no_such_thing","message":"there is no such thing","hint":"look elsewhere"}`
+	}
+	io.WriteString(w, answer)
+}
+
+const (
+	statusJSON = `{"version":"v1","ready":false,"missing":"1 more node needed","node":{"id":"aaaabbbbcccc",
+"name":"alpha",
+"uptime_seconds":3725.5},"s3":{"endpoint":"http://127.0.0.1:3900","region":"us-east-1"},
+"storage":{"metadata_bytes":1234567,
+"disk_total_bytes":500000000000,"disk_free_bytes":400000000000},"cluster":{"id":"00112233445566",
+"founder":"aaaabbbbcccc",
+"replicas":3,"min_zones":0,"partitions":256,"layout_version":1,"usable_bytes":1500000000000},
+"nodes":[{"id":"aaaabbbbcccc",
+"name":"alpha","address":"a:3901","zone":"paris","capacity_bytes":1000000000000,"partitions":256,"self":true,
+"connected":true},{"id":"ddddeeeeffff","zone":"lyon","address":"b:3901","capacity_bytes":0,
+"partitions":0,"connected":false,
+"rtt_ms":12.34},{"id":"gggghhhhiiii","name":"old","removed":true,"connected":false,"capacity_bytes":0,
+"partitions":0}],
+"warnings":["something burns"],"notes":["it cannot fly"]}`
+	aloneJSON = `{"version":"v1","dev":true,"ready":true,"node":{"id":"aaaabbbbcccc","name":"alpha",
+"uptime_seconds":1},
+"s3":{"endpoint":"http://127.0.0.1:3900","region":"us-east-1"},"storage":{"metadata_bytes":0,
+"disk_total_bytes":0,
+"disk_free_bytes":0},"warnings":[],"notes":[]}`
+	bucketJSON = `{"name":"photos","id":"00ff","owner":"GKA","created":"2026-03-04T05:06:07Z",
+"grants":[{"key":"GKA","read":true,"write":true,"owner":true},{"key":"GKB","read":true}]}`
+	keyJSON = `{"id":"GKA","name":"ci","create_buckets":true,"created":"2026-03-04T05:06:07Z",
+"buckets":["photos","docs"]}`
+	secretJSON = `{"id":"GKA","name":"ci","secret":"s3cr3t","create_buckets":false,
+"created":"2026-03-04T05:06:07Z"}`
+	layoutJSON = `{"version":2,"replicas":3,"min_zones":2,"partitions":256,"usable_bytes":1000000000000,
+"roles":[
+{"node":"aaaabbbbcccc","name":"alpha","zone":"paris","capacity_bytes":1000000000000,"partitions":256,
+"tags":["ssd","new"]}],
+"staged":[{"node":"ddddeeeeffff","to":{"node":"ddddeeeeffff","zone":"lyon","capacity_bytes":5000000000}},
+{"node":"aaaabbbbcccc","name":"alpha","from":{"node":"aaaabbbbcccc","zone":"paris","capacity_bytes":0}}]}`
+	noLayoutJSON = `{"version":0,"replicas":3,"min_zones":0,"partitions":256,"roles":[],"staged":[],
+"missing":"2 more nodes needed"}`
+	tokenJSON = `{"token":"granary-join-XYZ","expires":"2026-03-04T05:06:07Z","address":"a.example:3901"}`
+)
+
+// TestGolden runs commands against a fake API and compares all that they print, and what they asked, with
+// testdata. The flag -update writes it.
+func TestGolden(t *testing.T) {
+	for name, c := range map[string]struct {
+		args    string
+		answers map[string]string
+		in      string
+	}{
+		"status":       {"status", map[string]string{"GET /v1/status": statusJSON}, ""},
+		"status-dev":   {"status", map[string]string{"GET /v1/status": aloneJSON}, ""},
+		"status-json":  {"status --json", map[string]string{"GET /v1/status": aloneJSON}, ""},
+		"bucket-list":  {"bucket list", map[string]string{"GET /v1/buckets": "[" + bucketJSON + "]"}, ""},
+		"bucket-empty": {"bucket list", map[string]string{"GET /v1/buckets": "[]"}, ""},
+		"bucket-create": {"bucket create photos --owner GKA",
+			map[string]string{"POST /v1/buckets": bucketJSON}, ""},
+		"bucket-delete": {"bucket delete photos", map[string]string{"DELETE /v1/buckets/photos": "{}"}, ""},
+		"bucket-info":   {"bucket info photos", map[string]string{"GET /v1/buckets/photos": bucketJSON}, ""},
+		"bucket-allow": {"bucket allow photos --key GKB --read", map[string]string{
+			"POST /v1/buckets/photos/allow": bucketJSON}, ""},
+		"bucket-deny": {"bucket deny photos --key GKB --write --owner", map[string]string{
+			"POST /v1/buckets/photos/deny": bucketJSON}, ""},
+		"bucket-escaped":  {"bucket info a/../b?c", nil, ""},
+		"key-list":        {"key list", map[string]string{"GET /v1/keys": "[" + keyJSON + "]"}, ""},
+		"key-create":      {"key create ci", map[string]string{"POST /v1/keys": secretJSON}, ""},
+		"key-create-json": {"key create ci --json", map[string]string{"POST /v1/keys": secretJSON}, ""},
+		"key-create-secret": {"key create ci --json --show-secret",
+			map[string]string{"POST /v1/keys": secretJSON}, ""},
+		"key-import": {"key import GKA --name ci --create-buckets",
+			map[string]string{"POST /v1/keys/import": keyJSON},
+			"the secret on stdin\n"},
+		"key-import-empty": {"key import GKA", nil, "\n"},
+		"key-delete":       {"key delete GKA", map[string]string{"DELETE /v1/keys/GKA": "{}"}, ""},
+		"key-info":         {"key info GKA", map[string]string{"GET /v1/keys/GKA": keyJSON}, ""},
+		"key-info-secret": {"key info GKA --show-secret",
+			map[string]string{"GET /v1/keys/GKA?secret=show": secretJSON}, ""},
+		"layout-show": {"layout show", map[string]string{"GET /v1/layout": layoutJSON}, ""},
+		"layout-none": {"layout show", map[string]string{"GET /v1/layout": noLayoutJSON}, ""},
+		"layout-assign": {"layout assign alpha --zone nice --capacity 1.5T --tag ssd", map[string]string{
+			"POST /v1/layout/assign": layoutJSON}, ""},
+		"layout-assign-bad": {"layout assign alpha --capacity lots", nil, ""},
+		"layout-apply": {"layout apply", map[string]string{"POST /v1/layout/apply": `{"version":3}`},
+			""},
+		"node-list":       {"node list", map[string]string{"GET /v1/nodes": "[]"}, ""},
+		"node-remove":     {"node remove old", map[string]string{"DELETE /v1/nodes/old": "{}"}, ""},
+		"token":           {"token", map[string]string{"POST /v1/tokens": tokenJSON}, ""},
+		"refused":         {"bucket info photos", nil, ""},
+		"refused-json":    {"bucket info photos --json", nil, ""},
+		"another-program": {"status", map[string]string{"GET /v1/status": "<html>"}, ""},
+		"unknown-command": {"buckets list", nil, ""},
+		"unknown-flag":    {"status --jsn", nil, ""},
+		"config-faults": {"config check --set s3.lissen=x --set log.level=loud --set " +
+			"metadata.fsync=perhaps --set x", nil, ""},
+		"config-faults-2": {"config check --set s3.lissen=x --set log.level=loud --region US", nil, ""},
+		"config-show":     {"config show --set s3.region=eu-1 --zone paris", nil, ""},
+		"config-check":    {"config check", nil, ""},
+		"config-example":  {"config example", nil, ""},
+		"help":            {"--help", nil, ""},
+		"join-bad-token":  {"join granary-join-nonsense --zone x", nil, ""},
+		"join-no-token":   {"join --zone x", nil, ""},
+		"env-nothing":     {"env --data nowhere", nil, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			api := &fakeAPI{answers: c.answers}
+			server := httptest.NewServer(api)
+			defer server.Close()
+			var out, errOut bytes.Buffer
+			code := Main(context.Background(), World{Args: strings.Fields(c.args),
+				In: strings.NewReader(c.in), Out: &out,
+				Err: &errOut, Env: []string{"GRANARY_ADMIN_URL=" + server.URL,
+					"GRANARY_DATA_FOLDER=no-such-folder"}})
+			got := fmt.Sprintf("$ granary %s\n%s", c.args, out.String())
+			if errOut.Len() > 0 {
+				got += "-- error\n" + errOut.String()
+			}
+			got += fmt.Sprintf("-- exit %d\n", code)
+			for _, line := range api.asked {
+				got += "-- asked " + line + "\n"
+			}
+			golden(t, name, strings.ReplaceAll(got, server.URL, "URL"))
+		})
+	}
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name+".txt")
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatalf("%v; write it with -update", err)
+	}
+	if d := cmp.Diff(string(want), got); d != "" {
+		t.Errorf("%s (-want +got):\n%s", path, d)
+	}
+}
+
+// TestBearer shows that the token of the environment is sent, and only where nobody can read it on the way.
+func TestBearer(t *testing.T) {
+	var got string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got = r.Header.Get("Authorization")
+		io.WriteString(w, "[]")
+	}))
+	defer server.Close()
+	run := func(url string) (int, string) {
+		var errOut bytes.Buffer
+		code := Main(context.Background(), World{Args: []string{"key", "list", "--admin", url},
+			Out: io.Discard, Err: &errOut,
+			Env: []string{"GRANARY_ADMIN_TOKEN=tok"}})
+		return code, errOut.String()
+	}
+	if code, text := run(server.URL); code != 0 || got != "Bearer tok" {
+		t.Errorf("exit %d, sent %q: %s", code, got, text)
+	}
+	got = ""
+	if code, text := run("http://192.0.2.1:3902"); code != ExitUsage ||
+		!strings.Contains(text, "without TLS") {
+		t.Errorf("a token beyond loopback without TLS: exit %d: %s", code, text)
+	}
+	if code, _ := run("192.0.2.1:3902"); code != ExitUsage {
+		t.Errorf("an address that is no URL: exit %d", code)
+	}
+}
+
+func TestShellQuote(t *testing.T) {
+	for in, want := range map[string]string{"a b": "'a b'", "it's $x": `'it'\''s $x'`, "": "''"} {
+		if got := shellQuote(in); got != want {
+			t.Errorf("shellQuote(%q) = %s, want %s", in, got, want)
+		}
+	}
+}
