@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+
+	"granary/core/rpc"
 )
 
 // Hash is the BLAKE3-256 of a block's uncompressed bytes, and its address.
@@ -18,9 +20,9 @@ func (h Hash) Compare(o Hash) int { return bytes.Compare(h[:], o[:]) }
 
 // Kinds of disk errors, for errors.Is.
 var (
-	ErrNotFound = errors.New("block not found")
-	ErrDiskFull = errors.New("disk full")
-	ErrDisk     = errors.New("disk error")
+	ErrNotFound = rpc.RegisterError("block.not_found", errors.New("block not found"))
+	ErrDiskFull = rpc.RegisterError("block.disk_full", errors.New("disk full"))
+	ErrDisk     = rpc.RegisterError("block.disk", errors.New("disk error"))
 )
 
 // Disk keeps opaque files addressed by hash. It verifies nothing: the block store above does. Safe for

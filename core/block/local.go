@@ -63,10 +63,11 @@ func (s *Store) keep(ctx context.Context, h Hash, stored []byte, ref table.Row) 
 		if err != nil {
 			return err
 		}
-		if !have {
-			if err := s.disk.Write(ctx, h, stored); err != nil {
-				return fmt.Errorf("store block %v: %w", h, err)
-			}
+		if have {
+			return s.record(ctx, h, -1, ref)
+		}
+		if err := s.disk.Write(ctx, h, stored); err != nil {
+			return fmt.Errorf("store block %v: %w", h, err)
 		}
 		return s.record(ctx, h, len(stored), ref)
 	})
@@ -87,13 +88,19 @@ func (s *Store) refer(ctx context.Context, h Hash, ref table.Row) error {
 }
 
 // record commits presence, unless size is negative, and the reference.
+//
+// Errors: ErrGivenUp.
 func (s *Store) record(ctx context.Context, h Hash, size int, ref table.Row) error {
-	return s.kv.Update(ctx, func(w kv.Writer) error {
+	err := s.kv.Update(ctx, func(w kv.Writer) error {
 		if size >= 0 {
 			w.Put(presentKey(h), binary.BigEndian.AppendUint64(nil, uint64(size)))
 		}
 		return s.tables.ApplyIn(w, h[:], []table.Row{ref})
 	})
+	if refusal := (*table.Refusal)(nil); errors.As(err, &refusal) && refusal.Code == RefDeleted {
+		return fmt.Errorf("block %v: %w", h, ErrGivenUp)
+	}
+	return err
 }
 
 // intact reports whether the block is here, known to be durable, and its bytes verify.
@@ -102,25 +109,23 @@ func (s *Store) intact(ctx context.Context, h Hash) (bool, error) {
 	if err != nil || !here {
 		return false, err
 	}
-	buf, err := s.inbound.take(ctx)
+	buf, err := s.checking.take(ctx)
 	if err != nil {
 		return false, err
 	}
 	defer buf.Release()
-	_, err = s.readLocal(ctx, h, buf)
-	if err != nil {
+	stored, err := s.disk.Read(ctx, h, buf.Data[:0])
+	if err == nil {
+		err = s.former.verify(ctx, stored, h)
+	}
+	switch {
+	case err == nil:
+		return true, nil
+	case errors.Is(err, ErrCorrupt) || errors.Is(err, ErrNotFound) || errors.Is(err, ErrDisk):
 		s.env.Warn("a stored block is damaged and will be written anew", "block", h, "err", err)
 		s.env.Count("block_damaged_total", 1)
+		s.env.Sometimes("stored block found damaged before a write", true)
 		return false, nil
 	}
-	return true, nil
-}
-
-// readLocal reads a block of this node into buf and returns its verified content.
-func (s *Store) readLocal(ctx context.Context, h Hash, buf *Buffer) ([]byte, error) {
-	stored, err := s.disk.Read(ctx, h, buf.Data[:0])
-	if err != nil {
-		return nil, fmt.Errorf("read block %v: %w", h, err)
-	}
-	return s.former.content(nil, stored, h)
+	return false, err
 }

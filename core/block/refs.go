@@ -1,7 +1,10 @@
 package block
 
 import (
+	"errors"
+
 	"granary/core/codec"
+	"granary/core/rpc"
 	"granary/core/table"
 )
 
@@ -37,6 +40,9 @@ func (r refRow) Join(o refRow) refRow {
 
 // RefDeleted is the code of the refusal of a block whose reference was deleted before.
 const RefDeleted = "reference-deleted"
+
+// ErrGivenUp means that a block's reference was deleted before: what it belonged to was given up.
+var ErrGivenUp = rpc.RegisterError("block.given_up", errors.New("the upload of this block was given up"))
 
 // Rows are the registered tables of this package.
 type Rows struct{ refs *table.Table[refRow] }

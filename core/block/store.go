@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"slices"
 	"time"
 
 	"granary/core/cluster"
@@ -17,11 +17,8 @@ import (
 )
 
 const (
-	// putTimeout bounds the sending of one block to one replica, getTimeout that of fetching one.
+	// putTimeout bounds the sending of one block to one replica.
 	putTimeout = 60 * time.Second
-	getTimeout = 60 * time.Second
-	// transferTime is added to the usual round trip before a slow transfer is hedged.
-	transferTime = 150 * time.Millisecond
 )
 
 // Topology is what blocks need to know of the cluster.
@@ -58,8 +55,11 @@ type Store struct {
 	quorum   *quorum.Engine
 	endpoint *rpc.Endpoint
 	former   *former
-	outbound *pool
-	inbound  *pool
+	writing  *pool // of uploads that this node coordinates
+	reading  *pool // of downloads
+	inbound  *pool // blocks that arrive here to stay
+	serving  *pool // blocks on their way to other nodes
+	checking *pool // stored blocks being verified
 	lock     rt.Locker
 	hashes   map[Hash]*hashLock
 }
@@ -87,33 +87,51 @@ var (
 func New(c Config) *Store {
 	s := &Store{env: c.Env, kv: c.KV, disk: c.Disk, tables: c.Tables, rows: c.Rows, topology: c.Topology,
 		quorum: c.Quorum, endpoint: c.Endpoint, former: newFormer(c.Env, c.Compress),
-		outbound: newPool(c.Env, buffersMax), inbound: newPool(c.Env, inboundMax), lock: c.Env.NewLock(),
-		hashes: map[Hash]*hashLock{}}
+		writing: newPool(c.Env, "writing", writingMax), reading: newPool(c.Env, "reading", readingMax),
+		inbound: newPool(c.Env, "inbound", inboundMax), serving: newPool(c.Env, "serving", servingMax),
+		checking: newPool(c.Env, "checking",
+			checkingMax), lock: c.Env.NewLock(), hashes: map[Hash]*hashLock{}}
 	rpc.HandleBody(c.Endpoint, methodPut, s.handlePut)
 	rpc.HandleBody(c.Endpoint, methodGet, s.handleGet)
 	rpc.Handle(c.Endpoint, methodRefer, s.handleRefer)
 	return s
 }
 
-// Buffer waits for the memory of one block.
-func (s *Store) Buffer(ctx context.Context) (*Buffer, error) { return s.outbound.take(ctx) }
+// Buffer waits for the memory of one block to be written.
+//
+// Errors: rpc.ErrOverloaded when there is none for long, that of ctx.
+func (s *Store) Buffer(ctx context.Context) (*Buffer, error) { return s.writing.take(ctx) }
 
-// Crowded reports whether more than half of the memory for blocks is in use, so that nobody should fetch far
-// ahead.
-func (s *Store) Crowded() bool { return s.outbound.limit.InUse() > buffersMax/2 }
+// Ahead is how many blocks one download may hold besides the one it is delivering: fewer when memory for
+// reading is short, so that those whose clients stall do not starve the others.
+func (s *Store) Ahead() int {
+	switch used := s.reading.limit.InUse(); {
+	case used < readingMax/4:
+		return readingMax / 4
+	case used < readingMax/2:
+		return readingMax / 16
+	case used < readingMax*3/4:
+		return 1
+	}
+	return 0
+}
 
 // Put stores a block and its reference on the replicas of its hash; it returns at a write quorum, and the
-// rest goes on. The content of buf must not change any more, even after Put returned.
+// rest goes on. It takes over the content of buf, not the caller's hold on it: Data is undefined afterwards.
 //
-// Errors: *quorum.Error; a *table.Refusal if the reference was deleted.
+// Errors: *quorum.Error, never of an unknown outcome, since nothing refers to the block yet; through it the
+// replicas' own, ErrDiskFull and ErrGivenUp among them.
 func (s *Store) Put(ctx context.Context, h Hash, buf *Buffer, ref Ref) error {
 	row, err := s.rows.row(ref)
 	if err != nil {
 		return err
 	}
-	raw := s.former.form(buf.Data)
+	raw, err := s.former.form(ctx, buf)
+	if err != nil {
+		return err
+	}
 	req := &putRequest{Hash: h, Ref: row}
-	return s.spread(ctx, h, int64(len(raw)), func(ctx context.Context, to rt.NodeID) error {
+	return s.spread(ctx, h, int64(len(raw)), buf, func(ctx context.Context, to rt.NodeID) error {
 		if to == s.env.Self() {
 			return s.keep(ctx, h, raw, row)
 		}
@@ -122,26 +140,26 @@ func (s *Store) Put(ctx context.Context, h Hash, buf *Buffer, ref Ref) error {
 			body.Close()
 		}
 		return err
-	}, buf)
+	})
 }
 
-// Refer adds a reference to a block that replicas hold already, without sending it. Replicas that lack the
-// block are sent it from another one.
+// Refer adds a reference to a block that replicas hold already, without sending it. If too few of them hold
+// it, all are sent it from one that does.
 //
-// Errors: as Put; ErrNotFound if no replica has the block.
+// Errors: as Put and Get.
 func (s *Store) Refer(ctx context.Context, h Hash, ref Ref) error {
 	row, err := s.rows.row(ref)
 	if err != nil {
 		return err
 	}
 	req := &putRequest{Hash: h, Ref: row}
-	err = s.spread(ctx, h, int64(len(row.Value)), func(ctx context.Context, to rt.NodeID) error {
+	err = s.spread(ctx, h, int64(len(row.Value)), nil, func(ctx context.Context, to rt.NodeID) error {
 		if to == s.env.Self() {
 			return s.refer(ctx, h, row)
 		}
 		_, err := methodRefer.Call(ctx, s.endpoint, to, req)
 		return err
-	}, nil)
+	})
 	if !errors.Is(err, ErrNeedBody) {
 		return err
 	}
@@ -154,10 +172,10 @@ func (s *Store) Refer(ctx context.Context, h Hash, ref Ref) error {
 	return s.Put(ctx, h, buf, ref)
 }
 
-// spread calls every replica of h in all live sets and returns when each set has its write quorum. held is
-// kept while a call that needs it runs.
-func (s *Store) spread(ctx context.Context, h Hash, bytes int64, call func(context.Context, rt.NodeID) error,
-	held *Buffer) error {
+// spread calls every replica of h in all live sets and returns when each set has its write quorum. held, if
+// not nil, is kept while a call runs.
+func (s *Store) spread(ctx context.Context, h Hash, bytes int64, held *Buffer,
+	call func(context.Context, rt.NodeID) error) error {
 	view, err := s.topology.View(layout.PrefixOf(h[:]))
 	if err != nil {
 		return err
@@ -178,11 +196,24 @@ func (s *Store) spread(ctx context.Context, h Hash, bytes int64, call func(conte
 			return struct{}{}, call(ctx, to)
 		})
 	tally := quorum.NewTally(view, false)
+	err = gather(ctx, round, tally)
+	if err == nil && tally.Verdict(false) == quorum.Acked {
+		round.Detach(bytes)
+		if held != nil {
+			held.lag(round.Close)
+		}
+		return nil
+	}
+	round.Close()
+	return s.missed(h, view, tally, err)
+}
+
+// gather counts replies until they decide, or ctx ends.
+func gather(ctx context.Context, round *quorum.Round[struct{}], tally *quorum.Tally) error {
 	for tally.Verdict(false) == quorum.Waiting {
 		reply, err := round.Next(ctx, 0)
 		if err != nil {
-			tally.Add(s.env.Self(), quorum.Answer{Vote: quorum.Failed, Err: err})
-			break
+			return err
 		}
 		answer := quorum.Answer{Vote: quorum.Stored}
 		if reply.Err != nil {
@@ -190,16 +221,18 @@ func (s *Store) spread(ctx context.Context, h Hash, bytes int64, call func(conte
 		}
 		tally.Add(reply.Node, answer)
 	}
-	if tally.Verdict(false) == quorum.Acked {
-		round.Detach(bytes)
-		return nil
-	}
-	round.Close()
+	return nil
+}
+
+// missed explains a write quorum that was not reached; own is why this node stopped waiting, if it did.
+func (s *Store) missed(h Hash, view cluster.View, tally *quorum.Tally, own error) error {
 	e := &quorum.Error{Op: "write", Subject: fmt.Sprintf("block %v", h), Need: view.Live[0].Write,
-		Got: tally.Got(),
-		Of:  len(targets), Unknown: true}
+		Got: tally.Got(), Of: len(view.Targets())}
 	for _, f := range tally.Failures() {
 		e.Causes = append(e.Causes, quorum.Cause{Node: s.topology.Describe(f.Node), Err: f.Err})
+	}
+	if own != nil {
+		e.Causes = append(e.Causes, quorum.Cause{Node: "this node", Err: own})
 	}
 	return e
 }
@@ -208,173 +241,13 @@ func (s *Store) spread(ctx context.Context, h Hash, bytes int64, call func(conte
 // trip.
 func (s *Store) Near(h Hash) bool {
 	view, err := s.topology.View(layout.PrefixOf(h[:]))
-	return err == nil && s.topology.SameZone(s.topology.Nearest(view.Targets())[0])
+	return err == nil && slices.ContainsFunc(view.Targets(), s.topology.SameZone)
 }
 
-// Get fetches a block, verified, from the nearest replica; from the next one too when that fails or is slower
-// than usual. The caller releases the buffer.
-//
-// Errors: *quorum.Error when no replica delivered it.
-func (s *Store) Get(ctx context.Context, h Hash) (*Buffer, error) {
-	view, err := s.topology.View(layout.PrefixOf(h[:]))
-	if err != nil {
-		return nil, err
+// BuffersUsed is how many buffers of all kinds are in use.
+func (s *Store) BuffersUsed() (n int64) {
+	for _, p := range []*pool{s.writing, s.reading, s.inbound, s.serving, s.checking} {
+		n += p.limit.InUse()
 	}
-	nodes := s.topology.Nearest(view.Targets())
-	round := quorum.Start(ctx, s.quorum, nodes, 1,
-		func(ctx context.Context, from rt.NodeID) (*Buffer, error) {
-			ctx, cancel := s.env.WithTimeout(ctx, getTimeout)
-			defer cancel()
-			return s.fetch(ctx, h, from)
-		})
-	defer s.abandon(round)
-	e := &quorum.Error{Op: "read", Subject: fmt.Sprintf("block %v", h), Need: 1, Of: len(nodes)}
-	for asked := 1; ; {
-		reply, err := round.Next(ctx, s.topology.Patience(nodes[asked-1:asked])+transferTime)
-		switch {
-		case errors.Is(err, rt.ErrTimeout):
-			if round.More() {
-				asked++
-				s.env.Sometimes("block read hedged", true)
-				s.env.Count("block_hedges_total", 1)
-			}
-		case errors.Is(err, quorum.ErrAllAnswered):
-			return nil, e
-		case err != nil:
-			return nil, err
-		case reply.Err != nil:
-			e.Causes = append(e.Causes, quorum.Cause{Node: s.topology.Describe(reply.Node), Err: reply.Err})
-			if round.More() {
-				asked++
-			}
-		default:
-			return reply.Value, nil
-		}
-	}
-}
-
-// abandon cancels a round of Gets and returns the memory of those that were delivered too late.
-func (s *Store) abandon(round *quorum.Round[*Buffer]) {
-	round.Close()
-	round.Drain(func(late *Buffer) { late.Release() })
-}
-
-// fetch reads a block from one node into a new buffer and verifies it.
-func (s *Store) fetch(ctx context.Context, h Hash, from rt.NodeID) (*Buffer, error) {
-	buf, err := s.outbound.take(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.fill(ctx, h, from, buf); err != nil {
-		buf.Release()
-		return nil, err
-	}
-	return buf, nil
-}
-
-func (s *Store) fill(ctx context.Context, h Hash, from rt.NodeID, buf *Buffer) (err error) {
-	var stored []byte
-	if from == s.env.Self() {
-		stored, err = s.disk.Read(ctx, h, buf.Data[:0])
-	} else {
-		stored, err = s.receive(ctx, h, from, buf)
-	}
-	if err != nil {
-		return err
-	}
-	content, err := s.former.content(nil, stored, h)
-	if err != nil {
-		s.env.Error("a replica delivered a damaged block", "node", s.topology.Describe(from), "err", err)
-		s.env.Count("block_damaged_total", 1)
-		return err
-	}
-	buf.Data = content
-	return nil
-}
-
-func (s *Store) receive(ctx context.Context, h Hash, from rt.NodeID, buf *Buffer) ([]byte, error) {
-	_, body, err := methodGet.CallBody(ctx, s.endpoint, from, &getRequest{Hash: h}, rpc.Body{})
-	if err != nil {
-		return nil, err
-	}
-	defer body.Close()
-	return readAll(buf.Data[:0], body)
-}
-
-// readAll reads a stored block, which is at most as long as a plain one.
-func readAll(dst []byte, r io.Reader) ([]byte, error) {
-	for {
-		if len(dst) == cap(dst) {
-			if n, err := r.Read(make([]byte, 1)); n == 0 && err == io.EOF {
-				return dst, nil
-			}
-			return nil, fmt.Errorf("more than %d bytes: %w", cap(dst), ErrCorrupt)
-		}
-		n, err := r.Read(dst[len(dst):cap(dst)])
-		dst = dst[:len(dst)+n]
-		if err == io.EOF {
-			return dst, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-}
-
-func (s *Store) handlePut(ctx context.Context, _ rt.NodeID, req *putRequest, body io.Reader) (*putResponse,
-	rpc.Body, error) {
-	buf, err := s.inbound.take(ctx)
-	if err != nil {
-		return nil, rpc.Body{}, err
-	}
-	defer buf.Release()
-	stored, err := readAll(buf.Data[:0], body)
-	if err != nil {
-		return nil, rpc.Body{}, err
-	}
-	if _, err := s.former.content(nil, stored, req.Hash); err != nil {
-		return nil, rpc.Body{}, err
-	}
-	return nil, rpc.Body{}, s.keep(ctx, req.Hash, stored, req.Ref)
-}
-
-func (s *Store) handleRefer(ctx context.Context, _ rt.NodeID, req *putRequest) (*putResponse, error) {
-	return nil, s.refer(ctx, req.Hash, req.Ref)
-}
-
-// handleGet sends the stored form; the receiver verifies it.
-func (s *Store) handleGet(ctx context.Context, _ rt.NodeID, req *getRequest, _ io.Reader) (*getResponse,
-	rpc.Body, error) {
-	buf, err := s.inbound.take(ctx)
-	if err != nil {
-		return nil, rpc.Body{}, err
-	}
-	stored, err := s.disk.Read(ctx, req.Hash, buf.Data[:0])
-	if err != nil {
-		buf.Release()
-		return nil, rpc.Body{}, err
-	}
-	return nil, rpc.Stream(&sending{buf: buf, rest: stored}), nil
-}
-
-// sending is a block on its way out; closing it returns its memory.
-type sending struct {
-	buf  *Buffer
-	rest []byte
-}
-
-// Read implements io.Reader.
-func (s *sending) Read(p []byte) (int, error) {
-	if len(s.rest) == 0 {
-		return 0, io.EOF
-	}
-	n := copy(p, s.rest)
-	s.rest = s.rest[n:]
-	return n, nil
-}
-
-// Close implements io.Closer.
-func (s *sending) Close() error {
-	s.buf.Release()
-	return nil
+	return n
 }

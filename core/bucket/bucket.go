@@ -51,6 +51,12 @@ type Key struct {
 	Created       time.Time
 }
 
+// String returns the id: a Key in a log line does not tell its secret.
+func (k Key) String() string { return string(k.ID) }
+
+// GoString returns the id, as String does.
+func (k Key) GoString() string { return string(k.ID) }
+
 // Grant is what a key may do in a bucket.
 type Grant struct {
 	Key   KeyID
@@ -67,5 +73,6 @@ var (
 	ErrBucketNotEmpty = errors.New("bucket is not empty")
 	ErrInvalidName    = errors.New("invalid bucket name")
 	ErrNoSuchKey      = errors.New("no such access key")
+	ErrInvalidKey     = errors.New("invalid access key")
 	ErrDenied         = errors.New("access denied")
 )

@@ -1,6 +1,7 @@
 package bucket
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -13,8 +14,7 @@ import (
 // Source: the bucket naming rules of the S3 documentation.
 func CheckName(name string) error {
 	bad := func(why string) error {
-		return fmt.Errorf("bucket name %.80q: %w: %s", name, ErrInvalidName,
-			why)
+		return fmt.Errorf("bucket name %.80q: %w: %s", name, ErrInvalidName, why)
 	}
 	if len(name) < 3 || len(name) > 63 {
 		return bad("it must have 3 to 63 characters")
@@ -23,7 +23,7 @@ func CheckName(name string) error {
 		c := name[i]
 		alnum := c >= 'a' && c <= 'z' || c >= '0' && c <= '9'
 		if !alnum && (c != '-' && c != '.' || i == 0 || i == len(name)-1) {
-			return bad("only lower-case letters, digits, hyphens and dots, with a letter or digit at both ends")
+			return bad("only lower-case letters, digits, hyphens and dots, a letter or digit at both ends")
 		}
 	}
 	if strings.Contains(name, "..") {
@@ -38,4 +38,39 @@ func CheckName(name string) error {
 		}
 	}
 	return nil
+}
+
+// Limits of an access key, in bytes.
+const (
+	KeyIDMax     = 128
+	KeySecretMax = 128
+	KeyNameMax   = 128
+)
+
+// Validate reports every fault of k.
+//
+// Errors: ErrInvalidKey.
+func (k Key) Validate() error {
+	var faults []error
+	check := func(ok bool, why string, most int) {
+		if !ok {
+			faults = append(faults, fmt.Errorf("access key %.40q: %w: %s %d", k.ID, ErrInvalidKey, why, most))
+		}
+	}
+	check(printable(string(k.ID)) && !strings.ContainsAny(string(k.ID), "/,= ") && len(k.ID) <= KeyIDMax,
+		"the id must have letters, digits and signs, not / , or =, 1 to", KeyIDMax)
+	check(printable(k.Secret) && len(k.Secret) <= KeySecretMax,
+		"the secret must have printable characters, 1 to", KeySecretMax)
+	check(len(k.Name) <= KeyNameMax, "the bytes of the name must be at most", KeyNameMax)
+	return errors.Join(faults...)
+}
+
+// printable reports whether s is not empty and has only visible ASCII characters and spaces.
+func printable(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return s != ""
 }

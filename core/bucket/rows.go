@@ -40,6 +40,15 @@ func (b bucketRow) Join(o bucketRow) bucketRow {
 	return bucketRow{Life: b.Life.Join(o.Life), Grants: b.Grants.Join(o.Grants)}
 }
 
+// stamp is the newest in the row; a change of the row must be stamped later.
+func (b bucketRow) stamp() hlc.Stamp {
+	newest := b.Life.Stamp
+	for _, g := range b.Grants.All() {
+		newest = max(newest, g.Stamp)
+	}
+	return newest
+}
+
 func (b bucketRow) bucket(name string) (Bucket, bool) {
 	life := b.Life.Value
 	if !life.Live || len(life.ID) != len(BucketID{}) {
@@ -87,6 +96,8 @@ type keyRow struct {
 
 // Join implements crdt.Lattice.
 func (k keyRow) Join(o keyRow) keyRow { return keyRow{State: k.State.Join(o.State)} }
+
+func (k keyRow) stamp() hlc.Stamp { return k.State.Stamp }
 
 func (k keyRow) key(id KeyID) (Key, bool) {
 	s := k.State.Value

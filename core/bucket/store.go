@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"time"
 
@@ -70,6 +69,9 @@ func local[T any](s *Store, t *table.Table[T], sort string) (v T, err error) {
 	return v, err
 }
 
+// stamped is a row that knows the newest stamp in it.
+type stamped interface{ stamp() hlc.Stamp }
+
 // majority reads a row from a majority of the voters.
 func majority[T any](ctx context.Context, s *Store, t *table.Table[T], fetch, sort string) (v T, err error) {
 	f, err := s.tables.FetchFull(ctx, fetch, []byte(sort), fmt.Sprintf("%s %q", fetch, sort))
@@ -79,6 +81,25 @@ func majority[T any](ctx context.Context, s *Store, t *table.Table[T], fetch, so
 	defer f.Close()
 	v, _, err = table.Joined(f, t, []byte(sort))
 	return v, err
+}
+
+// toChange is majority for a row that is to be changed. stamp is later than all in the row, so that the
+// change wins, whatever the clocks say.
+func toChange[T stamped](ctx context.Context, s *Store, t *table.Table[T], fetch, sort string) (v T,
+	stamp hlc.Stamp, err error) {
+	if v, err = majority(ctx, s, t, fetch, sort); err == nil {
+		stamp, err = s.clock.After(ctx, v.stamp())
+	}
+	return v, stamp, err
+}
+
+// bucketToChange is toChange for a bucket that must be there.
+func (s *Store) bucketToChange(ctx context.Context, name string) (hlc.Stamp, error) {
+	row, stamp, err := toChange(ctx, s, s.rows.buckets, "bucket", name)
+	if _, ok := row.bucket(name); err == nil && !ok {
+		err = fmt.Errorf("bucket %q: %w", name, ErrNoSuchBucket)
+	}
+	return stamp, err
 }
 
 // ByName finds a bucket.
@@ -141,17 +162,15 @@ func (s *Store) Create(ctx context.Context, name string, owner KeyID) (Bucket, e
 	if err := CheckName(name); err != nil {
 		return Bucket{}, err
 	}
-	switch b, err := s.ByName(ctx, name); {
-	case err == nil && b.Owner == owner:
-		return b, fmt.Errorf("bucket %q: %w", name, ErrBucketOwned)
-	case err == nil:
-		return b, fmt.Errorf("bucket %q: %w", name, ErrBucketExists)
-	case !errors.Is(err, ErrNoSuchBucket):
-		return b, err
-	}
-	stamp, err := s.clock.Now(ctx)
+	before, stamp, err := toChange(ctx, s, s.rows.buckets, "bucket", name)
 	if err != nil {
 		return Bucket{}, err
+	}
+	switch b, ok := before.bucket(name); {
+	case ok && b.Owner == owner:
+		return b, fmt.Errorf("bucket %q: %w", name, ErrBucketOwned)
+	case ok:
+		return b, fmt.Errorf("bucket %q: %w", name, ErrBucketExists)
 	}
 	id := IDOf(name)
 	row := bucketRow{
@@ -172,8 +191,8 @@ func allOf(stamp hlc.Stamp) crdt.LWW[uint8] {
 
 // Delete removes an empty bucket.
 //
-// Errors: ErrBucketNotEmpty, *quorum.Error. A write that is under way through another node while the bucket
-// is being deleted may be lost with it.
+// Errors: ErrBucketNotEmpty, ErrNoSuchBucket, *quorum.Error. A write that is under way through another node
+// while the bucket is being deleted may be lost with it.
 func (s *Store) Delete(ctx context.Context, b Bucket) error {
 	empty, err := s.objects.Empty(ctx, b.ID)
 	if err != nil {
@@ -182,7 +201,7 @@ func (s *Store) Delete(ctx context.Context, b Bucket) error {
 	if !empty {
 		return fmt.Errorf("bucket %q: %w", b.Name, ErrBucketNotEmpty)
 	}
-	stamp, err := s.clock.Now(ctx)
+	stamp, err := s.bucketToChange(ctx, b.Name)
 	if err != nil {
 		return err
 	}
@@ -190,8 +209,10 @@ func (s *Store) Delete(ctx context.Context, b Bucket) error {
 }
 
 // Allow sets what a key may do in a bucket; a Grant without permissions takes them away.
+//
+// Errors: ErrNoSuchBucket, *quorum.Error.
 func (s *Store) Allow(ctx context.Context, b Bucket, g Grant) error {
-	stamp, err := s.clock.Now(ctx)
+	stamp, err := s.bucketToChange(ctx, b.Name)
 	if err != nil {
 		return err
 	}
@@ -207,8 +228,13 @@ func (s *Store) CreateKey(ctx context.Context, name string, createBuckets bool) 
 }
 
 // PutKey writes an access key as given, for an import and for keys that were agreed on beforehand.
+//
+// Errors: ErrInvalidKey, *quorum.Error.
 func (s *Store) PutKey(ctx context.Context, k Key) (Key, error) {
-	stamp, err := s.clock.Now(ctx)
+	if err := k.Validate(); err != nil {
+		return k, err
+	}
+	_, stamp, err := toChange(ctx, s, s.rows.keys, "key", string(k.ID))
 	if err != nil {
 		return k, err
 	}
@@ -222,13 +248,15 @@ func (s *Store) PutKey(ctx context.Context, k Key) (Key, error) {
 }
 
 // DeleteKey revokes an access key. Nodes that cannot be reached honour it until they learn of it.
+//
+// Errors: ErrNoSuchKey, *quorum.Error.
 func (s *Store) DeleteKey(ctx context.Context, id KeyID) error {
-	if _, err := s.Key(ctx, id); err != nil {
-		return err
-	}
-	stamp, err := s.clock.Now(ctx)
+	row, stamp, err := toChange(ctx, s, s.rows.keys, "key", string(id))
 	if err != nil {
 		return err
+	}
+	if _, ok := row.key(id); !ok {
+		return fmt.Errorf("access key %.40q: %w", id, ErrNoSuchKey)
 	}
 	return write(ctx, s, s.rows.keys, string(id), keyRow{State: crdt.LWW[keyState]{Stamp: stamp}})
 }

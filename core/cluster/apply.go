@@ -2,13 +2,17 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"time"
 
+	"granary/core/hlc"
 	"granary/core/layout"
 	"granary/core/rpc"
 	"granary/core/rt"
 )
+
+// holdsTimeout bounds asking all storage nodes whether they hold data.
+const holdsTimeout = 10 * time.Second
 
 type applyRequest struct{}
 
@@ -37,18 +41,18 @@ func (c *Cluster) handleApply(ctx context.Context, _ rt.NodeID, _ *applyRequest)
 	return &applyResponse{Number: number}, err
 }
 
-// tend applies the first layout, on the founder, once the cluster is complete.
+// tend does what falls due now and then: expired tokens are forgotten, removed members stay cut off, and the
+// founder applies the first layout once the cluster is complete.
 func (c *Cluster) tend(ctx context.Context) {
 	c.expireTokens(ctx)
+	c.cutRemoved()
 	doc, _ := c.snapshot()
-	if len(doc.ID) == 0 || doc.Founder != c.env.Self() || doc.Layout != nil {
+	if len(doc.ID) == 0 || doc.Founder != c.env.Self() || doc.Layout != nil || doc.missing() != "" {
 		return
 	}
-	number, err := c.apply(ctx)
-	switch {
-	case err == nil:
+	if number, err := c.apply(ctx); err == nil {
 		c.env.Info("first layout applied", "version", number)
-	case !errors.Is(err, ErrNotReady):
+	} else if ctx.Err() == nil {
 		c.env.Warn("the first layout could not be applied", "err", err)
 	}
 }
@@ -70,7 +74,7 @@ func (d document) missing() string {
 	if len(d.ID) == 0 {
 		return "this node belongs to no cluster yet: run granary init or granary join"
 	}
-	roles, params := d.Staged.Wanted(nil)
+	roles, params := d.staged().Wanted(nil)
 	storing, zones := 0, map[layout.ZoneName]bool{}
 	for _, r := range roles {
 		if r.Stores() {
@@ -97,16 +101,26 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// Apply makes a new layout version from the staged changes. It runs on the founder, wherever it is asked.
+// Apply makes a new layout version from the staged changes and returns its number; that of the present one if
+// nothing is staged. It runs on the founder, wherever it is asked.
 //
-// Errors: ErrNotReady and ErrUnsuitable with the reason, ErrHasData, errors of rpc if the founder or a
-// storage node cannot be asked.
+// A write that goes on while the layout changes may reach nodes that the new layout does not ask; see
+// DESIGN.md.
+//
+// Errors: ErrNoCluster; ErrNotReady and ErrUnsuitable with the reason, ErrHasData, errors of rpc if the
+// founder or a storage node cannot be asked.
 func (c *Cluster) Apply(ctx context.Context) (number uint64, err error) {
 	doc, _ := c.snapshot()
 	if len(doc.ID) == 0 {
 		return 0, ErrNoCluster
 	}
-	resp, err := methodApply.Call(ctx, c.endpoint, doc.Founder, &applyRequest{})
+	var resp *applyResponse
+	if doc.Founder != c.env.Self() {
+		err = c.exchange(ctx, doc.Founder, true) // it may not know yet what was staged here
+	}
+	if err == nil {
+		resp, err = methodApply.Call(ctx, c.endpoint, doc.Founder, &applyRequest{})
+	}
 	if err != nil {
 		return 0, fmt.Errorf("apply the staged layout on %s, which founded the cluster: %w",
 			c.Describe(doc.Founder), err)
@@ -114,18 +128,33 @@ func (c *Cluster) Apply(ctx context.Context) (number uint64, err error) {
 	return resp.Number, nil
 }
 
+// apply is Apply on the founder. The mutex keeps the layout what checkEmpty was asked about.
 func (c *Cluster) apply(ctx context.Context) (number uint64, err error) {
+	if err := c.applying.Lock(ctx); err != nil {
+		return 0, err
+	}
+	defer c.applying.Unlock()
 	doc, _ := c.snapshot()
+	if doc.Founder != c.env.Self() {
+		return 0, fmt.Errorf("%w: this node did not found it", ErrNotReady)
+	}
 	if why := doc.missing(); doc.Layout == nil && why != "" {
 		return 0, fmt.Errorf("%w: %s", ErrNotReady, why)
+	}
+	if roles, params := doc.staged().Pending(doc.Layout); len(roles) == 0 && !params {
+		return doc.number(), nil
 	}
 	if err := c.checkEmpty(ctx, doc.Layout); err != nil {
 		return 0, err
 	}
-	err = c.change(ctx, func(doc document) (document, error) {
-		next, err := doc.Staged.Next(doc.Layout)
+	err = c.change(ctx, func(now document, _ hlc.Stamp) (document, error) {
+		if now.number() != doc.number() {
+			return now, fmt.Errorf("%w: version %d came up meanwhile: apply again", ErrUnsuitable,
+				now.number())
+		}
+		next, err := now.staged().Next(now.Layout)
 		if err != nil {
-			return doc, fmt.Errorf("%w: %w", ErrUnsuitable, err)
+			return now, fmt.Errorf("%w: %w", ErrUnsuitable, err)
 		}
 		number = next.Number
 		return document{Layout: next}, nil
@@ -138,10 +167,13 @@ func (c *Cluster) checkEmpty(ctx context.Context, v *layout.Version) error {
 	if v == nil {
 		return nil
 	}
+	ctx, cancel := c.env.WithTimeout(ctx, holdsTimeout)
+	defer cancel()
 	for _, node := range v.StorageNodes() {
 		resp, err := methodHolds.Call(ctx, c.endpoint, node, &holdsRequest{})
 		if err != nil {
-			return fmt.Errorf("ask %s whether it holds data: %w", c.Describe(node), err)
+			return fmt.Errorf("ask %s whether it holds data: %w; every storage node must be up",
+				c.Describe(node), err)
 		}
 		if resp.Holds {
 			return fmt.Errorf("%s: %w", c.Describe(node), ErrHasData)

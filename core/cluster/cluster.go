@@ -4,14 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"granary/core/codec"
-	"granary/core/crdt"
 	"granary/core/hlc"
 	"granary/core/kv"
-	"granary/core/layout"
 	"granary/core/rpc"
 	"granary/core/rt"
 )
@@ -28,6 +25,9 @@ var (
 	ErrNoLayout  = errors.New("the cluster has no layout yet")
 	ErrInCluster = errors.New("this node belongs to a cluster already")
 	ErrNotMember = errors.New("no such member")
+	ErrBadMember = rpc.RegisterError("cluster.bad_member", errors.New("malformed member"))
+	ErrRemoved   = rpc.RegisterError("cluster.removed", errors.New("the node was removed for good"))
+	ErrFounder   = errors.New("the founder of a cluster cannot be removed")
 	ErrHasData   = rpc.RegisterError("cluster.has_data",
 		errors.New("the cluster holds data, and its layout cannot be changed any more"))
 	ErrNotReady   = rpc.RegisterError("cluster.not_ready", errors.New("the cluster is not complete"))
@@ -53,16 +53,22 @@ type Cluster struct {
 	identity rpc.Identity
 	self     Member
 	endpoint *rpc.Endpoint
-
-	write    *rt.Mutex // one change of the document at a time
-	lock     rt.Locker // of what follows
-	doc      document
-	cache    *derived
-	tokens   map[rt.NodeID]time.Time // expiry by key
-	joining  map[rt.NodeID]rpc.Route // peers reached with a token's identity
 	holds    func() (bool, error)
 	onLayout func()
-	kick     rt.Waiter // wakes the gossip
+
+	entering   *rt.Mutex     // one Found or JoinWith at a time
+	applying   *rt.Mutex     // one apply at a time
+	write      *rt.Mutex     // one change of the document at a time
+	broadcasts *rt.Semaphore // exchanges that are being made because of a change
+	kick       rt.Waiter     // wakes the gossip
+
+	lock    rt.Locker // of what follows
+	doc     document
+	cache   *derived
+	tokens  map[rt.NodeID]time.Time // expiry by key
+	joining map[rt.NodeID]rpc.Route // peers reached with a token's identity
+	ahead   rt.NodeID               // a peer that knows a newer layout, zero if none is known
+	clocks  clocks
 }
 
 // Open loads what the node knows of its cluster. The result serves look-ups at once; Start begins gossip.
@@ -70,9 +76,11 @@ type Cluster struct {
 // Errors: of the store; codec.ErrCorrupt if the document is damaged.
 func Open(c Config) (*Cluster, error) {
 	cl := &Cluster{env: c.Env, store: c.Store, clock: c.Clock, group: c.Group, identity: c.Identity,
-		self:  c.Self,
-		write: rt.NewMutex(c.Env), lock: c.Env.NewLock(), tokens: map[rt.NodeID]time.Time{},
-		joining: map[rt.NodeID]rpc.Route{}, kick: c.Env.NewWaiter()}
+		self:     c.Self,
+		entering: rt.NewMutex(c.Env), applying: rt.NewMutex(c.Env), write: rt.NewMutex(c.Env),
+		broadcasts: rt.NewSemaphore(c.Env, broadcastsMax), kick: c.Env.NewWaiter(),
+		lock: c.Env.NewLock(), tokens: map[rt.NodeID]time.Time{}, joining: map[rt.NodeID]rpc.Route{},
+		clocks: clocks{readings: map[rt.NodeID]clockReading{}}}
 	err := c.Store.View(func(r kv.Reader) error {
 		if data := r.Get(keyDocument); data != nil {
 			doc, err := codec.Load[document](data, kindDocument)
@@ -81,42 +89,45 @@ func Open(c Config) (*Cluster, error) {
 			}
 			cl.doc = doc
 		}
-		return cl.loadTokens(r)
+		cl.loadTokens(r)
+		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	cl.cache = derive(cl.doc)
+	cl.cache = derive(cl.doc, digestOf(cl.doc))
 	return cl, nil
 }
 
 // Hooks are what the endpoint asks of the cluster.
 func (c *Cluster) Hooks() rpc.Hooks {
-	return rpc.Hooks{Route: c.route, Permit: c.permit, Layout: c.LayoutNumber,
-		OnLayout: func(rt.NodeID, uint64) { c.kick.Unpark() }}
+	return rpc.Hooks{Route: c.route, Permit: c.permit, Layout: c.LayoutNumber, OnLayout: c.heardLayout}
 }
 
 // Start registers the cluster's methods and begins gossip. holds reports whether this node stores objects;
-// onLayout is called whenever a layout becomes known, and must not wait.
+// onLayout, if not nil, is called whenever a layout becomes known, and must not wait.
 func (c *Cluster) Start(endpoint *rpc.Endpoint, holds func() (bool, error), onLayout func()) {
 	c.endpoint, c.holds, c.onLayout = endpoint, holds, onLayout
 	rpc.Handle(endpoint, methodGossip, c.handleGossip)
 	rpc.Handle(endpoint, methodJoin, c.handleJoin)
 	rpc.Handle(endpoint, methodApply, c.handleApply)
 	rpc.Handle(endpoint, methodHolds, c.handleHolds)
-	rpc.Handle(endpoint, methodToken, c.handleToken)
 	c.group.Go("cluster gossip", c.runGossip)
 }
 
 // Admits reports whether a key may connect: a member's, or an unexpired token's.
-func (c *Cluster) Admits(peer rt.NodeID) bool {
+func (c *Cluster) Admits(peer rt.NodeID) bool { return c.permit(peer, methodJoin.Name()) }
+
+// permit says which methods a peer may call: a member all of them, a token's key only cluster.join.
+func (c *Cluster) permit(peer rt.NodeID, method string) bool {
 	c.lock.Lock()
-	defer c.lock.Unlock()
-	if m, ok := c.doc.Members.Get(peer); ok {
-		return !m.Value.Removed
+	m, ok := c.doc.Members.Get(peer)
+	until, issued := c.tokens[peer]
+	c.lock.Unlock()
+	if ok {
+		return !m.Removed
 	}
-	_, ok := c.tokens[peer]
-	return ok
+	return issued && method == methodJoin.Name() && until.After(c.env.Wall())
 }
 
 func (c *Cluster) route(peer rt.NodeID) (rpc.Route, bool) {
@@ -126,17 +137,7 @@ func (c *Cluster) route(peer rt.NodeID) (rpc.Route, bool) {
 		return r, true
 	}
 	m, ok := c.doc.Members.Get(peer)
-	return rpc.Route{Addr: m.Value.Addr}, ok && !m.Value.Removed
-}
-
-func (c *Cluster) permit(peer rt.NodeID, method string) bool {
-	c.lock.Lock()
-	defer c.lock.Unlock()
-	if m, ok := c.doc.Members.Get(peer); ok {
-		return !m.Value.Removed
-	}
-	_, ok := c.tokens[peer]
-	return ok && method == methodJoin.Name()
+	return rpc.Route{Addr: m.Info.Value.Addr}, ok && !m.Removed
 }
 
 // snapshot returns the document and what follows from it.
@@ -146,18 +147,23 @@ func (c *Cluster) snapshot() (document, *derived) {
 	return c.doc, c.cache
 }
 
-// change joins what f returns into the document, stores it, and sends it round.
-func (c *Cluster) change(ctx context.Context, f func(document) (document, error)) error {
+// change joins what f returns into the document, stores it, and sends it round. f is given the document and a
+// stamp above all that are in it; a document without anything changes nothing.
+func (c *Cluster) change(ctx context.Context, f func(document, hlc.Stamp) (document, error)) error {
 	if err := c.write.Lock(ctx); err != nil {
 		return err
 	}
 	defer c.write.Unlock()
 	doc, _ := c.snapshot()
-	delta, err := f(doc)
+	stamp, err := c.clock.After(ctx, doc.stamp())
 	if err != nil {
 		return err
 	}
-	changed, err := c.commit(ctx, doc, doc.Join(delta))
+	delta, err := f(doc, stamp)
+	if err != nil {
+		return err
+	}
+	changed, err := c.commit(ctx, doc.Join(delta))
 	if err != nil || !changed {
 		return err
 	}
@@ -176,127 +182,49 @@ func (c *Cluster) merge(ctx context.Context, theirs document) (bool, error) {
 	if len(doc.ID) > 0 && len(theirs.ID) > 0 && string(doc.ID) != string(theirs.ID) {
 		return false, fmt.Errorf("peer belongs to cluster %x, this node to %x", theirs.ID, doc.ID)
 	}
-	if theirs.Layout != nil {
+	if newer(theirs.Layout, doc.Layout) {
 		if err := theirs.Layout.Validate(); err != nil {
 			return false, fmt.Errorf("layout version %d of a peer: %w", theirs.Layout.Number, err)
 		}
 	}
-	return c.commit(ctx, doc, doc.Join(theirs))
+	return c.commit(ctx, doc.Join(theirs))
 }
 
-func (c *Cluster) commit(ctx context.Context, before, after document) (changed bool, err error) {
+// commit makes after the document, durably first. The caller holds write.
+func (c *Cluster) commit(ctx context.Context, after document) (changed bool, err error) {
+	before, cache := c.snapshot()
+	digest := digestOf(after)
+	if digest == cache.digest {
+		return false, nil
+	}
 	sealed, err := codec.Seal(kindDocument, 1, after)
 	if err != nil {
-		return false, err
-	}
-	old, err := codec.Seal(kindDocument, 1, before)
-	if err != nil || string(old) == string(sealed) {
 		return false, err
 	}
 	err = c.store.Update(ctx, func(w kv.Writer) error { w.Put(keyDocument, sealed); return nil })
 	if err != nil {
 		return false, fmt.Errorf("store the cluster document: %w", err)
 	}
-	next := derive(after)
+	next := derive(after, digest)
 	c.lock.Lock()
 	c.doc, c.cache = after, next
 	c.lock.Unlock()
-	c.dropRemoved(before, after)
+	c.cutRemoved()
 	if after.number() != before.number() && c.onLayout != nil {
 		c.onLayout()
 	}
 	return true, nil
 }
 
-// dropRemoved cuts the connections of members that were removed.
-func (c *Cluster) dropRemoved(before, after document) {
-	for id, m := range after.Members.All() {
-		if old, ok := before.Members.Get(id); m.Value.Removed && (!ok || !old.Value.Removed) &&
-			c.endpoint != nil {
+// cutRemoved closes the connections with members that were removed.
+func (c *Cluster) cutRemoved() {
+	if c.endpoint == nil {
+		return
+	}
+	doc, _ := c.snapshot()
+	for id, m := range doc.Members.All() {
+		if m.Removed && id != c.env.Self() {
 			c.endpoint.Disconnect(id)
 		}
 	}
-}
-
-// Found makes this node the first of a new cluster, with params for its layouts and its own role staged.
-//
-// Errors: ErrInCluster, ErrUnsuitable.
-func (c *Cluster) Found(ctx context.Context, params layout.Params, role layout.Role) error {
-	stamp, err := c.clock.Now(ctx)
-	if err != nil {
-		return err
-	}
-	return c.change(ctx, func(doc document) (document, error) {
-		if len(doc.ID) > 0 {
-			return doc, ErrInCluster
-		}
-		if err := params.Validate(); err != nil {
-			return doc, fmt.Errorf("%w: %w", ErrUnsuitable, err)
-		}
-		self := c.env.Self()
-		role.Node = self
-		if err := role.Validate(); err != nil {
-			return doc, fmt.Errorf("%w: %w", ErrUnsuitable, err)
-		}
-		return document{ID: c.env.Secret(16), Founder: self,
-			Members: crdt.Map[rt.NodeID, crdt.LWW[Member]]{}.With(self,
-				crdt.LWW[Member]{Stamp: stamp, Value: c.self}),
-			Staged: layout.Staged{}.WithParams(stamp, params).WithRole(stamp, role)}, nil
-	})
-}
-
-// Stage adds a role, or its change, to the next layout.
-func (c *Cluster) Stage(ctx context.Context, role layout.Role) error {
-	stamp, err := c.clock.Now(ctx)
-	if err != nil {
-		return err
-	}
-	return c.change(ctx, func(doc document) (document, error) {
-		if m, ok := doc.Members.Get(role.Node); !ok || m.Value.Removed {
-			return doc, fmt.Errorf("node %s: %w", role.Node.Short(), ErrNotMember)
-		}
-		if err := role.Validate(); err != nil {
-			return doc, fmt.Errorf("%w: %w", ErrUnsuitable, err)
-		}
-		return document{Staged: layout.Staged{}.WithRole(stamp, role)}, nil
-	})
-}
-
-// Remove marks a member as removed, for good. It refuses a member that the live layout gives partitions to.
-func (c *Cluster) Remove(ctx context.Context, node rt.NodeID) error {
-	stamp, err := c.clock.Now(ctx)
-	if err != nil {
-		return err
-	}
-	return c.change(ctx, func(doc document) (document, error) {
-		m, ok := doc.Members.Get(node)
-		if !ok {
-			return doc, fmt.Errorf("node %s: %w", node.Short(), ErrNotMember)
-		}
-		if doc.Layout != nil && slices.Contains(doc.Layout.StorageNodes(), node) {
-			return doc, fmt.Errorf("node %s stores data in layout version %d: %w", node.Short(), doc.number(),
-				ErrHasData)
-		}
-		m.Value.Removed = true
-		return document{
-			Members: crdt.Map[rt.NodeID, crdt.LWW[Member]]{}.With(node,
-				crdt.LWW[Member]{Stamp: stamp, Value: m.Value}),
-			Staged: layout.Staged{}.WithoutRole(stamp, node)}, nil
-	})
-}
-
-// Update tells the cluster of this node's present address and name, if they changed.
-func (c *Cluster) Update(ctx context.Context) error {
-	stamp, err := c.clock.Now(ctx)
-	if err != nil {
-		return err
-	}
-	return c.change(ctx, func(doc document) (document, error) {
-		m, ok := doc.Members.Get(c.env.Self())
-		if !ok || m.Value == c.self || m.Value.Removed {
-			return doc, nil
-		}
-		return document{Members: crdt.Map[rt.NodeID, crdt.LWW[Member]]{}.With(c.env.Self(),
-			crdt.LWW[Member]{Stamp: stamp, Value: c.self})}, nil
-	})
 }

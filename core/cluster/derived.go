@@ -18,9 +18,9 @@ type derived struct {
 	sets   []layout.Set // by partition, of the live version
 }
 
-func derive(d document) *derived {
-	v := &derived{digest: digestOf(d), zones: map[rt.NodeID]layout.ZoneName{}}
-	roles, _ := d.Staged.Wanted(d.Layout)
+func derive(d document, digest [32]byte) *derived {
+	v := &derived{digest: digest, zones: map[rt.NodeID]layout.ZoneName{}}
+	roles, _ := d.staged().Wanted(d.Layout)
 	for _, r := range roles {
 		v.zones[r.Node] = r.Zone
 	}
@@ -110,7 +110,7 @@ func (c *Cluster) distance(cache *derived, self, id rt.NodeID) time.Duration {
 	if id == self {
 		return -1
 	}
-	if cache.zones[id] == cache.zones[self] {
+	if cache.near(self, id) {
 		return 0
 	}
 	if rtt, ok := c.endpoint.RTT(id); ok {
@@ -123,7 +123,13 @@ func (c *Cluster) distance(cache *derived, self, id rt.NodeID) time.Duration {
 func (c *Cluster) SameZone(node rt.NodeID) bool {
 	_, cache := c.snapshot()
 	self := c.env.Self()
-	return node == self || cache.zones[node] == cache.zones[self]
+	return node == self || cache.near(self, node)
+}
+
+// near reports whether two nodes are known to be in one zone.
+func (v *derived) near(a, b rt.NodeID) bool {
+	zone, ok := v.zones[a]
+	return ok && zone == v.zones[b]
 }
 
 // Bounds of Patience.
@@ -153,8 +159,8 @@ func (c *Cluster) Patience(nodes []rt.NodeID) time.Duration {
 func (c *Cluster) Describe(id rt.NodeID) string {
 	doc, cache := c.snapshot()
 	name := id.Short()
-	if m, ok := doc.Members.Get(id); ok && m.Value.Name != "" {
-		name = m.Value.Name
+	if m, ok := doc.Members.Get(id); ok && m.Info.Value.Name != "" {
+		name = m.Info.Value.Name
 	}
 	if zone := cache.zones[id]; zone != "" {
 		return fmt.Sprintf("%s (zone %s)", name, zone)
@@ -170,15 +176,20 @@ type Status struct {
 	Params  layout.Params
 	Layout  *layout.Version // nil before the first
 	Missing string          // what the first layout waits for, in words
-	// Pending are the staged changes of roles that no layout has yet, PendingParams whether parameters are among them.
+	// Pending are the staged changes of roles that no layout has yet, PendingParams whether parameters are
+	// among them.
 	Pending       []layout.Change
 	PendingParams bool
+	// ClockOffset is how far this node's clock is ahead of the median; beyond hlc.SkewMax its writes are
+	// refused.
+	ClockOffset time.Duration
 }
 
 // NodeStatus is one member, as this node sees it.
 type NodeStatus struct {
 	ID         rt.NodeID
 	Member     Member
+	Removed    bool
 	Zone       layout.ZoneName
 	Capacity   uint64 // staged; 0 for a gateway
 	Partitions int    // it stores in the live layout
@@ -189,11 +200,13 @@ type NodeStatus struct {
 // Status describes the cluster as this node sees it.
 func (c *Cluster) Status() Status {
 	doc, cache := c.snapshot()
-	s := Status{ID: doc.ID, Founder: doc.Founder, Layout: doc.Layout, Missing: c.Missing()}
+	s := Status{ID: doc.ID, Founder: doc.Founder, Layout: doc.Layout, Missing: c.Missing(),
+		ClockOffset: c.ClockOffset()}
 	capacity, held := map[rt.NodeID]uint64{}, map[rt.NodeID]int{}
-	roles, params := doc.Staged.Wanted(doc.Layout)
+	staged := doc.staged()
+	roles, params := staged.Wanted(doc.Layout)
 	s.Params = params
-	s.Pending, s.PendingParams = doc.Staged.Pending(doc.Layout)
+	s.Pending, s.PendingParams = staged.Pending(doc.Layout)
 	for _, r := range roles {
 		capacity[r.Node] = r.Capacity
 	}
@@ -203,7 +216,8 @@ func (c *Cluster) Status() Status {
 		}
 	}
 	for id, m := range doc.Members.All() {
-		n := NodeStatus{ID: id, Member: m.Value, Zone: cache.zones[id], Capacity: capacity[id],
+		n := NodeStatus{ID: id, Member: m.Info.Value, Removed: m.Removed, Zone: cache.zones[id],
+			Capacity:   capacity[id],
 			Partitions: held[id]}
 		n.Connected = id == c.env.Self() || c.endpoint.Connected(id)
 		if rtt, ok := c.endpoint.RTT(id); ok {

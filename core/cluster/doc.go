@@ -5,7 +5,7 @@
 // at once when it changes. Tables and blocks ask the cluster for a [View]: the replica sets of a partition in
 // the live versions.
 //
-// The contract:
+// The contract (DESIGN.md has it as invariants, which tests cite):
 //
 //  1. A peer whose key is neither a member's nor an unexpired join token's is refused inside the
 //     transport's handshake. A token's key may call one method only, and only once.
@@ -14,4 +14,6 @@
 //  3. The first layout of a cluster is applied by the node that founded it, as soon as enough nodes
 //     and zones are there. Later ones are asked of that node too, so that there is one chain. It
 //     refuses while any node holds data.
+//  4. A node's own clock is compared with those of its peers, reported when it differs, and corrected
+//     when it differs too much.
 package cluster

@@ -1,30 +1,76 @@
 package cluster
 
 import (
-	"cmp"
+	"bytes"
+	"errors"
+	"fmt"
 	"slices"
 
 	"granary/core/codec"
 	"granary/core/crdt"
+	"granary/core/hlc"
 	"granary/core/layout"
 	"granary/core/rt"
 )
 
 var kindDocument = codec.Register(0x01, 1, "cluster document")
 
-// Member is a node of the cluster.
+// Limits of a Member.
+const (
+	// AddrMax is the longest address, in bytes.
+	AddrMax = 256
+	// NameMax is the longest name, in bytes.
+	NameMax = 128
+)
+
+// Member is how a node of the cluster is reached and called.
 type Member struct {
-	Addr    string `cbor:"1,keyasint"` // where peers reach it
-	Name    string `cbor:"2,keyasint"` // for people
-	Removed bool   `cbor:"3,keyasint,omitempty"`
+	Addr string `cbor:"1,keyasint"` // where peers reach it
+	Name string `cbor:"2,keyasint"` // for people
+}
+
+// Validate reports every fault of m.
+//
+// Errors: ErrBadMember.
+func (m Member) Validate() error {
+	var faults []error
+	if m.Addr == "" || len(m.Addr) > AddrMax {
+		faults = append(faults, fmt.Errorf("%w: address %.80q: want 1 to %d bytes", ErrBadMember, m.Addr,
+			AddrMax))
+	}
+	if len(m.Name) > NameMax {
+		faults = append(faults, fmt.Errorf("%w: name %.80q: want at most %d bytes", ErrBadMember, m.Name,
+			NameMax))
+	}
+	return errors.Join(faults...)
+}
+
+// membership is what the cluster says of one node.
+type membership struct {
+	Info crdt.LWW[Member] `cbor:"1,keyasint"`
+	// Removed stays, whatever is joined and whatever the stamps.
+	Removed bool `cbor:"2,keyasint,omitempty"`
+}
+
+// Join implements crdt.Lattice.
+func (m membership) Join(o membership) membership {
+	return membership{Info: m.Info.Join(o.Info), Removed: m.Removed || o.Removed}
+}
+
+// members is the membership of all nodes that ever belonged to the cluster.
+type members = crdt.Map[rt.NodeID, membership]
+
+// aMember is the membership of one node, to be joined into a document.
+func aMember(id rt.NodeID, stamp hlc.Stamp, m Member) members {
+	return members{}.With(id, membership{Info: crdt.LWW[Member]{Stamp: stamp, Value: m}})
 }
 
 // document is all that a cluster's nodes agree on by gossip.
 type document struct {
-	ID      []byte                                `cbor:"1,keyasint,omitempty"` // of the cluster, 16 bytes
-	Founder rt.NodeID                             `cbor:"2,keyasint"`
-	Members crdt.Map[rt.NodeID, crdt.LWW[Member]] `cbor:"3,keyasint"`
-	Staged  layout.Staged                         `cbor:"4,keyasint"`
+	ID      []byte        `cbor:"1,keyasint,omitempty"` // of the cluster, 16 bytes
+	Founder rt.NodeID     `cbor:"2,keyasint"`
+	Members members       `cbor:"3,keyasint"`
+	Staged  layout.Staged `cbor:"4,keyasint"`
 	// Layout is the newest version, nil if there is none yet.
 	Layout *layout.Version `cbor:"5,keyasint,omitempty"`
 }
@@ -37,13 +83,13 @@ func (d document) number() uint64 {
 	return d.Layout.Number
 }
 
-// Join implements crdt.Lattice. ID and Founder are set once, by the founder; of two layout versions the one
-// with the greater number wins, at equal numbers the one with the lower hash.
+// Join implements crdt.Lattice. ID and Founder are set once, by the founder, and documents of different
+// clusters are never joined (the lower ID would win). Of two layout versions the one with the greater number
+// wins, at equal numbers the one with the lower hash.
 func (d document) Join(o document) document {
 	j := document{ID: d.ID, Founder: d.Founder, Members: d.Members.Join(o.Members),
-		Staged: d.Staged.Join(o.Staged),
-		Layout: d.Layout}
-	if len(j.ID) == 0 {
+		Staged: d.Staged.Join(o.Staged), Layout: d.Layout}
+	if len(d.ID) == 0 || len(o.ID) > 0 && bytes.Compare(o.ID, d.ID) < 0 {
 		j.ID, j.Founder = o.ID, o.Founder
 	}
 	if newer(o.Layout, d.Layout) {
@@ -63,14 +109,47 @@ func newer(a, b *layout.Version) bool {
 	return slices.Compare(x[:], y[:]) < 0
 }
 
+// present reports whether id is a member that was not removed.
+func (d document) present(id rt.NodeID) bool {
+	m, ok := d.Members.Get(id)
+	return ok && !m.Removed
+}
+
+// removed reports whether id is a member that was removed.
+func (d document) removed(id rt.NodeID) bool {
+	m, _ := d.Members.Get(id)
+	return m.Removed
+}
+
 // members returns those that are not removed, ordered by id.
 func (d document) members() []rt.NodeID {
 	var ids []rt.NodeID
 	for id, m := range d.Members.All() {
-		if !m.Value.Removed {
+		if !m.Removed {
 			ids = append(ids, id)
 		}
 	}
-	slices.SortFunc(ids, func(a, b rt.NodeID) int { return cmp.Compare(a.Compare(b), 0) })
 	return ids
+}
+
+// staged is what the operators want. A removed member has no role in it, even if one was staged meanwhile.
+func (d document) staged() layout.Staged {
+	s := d.Staged
+	for id, m := range d.Members.All() {
+		if m.Removed {
+			s = s.WithoutRole(hlc.StampMax, id)
+		}
+	}
+	return s
+}
+
+// stamp is the newest in the document; what changes it must be stamped later.
+func (d document) stamp() (newest hlc.Stamp) {
+	for _, m := range d.Members.All() {
+		newest = max(newest, m.Info.Stamp)
+	}
+	for _, w := range d.Staged.Roles.All() {
+		newest = max(newest, w.Stamp)
+	}
+	return max(newest, d.Staged.Params.Stamp)
 }

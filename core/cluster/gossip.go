@@ -3,11 +3,13 @@ package cluster
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/zeebo/blake3"
 
 	"granary/core/codec"
+	"granary/core/hlc"
 	"granary/core/rpc"
 	"granary/core/rt"
 )
@@ -17,6 +19,10 @@ const (
 	gossipEvery = 2 * time.Second
 	// gossipTimeout bounds one exchange.
 	gossipTimeout = 5 * time.Second
+	// gossipPause is the least time between two exchanges, however often newer layouts are heard of.
+	gossipPause = 100 * time.Millisecond
+	// broadcastsMax bounds the exchanges that changes start at once; whom they leave out, gossip reaches.
+	broadcastsMax = 64
 )
 
 type gossipRequest struct {
@@ -25,7 +31,9 @@ type gossipRequest struct {
 }
 
 type gossipResponse struct {
-	Doc *document `cbor:"1,keyasint,omitempty"` // nil if the digests agree
+	Doc   *document `cbor:"1,keyasint,omitempty"` // nil if the digests agree
+	Wall  int64     `cbor:"2,keyasint"`           // the answerer's wall clock, ms since the Unix epoch
+	Stamp hlc.Stamp `cbor:"3,keyasint"`           // the newest that the answerer knows
 }
 
 var methodGossip = rpc.NewMethod[gossipRequest, gossipResponse]("cluster.gossip", rpc.Meta)
@@ -50,11 +58,11 @@ func (c *Cluster) handleGossip(ctx context.Context, _ rt.NodeID, req *gossipRequ
 			c.env.Sometimes("cluster document merged", true)
 		}
 	}
-	doc, cache := c.snapshot()
-	if cache.digest == req.Digest {
-		return &gossipResponse{}, nil
+	resp := &gossipResponse{Wall: c.env.Wall().UnixMilli(), Stamp: c.clock.Last()}
+	if doc, cache := c.snapshot(); cache.digest != req.Digest {
+		resp.Doc = &doc
 	}
-	return &gossipResponse{Doc: &doc}, nil
+	return resp, nil
 }
 
 // exchange makes the documents of this node and peer equal.
@@ -66,9 +74,14 @@ func (c *Cluster) exchange(ctx context.Context, peer rt.NodeID, full bool) error
 	if full {
 		req.Doc = &doc
 	}
+	start := c.env.Now()
 	resp, err := methodGossip.Call(ctx, c.endpoint, peer, req)
-	if err != nil || resp.Doc == nil {
+	if err != nil {
 		return err
+	}
+	c.noteClock(peer, resp.Wall, resp.Stamp, c.env.Now()-start)
+	if resp.Doc == nil {
+		return nil
 	}
 	if _, err := c.merge(ctx, *resp.Doc); err != nil {
 		return err
@@ -86,7 +99,7 @@ func (c *Cluster) runGossip(ctx context.Context) error {
 	for {
 		c.tend(ctx)
 		c.warm()
-		if peer, ok := c.randomPeer(); ok {
+		if peer, ok := c.nextPeer(); ok {
 			if err := c.exchange(ctx, peer, false); err != nil {
 				c.env.Debug("gossip failed", "peer", c.Describe(peer), "err", err)
 			}
@@ -96,10 +109,8 @@ func (c *Cluster) runGossip(ctx context.Context) error {
 		if err != nil && !errors.Is(err, rt.ErrTimeout) {
 			return nil
 		}
-		if err == nil { // another version was heard of: do not ask more than a few times a second
-			if c.env.Sleep(ctx, 100*time.Millisecond) != nil {
-				return nil
-			}
+		if err == nil && c.env.Sleep(ctx, gossipPause) != nil {
+			return nil
 		}
 	}
 }
@@ -112,18 +123,40 @@ func (c *Cluster) warm() {
 	}
 }
 
-func (c *Cluster) randomPeer() (rt.NodeID, bool) {
-	doc, _ := c.snapshot()
-	var peers []rt.NodeID
-	for _, id := range doc.members() {
-		if id != c.env.Self() {
-			peers = append(peers, id)
-		}
+// heardLayout remembers a peer that knows a newer layout, and asks it soon.
+func (c *Cluster) heardLayout(from rt.NodeID, version uint64) {
+	c.lock.Lock()
+	newer := version > c.doc.number() && c.doc.present(from)
+	if newer {
+		c.ahead = from
 	}
+	c.lock.Unlock()
+	if newer {
+		c.kick.Unpark()
+	}
+}
+
+// nextPeer is the member to compare with: one that knows a newer layout, else a random one.
+func (c *Cluster) nextPeer() (rt.NodeID, bool) {
+	random := c.env.Rand("cluster/gossip")
+	c.lock.Lock()
+	defer c.lock.Unlock()
+	ahead := c.ahead
+	c.ahead = rt.NodeID{}
+	if c.doc.present(ahead) {
+		return ahead, true
+	}
+	peers := c.others()
 	if len(peers) == 0 {
 		return rt.NodeID{}, false
 	}
-	return peers[c.env.Rand("cluster/gossip").IntN(len(peers))], true
+	return peers[random.IntN(len(peers))], true
+}
+
+// others are the members besides this node. Under lock.
+func (c *Cluster) others() []rt.NodeID {
+	self := c.env.Self()
+	return slices.DeleteFunc(c.doc.members(), func(id rt.NodeID) bool { return id == self })
 }
 
 // broadcast sends the document to every other member, in the background.
@@ -131,12 +164,15 @@ func (c *Cluster) broadcast() {
 	if c.endpoint == nil {
 		return
 	}
-	doc, _ := c.snapshot()
-	for _, id := range doc.members() {
-		if id == c.env.Self() {
-			continue
+	c.lock.Lock()
+	peers := c.others()
+	c.lock.Unlock()
+	for _, id := range peers {
+		if !c.broadcasts.TryAcquire(1) {
+			return
 		}
 		c.group.Go("cluster broadcast", func(ctx context.Context) error {
+			defer c.broadcasts.Release(1)
 			if err := c.exchange(ctx, id, true); err != nil {
 				c.env.Debug("broadcast failed", "peer", c.Describe(id), "err", err)
 			}

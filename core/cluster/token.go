@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"granary/core/codec"
+	"granary/core/rpc"
 	"granary/core/rt"
 )
 
@@ -31,7 +32,9 @@ type Token struct {
 // Kinds of errors, for errors.Is.
 var (
 	ErrBadToken     = errors.New("malformed join token")
-	ErrTokenRefused = errors.New("join token refused: it was used already, or has expired")
+	ErrManyTokens   = errors.New("too many join tokens are outstanding")
+	ErrTokenRefused = rpc.RegisterError("cluster.token_refused",
+		errors.New("join token refused: it was used already, or has expired; ask a member for another"))
 )
 
 // String returns the token as one word, for a command line.
@@ -54,10 +57,20 @@ func ParseToken(s string) (Token, error) {
 	if err := codec.Unmarshal(raw, &t); err != nil {
 		return t, fmt.Errorf("%w: %w", ErrBadToken, err)
 	}
-	if len(t.Secret) != ed25519.SeedSize || t.Addr == "" || t.Node.IsZero() {
-		return t, fmt.Errorf("%w: incomplete", ErrBadToken)
+	return t, t.check()
+}
+
+// check says whether the token has all its parts.
+func (t Token) check() error {
+	if len(t.Secret) != ed25519.SeedSize || t.Addr == "" || len(t.Addr) > AddrMax || t.Node.IsZero() {
+		return fmt.Errorf("%w: incomplete; copy the whole word", ErrBadToken)
 	}
-	return t, nil
+	return nil
+}
+
+// GoString returns the token without its secret, for logs; only String tells it.
+func (t Token) GoString() string {
+	return fmt.Sprintf("cluster.Token{Addr: %q, Node: %s}", t.Addr, t.Node.Short())
 }
 
 // keyOf is the public key that belongs to a seed, as a node id.

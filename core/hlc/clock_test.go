@@ -239,3 +239,69 @@ func TestErrors(t *testing.T) {
 		}
 	})
 }
+
+// TestHear: a stamp within the cap of the wall clock, or of what is known, moves the clock; one beyond does
+// not.
+func TestHear(t *testing.T) {
+	inSim(t, 1, func(env *sched.Env) {
+		st := &store{t: t}
+		clock := hlc.New(env, 0, st.persist)
+		wall := hlc.At(env.Wall())
+		for _, tt := range []struct{ stamp, want hlc.Stamp }{
+			{wall.Add(-time.Hour), wall.Add(-time.Hour)},
+			{wall.Add(hlc.SkewMax + time.Second), wall.Add(-time.Hour)},
+			{wall.Add(hlc.SkewMax), wall.Add(hlc.SkewMax)},
+			{wall, wall.Add(hlc.SkewMax)},
+			{wall.Add(2 * hlc.SkewMax), wall.Add(2 * hlc.SkewMax)},
+			{math.MaxUint64, wall.Add(2 * hlc.SkewMax)},
+		} {
+			if clock.Hear(tt.stamp); clock.Last() != tt.want {
+				t.Errorf("after %v: %v, want %v", tt.stamp, clock.Last(), tt.want)
+			}
+		}
+	})
+}
+
+// TestAfter: the stamp exceeds the head; only a head within the cap moves what comes later.
+func TestAfter(t *testing.T) {
+	inSim(t, 1, func(env *sched.Env) {
+		st := &store{t: t}
+		clock := hlc.New(env, 0, st.persist)
+		for _, ahead := range []time.Duration{-time.Hour, 0, hlc.SkewMax / 2, 24 * time.Hour} {
+			head := hlc.At(env.Wall()).Add(ahead)
+			stamp, err := clock.After(env.Background(), head)
+			if err != nil || stamp <= head {
+				t.Errorf("after %v: %v, %v", head, stamp, err)
+			}
+			next, err := clock.Now(env.Background())
+			if far := ahead > hlc.SkewMax; err != nil || (next > head) == far {
+				t.Errorf("after a head %v ahead: %v, %v", ahead, next, err)
+			}
+		}
+		for _, head := range []hlc.Stamp{hlc.StampMax, math.MaxUint64} {
+			if s, err := clock.After(env.Background(), head); !errors.Is(err, hlc.ErrExhausted) {
+				t.Errorf("after %v: %v, %v", head, s, err)
+			}
+		}
+	})
+}
+
+// TestCorrect: stamps follow the corrected wall clock, and never go back.
+func TestCorrect(t *testing.T) {
+	inSim(t, 1, func(env *sched.Env) {
+		st := &store{t: t}
+		clock := hlc.New(env, 0, st.persist)
+		last := hlc.Stamp(0)
+		for _, d := range []time.Duration{-time.Hour, 0, time.Hour, -time.Hour, 2 * time.Hour, 0} {
+			clock.Correct(d)
+			if got, want := clock.Wall(), hlc.At(env.Wall().Add(d)); got != want {
+				t.Errorf("corrected by %v: %v, want %v", d, got, want)
+			}
+			stamp, err := clock.Now(env.Background())
+			if err != nil || stamp <= last || stamp < clock.Wall() {
+				t.Errorf("corrected by %v: %v after %v, %v", d, stamp, last, err)
+			}
+			last = stamp
+		}
+	})
+}

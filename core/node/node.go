@@ -110,7 +110,7 @@ func (n *Node) compose(c Config) error {
 	if c.RPC != nil {
 		cfg = *c.RPC
 	}
-	cfg.Clock = n.clock
+	cfg.Clock = heard{n.clock}
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
@@ -137,6 +137,12 @@ func (n *Node) compose(c Config) error {
 		Domain: c.Domains, Ready: n.Ready})
 	return nil
 }
+
+// heard is the clock as messages move it.
+type heard struct{ *hlc.Clock }
+
+// Merge implements rpc.Clock.
+func (h heard) Merge(s hlc.Stamp) { h.Hear(s) }
 
 // countBoot notes one more start of the store, giving it an identity at the first.
 func (n *Node) countBoot(ctx context.Context) error {

@@ -7,7 +7,6 @@ import (
 
 	"granary/core/block"
 	"granary/core/bucket"
-	"granary/core/rt"
 	"granary/core/table"
 )
 
@@ -21,7 +20,13 @@ func (s *Store) Copy(ctx context.Context, b bucket.BucketID, k Key, src CopySour
 	if err := CheckKey(k); err != nil {
 		return Info{}, err
 	}
-	o, err := s.Get(ctx, src.Bucket, src.Key, GetOptions{})
+	if src.Body != nil {
+		if err := s.copies.Acquire(ctx, 1); err != nil {
+			return Info{}, err
+		}
+		defer s.copies.Release(1)
+	}
+	o, err := s.get(ctx, src.Bucket, src.Key, GetOptions{}, src.Body != nil)
 	if err != nil {
 		return Info{}, err
 	}
@@ -60,22 +65,23 @@ func (s *Store) Copy(ctx context.Context, b bucket.BucketID, k Key, src CopySour
 // copyBlocks refers to the source's blocks under new owners, one for each stretch, and commits.
 func (s *Store) copyBlocks(ctx context.Context, b bucket.BucketID, k Key, o *Object, v version) (Info,
 	error) {
-	g := rt.NewGroup(s.env, ctx)
-	defer func() { g.Cancel(); g.Wait() }()
-	slots := rt.NewSemaphore(s.env, inFlightMax)
-	g.Go("mark upload", func(ctx context.Context) error { return s.markUploading(ctx, b, k, v.ID) })
+	e := s.newEffort(ctx)
+	defer e.abandon()
+	e.spawn("mark upload", func(ctx context.Context) error { return s.markUploading(ctx, b, k, v.ID) })
 	v.Parts = nil
 	for _, p := range o.version.parts() {
 		owner := block.Owner(v.ID)
 		if len(o.version.Parts) > 0 {
 			owner = block.Owner(s.newID())
-			v.Parts = append(v.Parts, part{Number: p.Number, Owner: owner, Size: p.Size})
+			v.Parts = append(v.Parts, part{Number: p.Number, Owner: owner, Size: p.Size,
+				BlockSize: p.BlockSize})
 		}
-		if err := s.copyStretch(ctx, b, k, o, p, owner, g, slots); err != nil {
+		ref := block.Ref{Owner: owner, Bucket: b, Key: string(k)}
+		if err := s.copyStretch(ctx, e, o, p, ref); err != nil {
 			return Info{}, err
 		}
 	}
-	if err := g.Wait(); err != nil {
+	if err := e.wait(); err != nil {
 		return Info{}, err
 	}
 	return s.commit(ctx, b, k, v, nil)
@@ -83,11 +89,9 @@ func (s *Store) copyBlocks(ctx context.Context, b bucket.BucketID, k Key, o *Obj
 
 // copyStretch starts to refer to one stretch's blocks and to store their list, unless the object's own row
 // carries it.
-func (s *Store) copyStretch(ctx context.Context, b bucket.BucketID, k Key, o *Object, p part,
-	owner block.Owner,
-	g *rt.Group, slots *rt.Semaphore) error {
-	ref := block.Ref{Owner: owner, Bucket: b, Key: string(k)}
-	blocks := int((p.Size + o.version.BlockSize - 1) / o.version.BlockSize)
+func (s *Store) copyStretch(ctx context.Context, e effort, o *Object, p part, ref block.Ref) error {
+	size := o.version.blockSize(p)
+	blocks := int((p.Size + size - 1) / size)
 	listed := len(o.version.Parts) == 0 && blocks*hashLen <= len(o.version.Blocks)
 	var hashes []byte
 	for i := range blocks {
@@ -95,22 +99,26 @@ func (s *Store) copyStretch(ctx context.Context, b bucket.BucketID, k Key, o *Ob
 		if err != nil {
 			return err
 		}
-		if err := slots.Acquire(ctx, 1); err != nil {
+		if err := e.slot(ctx); err != nil {
 			return err
 		}
-		g.Go("refer to block", func(ctx context.Context) error {
-			defer slots.Release(1)
+		e.spawn("refer to block", func(ctx context.Context) error {
+			defer e.slots.Release(1)
 			return s.blocks.Refer(ctx, h, ref)
 		})
-		hashes = append(hashes, h[:]...)
-		if listed || (i+1)%segmentBlocks != 0 && i < blocks-1 {
+		if listed {
 			continue
 		}
-		row, err := s.rows.lists.Row(listSort(owner, i/segmentBlocks), listRow{Hashes: hashes})
+		if hashes = append(hashes, h[:]...); (i+1)%segmentBlocks != 0 && i < blocks-1 {
+			continue
+		}
+		row, err := s.rows.lists.Row(listSort(ref.Owner, i/segmentBlocks), listRow{Hashes: hashes})
 		if err != nil {
 			return err
 		}
-		g.Go("put block list", func(ctx context.Context) error { return s.save(ctx, b, "block list", row) })
+		e.spawn("put block list", func(ctx context.Context) error {
+			return s.save(ctx, ref.Bucket, "block list of "+quote(o.key), row)
+		})
 		hashes = nil
 	}
 	return nil
@@ -121,6 +129,10 @@ func (s *Store) copyStretch(ctx context.Context, b bucket.BucketID, k Key, o *Ob
 // Errors: those of Get for the source, of Check, and of PutPart; ErrInvalidRange.
 func (s *Store) CopyPart(ctx context.Context, b bucket.BucketID, k Key, id UploadID, n int,
 	src CopySource) (PartInfo, error) {
+	if err := s.copies.Acquire(ctx, 1); err != nil {
+		return PartInfo{}, err
+	}
+	defer s.copies.Release(1)
 	o, err := s.Get(ctx, src.Bucket, src.Key, GetOptions{Offset: src.Start})
 	if err != nil {
 		return PartInfo{}, err
@@ -133,7 +145,7 @@ func (s *Store) CopyPart(ctx context.Context, b bucket.BucketID, k Key, id Uploa
 	if end == 0 {
 		end = o.version.Size
 	}
-	if src.Start > end || end > o.version.Size {
+	if src.Start < 0 || src.Start > end || end > o.version.Size {
 		return PartInfo{}, fmt.Errorf("bytes %d to %d of %d: %w", src.Start, end, o.version.Size,
 			ErrInvalidRange)
 	}

@@ -1,6 +1,7 @@
 package object
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +10,6 @@ import (
 	"granary/core/bucket"
 	"granary/core/codec"
 	"granary/core/quorum"
-	"granary/core/rt"
 	"granary/core/table"
 )
 
@@ -57,6 +57,23 @@ func (s *Store) fetchObject(r *table.Reader, raw []byte) ([]table.Row, error) {
 	return rows, nil
 }
 
+// pruneObject keeps the content of versions that lost from being sent to replicas.
+func (s *Store) pruneObject(f *table.Fetched) {
+	rows, versions, err := table.JoinedAll(f, s.rows.objects)
+	if err != nil || len(rows) != 1 {
+		return
+	}
+	v := versions[0].Winner
+	owners := map[block.Owner]bool{}
+	for _, p := range v.parts() {
+		owners[p.Owner] = true
+	}
+	table.Prune(f, s.rows.payloads, func(sort []byte) bool { return v.Inline && bytes.Equal(sort, v.ID[:]) })
+	table.Prune(f, s.rows.lists, func(sort []byte) bool {
+		return len(sort) > len(block.Owner{}) && owners[block.Owner(sort[:len(block.Owner{})])]
+	})
+}
+
 func appendRow[T any](rows []table.Row, t *table.Table[T], r *table.Reader, sort []byte) ([]table.Row,
 	error) {
 	row, ok, err := t.GetRow(r, sort)
@@ -76,6 +93,7 @@ type place struct {
 	owner  block.Owner
 	block  int   // among the owner's
 	within int64 // byte of the block
+	size   int64 // of the block, unless it is the owner's last
 	left   int64 // bytes of the owner's content from here on
 }
 
@@ -96,12 +114,12 @@ func (v version) begin(o GetOptions) int64 {
 
 // locate finds a byte of the content; ok is false outside of it, and for inline content.
 func (v version) locate(off int64) (at place, ok bool) {
-	if off < 0 || off >= v.Size || v.Inline || v.BlockSize <= 0 {
+	if off < 0 || off >= v.Size || v.Inline {
 		return at, false
 	}
 	for _, p := range v.parts() {
-		if off < p.Size {
-			return place{owner: p.Owner, block: int(off / v.BlockSize), within: off % v.BlockSize,
+		if size := v.blockSize(p); off < p.Size && size > 0 {
+			return place{owner: p.Owner, block: int(off / size), within: off % size, size: size,
 				left: p.Size - off}, true
 		}
 		off -= p.Size
@@ -133,7 +151,7 @@ type Object struct {
 	key     Key
 	version version
 	payload []byte
-	known   map[segmentID]*rt.Future[[]byte]
+	known   []knownSegment
 	guess   *guess
 }
 
@@ -162,9 +180,17 @@ func (s *Store) Head(ctx context.Context, b bucket.BucketID, k Key) (Info, error
 //
 // Errors: as Head.
 func (s *Store) Get(ctx context.Context, b bucket.BucketID, k Key, opts GetOptions) (*Object, error) {
-	o := &Object{s: s, bucket: b, key: k, known: map[segmentID]*rt.Future[[]byte]{}}
+	return s.get(ctx, b, k, opts, true)
+}
+
+// get is Get that fetches no block ahead of the answers unless eager.
+func (s *Store) get(ctx context.Context, b bucket.BucketID, k Key, opts GetOptions, eager bool) (*Object,
+	error) {
+	o := &Object{s: s, bucket: b, key: k}
 	o.ctx, o.cancel = s.env.WithCancel(ctx)
-	o.guess = s.speculate(o.ctx, b, k, opts)
+	if eager {
+		o.guess = s.speculate(o.ctx, b, k, opts)
+	}
 	v, f, err := s.find(ctx, b, k, objectArgs{Key: []byte(k), Data: true, Offset: opts.Offset,
 		Part: opts.Part})
 	if err != nil {

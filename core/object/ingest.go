@@ -2,26 +2,84 @@ package object
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 
 	"granary/core/block"
 	"granary/core/bucket"
+	"granary/core/quorum"
 	"granary/core/rt"
 	"granary/core/table"
 )
 
-// inFlightMax is how many blocks one upload has on the way at once.
+// inFlightMax is how many blocks one write has on the way at once.
 const inFlightMax = 16
 
-// ingest cuts a body into blocks and stores them under one owner while it is still being read.
-type ingest struct {
-	s      *Store
-	bucket bucket.BucketID
-	ref    block.Ref
-	lists  bool // write block lists whatever the number of blocks
+// effort is what has to be durable before a write is committed. A failure of any of it fails the whole.
+type effort struct {
 	group  *rt.Group
 	slots  *rt.Semaphore
 	failed *rt.Future[struct{}]
+}
+
+func (s *Store) newEffort(ctx context.Context) effort {
+	return effort{group: rt.NewGroup(s.env, ctx), slots: rt.NewSemaphore(s.env, inFlightMax),
+		failed: rt.NewFuture[struct{}](s.env)}
+}
+
+// spawn starts a part of the effort.
+func (e effort) spawn(name string, f func(context.Context) error) {
+	e.group.Go(name, func(ctx context.Context) error {
+		err := harmless(f(ctx))
+		if err != nil {
+			e.failed.Set(struct{}{}, err)
+		}
+		return err
+	})
+}
+
+// slot waits for the right to have one more block on the way, which Release of slots ends; it fails when the
+// effort has.
+func (e effort) slot(ctx context.Context) error {
+	if err := e.slots.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	if !e.failed.Done() {
+		return nil
+	}
+	e.slots.Release(1)
+	_, err := e.failed.Get(ctx)
+	return err
+}
+
+// wait joins what was spawned.
+func (e effort) wait() error { return e.group.Wait() }
+
+// abandon ends what is still on its way.
+func (e effort) abandon() {
+	e.group.Cancel()
+	e.group.Wait()
+}
+
+// harmless takes the doubt out of a failed write of rows that nothing refers to yet: whether they are there
+// or not, nothing became visible.
+func harmless(err error) error {
+	if e := (*quorum.Error)(nil); errors.As(err, &e) && e.Unknown {
+		known := *e
+		known.Unknown = false
+		return &known
+	}
+	return err
+}
+
+// ingest cuts a body into blocks and stores them under one owner while it is still being read.
+type ingest struct {
+	effort
+	s      *Store
+	bucket bucket.BucketID
+	ref    block.Ref
+	lists  bool   // write block lists whatever the number of blocks
 	hashes []byte // since the last full segment, and before it the first headBlocks
 	head   []byte
 	blocks int
@@ -30,19 +88,7 @@ type ingest struct {
 
 func (s *Store) newIngest(ctx context.Context, b bucket.BucketID, ref block.Ref, lists bool) *ingest {
 	ref.Bucket = b
-	return &ingest{s: s, bucket: b, ref: ref, lists: lists, group: rt.NewGroup(s.env, ctx),
-		slots: rt.NewSemaphore(s.env, inFlightMax), failed: rt.NewFuture[struct{}](s.env)}
-}
-
-// spawn runs f as a part of the ingest; its failure ends the reading.
-func (g *ingest) spawn(name string, f func(context.Context) error) {
-	g.group.Go(name, func(ctx context.Context) error {
-		err := f(ctx)
-		if err != nil {
-			g.failed.Set(struct{}{}, err)
-		}
-		return err
-	})
+	return &ingest{effort: s.newEffort(ctx), s: s, bucket: b, ref: ref, lists: lists}
 }
 
 // read stores all of body, first holding its beginning; it takes first over. It returns when the last block
@@ -51,8 +97,7 @@ func (g *ingest) read(ctx context.Context, body io.Reader, first *block.Buffer, 
 	for buf := first; ; {
 		if !eof {
 			var err error
-			if eof, err = fill(body, buf, blockSize); err != nil {
-				buf.Release()
+			if eof, err = fill(body, buf, g.s.blockSize); err != nil {
 				return err
 			}
 		}
@@ -73,37 +118,47 @@ func (g *ingest) read(ctx context.Context, body io.Reader, first *block.Buffer, 
 	}
 }
 
-// fill appends to buf from r up to size bytes, and reports whether r is at its end.
-func fill(r io.Reader, buf *block.Buffer, size int) (eof bool, err error) {
-	for len(buf.Data) < size {
+// fill appends to buf from r up to size bytes, and reports whether r is at its end. If it fails, or r panics,
+// buf is released.
+func fill(r io.Reader, buf *block.Buffer, size int64) (eof bool, err error) {
+	filled := false
+	defer func() {
+		if !filled {
+			buf.Release()
+		}
+	}()
+	for int64(len(buf.Data)) < size {
 		n, err := r.Read(buf.Data[len(buf.Data):size])
 		buf.Data = buf.Data[:len(buf.Data)+n]
-		if err == io.EOF {
-			return true, nil
-		}
 		if err != nil {
-			return false, err
+			filled = err == io.EOF
+			return filled, ended(err)
 		}
 	}
+	filled = true
 	return false, nil
+}
+
+// ended is what the error of a Read means: nothing at the end.
+func ended(err error) error {
+	if err == io.EOF {
+		return nil
+	}
+	return err
 }
 
 // add starts to store one block, and takes buf over.
 func (g *ingest) add(ctx context.Context, buf *block.Buffer) error {
-	if g.size += int64(len(buf.Data)); g.size > PutMax {
-		buf.Release()
-		return ErrTooLarge
+	err := g.slot(ctx)
+	if err == nil && g.size+int64(len(buf.Data)) > PutMax {
+		err = fmt.Errorf("body of more than %d bytes: %w: use a multipart upload", int64(PutMax), ErrTooLarge)
 	}
+	if err != nil {
+		buf.Release()
+		return err
+	}
+	g.size += int64(len(buf.Data))
 	h := block.HashOf(buf.Data)
-	if err := g.slots.Acquire(ctx, 1); err != nil {
-		buf.Release()
-		return err
-	}
-	if g.failed.Done() {
-		buf.Release()
-		_, err := g.failed.Get(ctx)
-		return err
-	}
 	g.spawn("put block", func(ctx context.Context) error {
 		defer g.slots.Release(1)
 		defer buf.Release()
@@ -137,9 +192,13 @@ func (g *ingest) segment() (table.Row, error) {
 	return g.s.rows.lists.Row(listSort(g.ref.Owner, (g.blocks-1)/segmentBlocks), listRow{Hashes: g.hashes})
 }
 
-// finish waits until everything is durable, and returns the rows that belong into the final batch.
-func (g *ingest) finish() (with []table.Row, err error) {
-	if err := g.group.Wait(); err != nil {
+// finish waits until everything is durable, and returns the rows that belong into the final batch. size is
+// that of the body as announced, -1 if it was not.
+func (g *ingest) finish(size int64) (with []table.Row, err error) {
+	if err := announced(size, g.size); err != nil {
+		return nil, err
+	}
+	if err := g.wait(); err != nil {
 		return nil, err
 	}
 	if len(g.hashes) == 0 || !g.lists && g.blocks <= headBlocks {
@@ -152,8 +211,10 @@ func (g *ingest) finish() (with []table.Row, err error) {
 	return []table.Row{row}, nil
 }
 
-// abandon ends what is still on its way.
-func (g *ingest) abandon() {
-	g.group.Cancel()
-	g.group.Wait()
+// announced checks the length of a body.
+func announced(size, got int64) error {
+	if size >= 0 && got != size {
+		return fmt.Errorf("body of %d bytes where %d were announced: %w", got, size, io.ErrUnexpectedEOF)
+	}
+	return nil
 }

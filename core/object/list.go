@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"granary/core/bucket"
 	"granary/core/table"
@@ -60,8 +61,8 @@ func (q ListQuery) from() (table.Resume, error) {
 	return from, nil
 }
 
-// afterGroup reports whether After is itself a common prefix of this listing, as ListObjects v1 sends it back: what
-// it stands for was delivered.
+// afterGroup reports whether After is itself a common prefix of this listing, as ListObjects v1 sends it
+// back: what it stands for was delivered.
 func (q ListQuery) afterGroup() bool {
 	rest, ok := strings.CutPrefix(q.After, q.Prefix)
 	i := strings.Index(rest, q.Delimiter)
@@ -93,11 +94,13 @@ func (s *Store) Empty(ctx context.Context, b bucket.BucketID) (bool, error) {
 //
 // Errors: ErrBadToken for an upload marker that is no upload id, *quorum.Error.
 func (s *Store) ListUploads(ctx context.Context, b bucket.BucketID, prefix, delimiter, keyMarker,
-	uploadMarker string,
-	max int) (UploadsPage, error) {
-	from, err := uploadsFrom(keyMarker, uploadMarker, delimiter)
+	uploadMarker string, max int) (UploadsPage, error) {
+	from, err := uploadsFrom(keyMarker, uploadMarker, prefix, delimiter)
 	if err != nil || max == 0 {
 		return UploadsPage{}, err
+	}
+	if !utf8.ValidString(delimiter) {
+		delimiter = "" // in no key, but it might be in an escaped one
 	}
 	res, err := table.ListRows(ctx, s.tables, s.rows.uploads, table.ListRequest{Subject: "uploads", PK: b[:],
 		Prefix: escapePrefix(prefix), Delimiter: escapePrefix(delimiter), From: from, Max: max})
@@ -121,12 +124,11 @@ func (s *Store) ListUploads(ctx context.Context, b bucket.BucketID, prefix, deli
 
 // uploadsFrom is the place behind a marker: behind all uploads of the key if there is no upload marker, or
 // behind the common prefix that the key marker then is.
-func uploadsFrom(keyMarker, uploadMarker, delimiter string) (table.Resume, error) {
+func uploadsFrom(keyMarker, uploadMarker, prefix, delimiter string) (table.Resume, error) {
 	switch {
 	case keyMarker == "":
 		return table.Resume{}, nil
-	case uploadMarker == "" && delimiter != "" && len(keyMarker) > len(delimiter) &&
-		keyMarker[len(keyMarker)-len(delimiter):] == delimiter:
+	case uploadMarker == "" && ListQuery{After: keyMarker, Prefix: prefix, Delimiter: delimiter}.afterGroup():
 		return table.AfterPrefix(escapePrefix(keyMarker)), nil
 	case uploadMarker == "":
 		return table.AfterPrefix(escapeKey(Key(keyMarker))), nil

@@ -2,11 +2,8 @@ package object
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-
-	"github.com/zeebo/blake3"
 
 	"granary/core/block"
 	"granary/core/bucket"
@@ -16,35 +13,11 @@ import (
 const (
 	fetchUpload = "upload"
 	fetchParts  = "upload and parts"
-	// attemptsMax bounds the attempts at parts that one upload may have, repeated ones included.
-	attemptsMax = 20_000
 )
 
 // fetchUpload returns an upload's row; its argument is the sort key.
 func (s *Store) fetchUpload(r *table.Reader, sort []byte) ([]table.Row, error) {
 	return appendRow(nil, s.rows.uploads, r, sort)
-}
-
-// fetchParts returns an upload's row and those of all attempts at its parts; its argument is the upload's
-// sort key.
-func (s *Store) fetchParts(r *table.Reader, sort []byte) ([]table.Row, error) {
-	rows, err := appendRow(nil, s.rows.uploads, r, sort)
-	if err != nil {
-		return nil, err
-	}
-	k, id, ok := splitUpload(sort)
-	if !ok {
-		return nil, fmt.Errorf("upload sort key %x: %w", sort, table.ErrMalformedRow)
-	}
-	start, end := partsRange(k, id, 0)
-	err = s.rows.uploads.ScanRows(r, start, end, func(row table.Row) bool {
-		rows = append(rows, row)
-		return len(rows) <= attemptsMax
-	})
-	if len(rows) > attemptsMax {
-		return nil, fmt.Errorf("upload %v has more than %d attempts at parts: abort it", id, attemptsMax)
-	}
-	return rows, err
 }
 
 // CreateUpload begins a multipart upload: 1 round. algo and typ are those of its checksums, "" for none.
@@ -68,11 +41,11 @@ func (s *Store) CreateUpload(ctx context.Context, b bucket.BucketID, k Key, head
 	return id, s.save(ctx, b, "upload of "+quote(k), row)
 }
 
-// upload reads an upload's row at a quorum, with the attempts at its parts if fetch says so.
-func (s *Store) upload(ctx context.Context, b bucket.BucketID, k Key, id UploadID, fetch string) (uploadRow,
-	*table.Fetched, error) {
+// upload reads an upload's row at a quorum, and what else fetch with its arguments names.
+func (s *Store) upload(ctx context.Context, b bucket.BucketID, k Key, id UploadID, fetch string,
+	args []byte) (uploadRow, *table.Fetched, error) {
 	sort := uploadSort(k, id)
-	f, err := s.tables.Fetch(ctx, fetch, b[:], sort, "upload of "+quote(k))
+	f, err := s.tables.Fetch(ctx, fetch, b[:], args, "upload of "+quote(k))
 	if err != nil {
 		return uploadRow{}, nil, err
 	}
@@ -89,7 +62,7 @@ func (s *Store) upload(ctx context.Context, b bucket.BucketID, k Key, id UploadI
 
 // openUpload is upload for one that must not be completed.
 func (s *Store) openUpload(ctx context.Context, b bucket.BucketID, k Key, id UploadID) (uploadRow, error) {
-	row, f, err := s.upload(ctx, b, k, id, fetchUpload)
+	row, f, err := s.upload(ctx, b, k, id, fetchUpload, uploadSort(k, id))
 	if err != nil {
 		return row, err
 	}
@@ -136,19 +109,19 @@ func (s *Store) PutPart(ctx context.Context, b bucket.BucketID, k Key, id Upload
 	if err != nil {
 		return PartInfo{}, err
 	}
-	with, err := g.finish()
+	with, err := g.finish(size)
 	if err != nil {
 		return PartInfo{}, err
 	}
 	return s.savePart(ctx, b, k, id, n, owner, up,
-		partRow{Size: g.size, ETag: sums.ETag, Checksums: sums.Checksums}, with)
+		partRow{Size: g.size, ETag: sums.ETag, Checksums: sums.Checksums,
+			BlockSize: s.blockSize}, with)
 }
 
 // savePart makes an attempt at a part count: its row, and the upload's own for replicas that missed it, in
 // one batch.
 func (s *Store) savePart(ctx context.Context, b bucket.BucketID, k Key, id UploadID, n int, owner block.Owner,
-	up uploadRow,
-	p partRow, with []table.Row) (PartInfo, error) {
+	up uploadRow, p partRow, with []table.Row) (PartInfo, error) {
 	var err error
 	if p.Stamp, err = s.clock.Now(ctx); err != nil {
 		return PartInfo{}, err
@@ -169,182 +142,17 @@ func (s *Store) savePart(ctx context.Context, b bucket.BucketID, k Key, id Uploa
 // refusal turns a replica's refusal into the error that a client knows.
 func refusal(err error) error {
 	var r *table.Refusal
-	if errors.As(err, &r) {
-		return fmt.Errorf("%w: %w", ErrNoSuchUpload, r)
+	if !errors.As(err, &r) {
+		return err
 	}
-	return err
+	if r.Code == refusedAttempts {
+		return fmt.Errorf("%w: %w", ErrInvalidPart, r)
+	}
+	return fmt.Errorf("%w: %w", ErrNoSuchUpload, r)
 }
 
 func (p partRow) info(n int) PartInfo {
 	return PartInfo{Number: n, Size: p.Size, ETag: p.ETag, Modified: p.Stamp.Time(), Checksums: p.Checksums}
-}
-
-// attempt is a part as it was uploaded once.
-type attempt struct {
-	PartInfo
-	owner block.Owner
-	row   partRow
-}
-
-// attempts returns the attempts among fetched rows, ordered by part number; of one number the newest is last.
-func (s *Store) attempts(f *table.Fetched) ([]attempt, error) {
-	sorts, rows, err := table.JoinedAll(f, s.rows.uploads)
-	if err != nil {
-		return nil, err
-	}
-	var all []attempt
-	for i, row := range rows {
-		if row.Part == nil {
-			continue
-		}
-		n, owner := attemptOf(sorts[i])
-		a := attempt{PartInfo: row.Part.info(n), owner: owner, row: *row.Part}
-		at := len(all)
-		for at > 0 && all[at-1].Number == n && all[at-1].row.Stamp > a.row.Stamp {
-			at--
-		}
-		all = append(all, attempt{})
-		copy(all[at+1:], all[at:])
-		all[at] = a
-	}
-	return all, nil
-}
-
-// Complete makes the object of its parts. Repeated with the same parts it returns the same object, and wins
-// over nothing that was written since.
-//
-// Rounds: 2.
-// Errors: ErrNoSuchUpload, ErrUploadConflict, ErrInvalidPart, ErrPartOrder, ErrPartTooSmall, those of
-// Combine, *quorum.Error.
-func (s *Store) Complete(ctx context.Context, b bucket.BucketID, k Key, id UploadID, o CompleteOptions) (Info,
-	error) {
-	up, f, err := s.upload(ctx, b, k, id, fetchParts)
-	if err != nil {
-		return Info{}, err
-	}
-	defer f.Close()
-	vid := completedID(id, o.Parts)
-	if up.State == uploadCompleted {
-		return s.completed(ctx, b, k, id, up, vid)
-	}
-	all, err := s.attempts(f)
-	if err != nil {
-		return Info{}, err
-	}
-	v, infos, err := assemble(all, o)
-	if err != nil {
-		return Info{}, err
-	}
-	sums, err := o.Combine(id.info(k, up), infos)
-	if err != nil {
-		return Info{}, err
-	}
-	v.ID, v.Headers, v.ETag, v.Checksums = vid, up.Headers, sums.ETag, sums.Checksums
-	info, err := s.commitWith(ctx, b, k, v, nil, func(stamped version) ([]table.Row, error) {
-		return s.doneRow(k, id, up, stamped)
-	})
-	var r *table.Refusal
-	if errors.As(err, &r) && r.Code == refusedCompleted {
-		return Info{}, fmt.Errorf("upload %v of %s: %w", id, quote(k), ErrUploadConflict)
-	}
-	return info, refusal(err)
-}
-
-func (s *Store) doneRow(k Key, id UploadID, up uploadRow, v version) ([]table.Row, error) {
-	up.State, up.Done = uploadCompleted, &v
-	row, err := s.rows.uploads.Row(uploadSort(k, id), up)
-	return []table.Row{row}, err
-}
-
-// completed answers a repeated Complete: it makes sure that the first one's batch is at a write quorum, as it
-// was stamped.
-func (s *Store) completed(ctx context.Context, b bucket.BucketID, k Key, id UploadID, up uploadRow,
-	vid VersionID) (Info, error) {
-	if up.Done == nil || up.Done.ID != vid {
-		return Info{}, fmt.Errorf("upload %v of %s: %w", id, quote(k), ErrUploadConflict)
-	}
-	rows, err := s.doneRow(k, id, up, *up.Done)
-	if err != nil {
-		return Info{}, err
-	}
-	row, err := s.rows.objects.Row([]byte(k), objectRow{Winner: *up.Done})
-	if err != nil {
-		return Info{}, err
-	}
-	return up.Done.info(k), refusal(s.save(ctx, b, "object "+quote(k), append(rows, row)...))
-}
-
-// completedID names the version that an upload becomes with a list of parts, so that a retry makes the same
-// version.
-func completedID(id UploadID, parts []PartRef) VersionID {
-	h := blake3.New()
-	h.Write([]byte("granary complete"))
-	h.Write(id[:])
-	for _, p := range parts {
-		var head [6]byte
-		binary.BigEndian.PutUint16(head[:], uint16(p.Number))
-		binary.BigEndian.PutUint32(head[2:], uint32(len(p.ETag)))
-		h.Write(head[:])
-		h.Write([]byte(p.ETag))
-	}
-	return VersionID(h.Sum(nil)[:16])
-}
-
-// assemble finds the listed parts among the attempts: the newest of the number whose ETag the list gives.
-func assemble(all []attempt, o CompleteOptions) (v version, infos []PartInfo, err error) {
-	if len(o.Parts) == 0 {
-		return v, nil, fmt.Errorf("no parts listed: %w", ErrInvalidPart)
-	}
-	v = version{State: complete, BlockSize: blockSize, Multipart: true}
-	for i, ref := range o.Parts {
-		if i > 0 && ref.Number <= o.Parts[i-1].Number {
-			return v, nil, fmt.Errorf("part %d after part %d: %w", ref.Number, o.Parts[i-1].Number,
-				ErrPartOrder)
-		}
-		a, ok := pick(all, ref)
-		if !ok {
-			return v, nil, fmt.Errorf("part %d with ETag %.40q: %w: not uploaded, or other content",
-				ref.Number,
-				ref.ETag, ErrInvalidPart)
-		}
-		if a.Size < PartSizeMin && i < len(o.Parts)-1 {
-			return v, nil, fmt.Errorf("part %d has %d bytes: %w: all but the last need %d", ref.Number,
-				a.Size, ErrPartTooSmall,
-				PartSizeMin)
-		}
-		v.Parts = append(v.Parts, part{Number: a.Number, Owner: a.owner, Size: a.Size})
-		v.Size += a.Size
-		infos = append(infos, a.PartInfo)
-	}
-	if v.Size > ObjectMax {
-		return v, nil, fmt.Errorf("object of %d bytes: %w: at most %d", v.Size, ErrTooLarge, int64(ObjectMax))
-	}
-	if o.Size >= 0 && o.Size != v.Size {
-		return v, nil, fmt.Errorf("the parts have %d bytes together, the request says %d: %w", v.Size, o.Size,
-			ErrInvalidPart)
-	}
-	return v, infos, nil
-}
-
-func pick(all []attempt, ref PartRef) (found attempt, ok bool) {
-	for _, a := range all {
-		if a.Number == ref.Number && a.ETag == ref.ETag && agree(a.Checksums, ref.Checksums) {
-			found, ok = a, true
-		}
-	}
-	return found, ok
-}
-
-// agree reports whether every checksum that the client repeats is the part's.
-func agree(have, want []Checksum) bool {
-	for _, w := range want {
-		for _, h := range have {
-			if h.Algo == w.Algo && h.Value != w.Value {
-				return false
-			}
-		}
-	}
-	return true
 }
 
 // Abort gives an upload up: 2 rounds. What was uploaded stays until it is reclaimed.
@@ -361,36 +169,4 @@ func (s *Store) Abort(ctx context.Context, b bucket.BucketID, k Key, id UploadID
 		return err
 	}
 	return refusal(s.save(ctx, b, "upload of "+quote(k), row))
-}
-
-// ListParts returns up to max parts with numbers above after, in order, and whether there are more: 1 round.
-//
-// Errors: ErrNoSuchUpload, *quorum.Error.
-func (s *Store) ListParts(ctx context.Context, b bucket.BucketID, k Key, id UploadID, after,
-	max int) (parts []PartInfo,
-	truncated bool, info UploadInfo, err error) {
-	up, f, err := s.upload(ctx, b, k, id, fetchParts)
-	if err != nil {
-		return nil, false, info, err
-	}
-	defer f.Close()
-	if up.State != uploadOpen {
-		return nil, false, info, fmt.Errorf("upload %v of %s: %w: it was completed", id, quote(k),
-			ErrNoSuchUpload)
-	}
-	all, err := s.attempts(f)
-	if err != nil {
-		return nil, false, info, err
-	}
-	for i, a := range all {
-		if a.Number <= after || i+1 < len(all) && all[i+1].Number == a.Number {
-			continue
-		}
-		if len(parts) == max {
-			truncated = true
-			break
-		}
-		parts = append(parts, a.PartInfo)
-	}
-	return parts, truncated, id.info(k, up), nil
 }

@@ -1,6 +1,7 @@
 package object
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -22,8 +23,7 @@ func (s *Store) Put(ctx context.Context, b bucket.BucketID, k Key, headers []Hea
 	}
 	if size > PutMax {
 		return Info{}, fmt.Errorf("object of %d bytes: %w: at most %d in one request, use a multipart upload",
-			size, ErrTooLarge,
-			int64(PutMax))
+			size, ErrTooLarge, int64(PutMax))
 	}
 	v := version{ID: s.newID(), State: complete, Headers: headers}
 	if size >= 0 && size <= InlineMax {
@@ -37,16 +37,19 @@ func (s *Store) Put(ctx context.Context, b bucket.BucketID, k Key, headers []Hea
 	if err != nil {
 		return Info{}, err
 	}
-	eof, err := fill(body, first, blockSize)
+	eof, err := fill(body, first, s.blockSize)
 	if err != nil {
-		first.Release()
 		return Info{}, err
 	}
 	if eof && len(first.Data) <= InlineMax {
-		defer first.Release()
-		return s.putInline(ctx, b, k, v, append([]byte(nil), first.Data...), body)
+		data := bytes.Clone(first.Data)
+		first.Release()
+		if err := announced(size, int64(len(data))); err != nil {
+			return Info{}, err
+		}
+		return s.putInline(ctx, b, k, v, data, body)
 	}
-	return s.putBlocks(ctx, b, k, v, first, eof, body)
+	return s.putBlocks(ctx, b, k, v, first, eof, size, body)
 }
 
 // readSmall reads a body of size bytes, and its end.
@@ -57,7 +60,7 @@ func readSmall(body io.Reader, size int) ([]byte, error) {
 		m, err := body.Read(data[n:])
 		n += m
 		if err == io.EOF {
-			return data[:n:n], nil
+			return data[:n:n], announced(int64(size), int64(n))
 		}
 		if err != nil {
 			return nil, err
@@ -81,8 +84,7 @@ func (s *Store) putInline(ctx context.Context, b bucket.BucketID, k Key, v versi
 }
 
 func (s *Store) putBlocks(ctx context.Context, b bucket.BucketID, k Key, v version, first *block.Buffer,
-	eof bool,
-	body Body) (Info, error) {
+	eof bool, size int64, body Body) (Info, error) {
 	g := s.newIngest(ctx, b, block.Ref{Owner: block.Owner(v.ID), Key: string(k)}, false)
 	defer g.abandon()
 	g.spawn("mark upload", func(ctx context.Context) error { return s.markUploading(ctx, b, k, v.ID) })
@@ -93,12 +95,12 @@ func (s *Store) putBlocks(ctx context.Context, b bucket.BucketID, k Key, v versi
 	if err != nil {
 		return Info{}, err
 	}
-	with, err := g.finish()
+	with, err := g.finish(size)
 	if err != nil {
 		return Info{}, err
 	}
 	v.ETag, v.Checksums, v.Size = sums.ETag, sums.Checksums, g.size
-	v.BlockSize, v.Blocks = blockSize, g.head
+	v.BlockSize, v.Blocks = s.blockSize, g.head
 	return s.commit(ctx, b, k, v, with)
 }
 

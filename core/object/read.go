@@ -2,6 +2,7 @@ package object
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -15,7 +16,12 @@ const (
 	// readAheadMax is how many blocks a read fetches ahead at most; it begins with readAheadMin and doubles.
 	readAheadMax = 16
 	readAheadMin = 2
+	// segmentsKnown is how many segments of block lists a read keeps.
+	segmentsKnown = 4
 )
+
+// errLost stands for a fetch that ended without a result.
+var errLost = errors.New("the fetch of a block was lost")
 
 // pendingBlock is a block on its way. Whoever holds it takes the block once, or drops it.
 type pendingBlock struct{ future *rt.Future[*block.Buffer] }
@@ -25,6 +31,7 @@ func (s *Store) startBlock(ctx context.Context, hash func(context.Context) (bloc
 	error)) *pendingBlock {
 	p := &pendingBlock{future: rt.NewFuture[*block.Buffer](s.env)}
 	s.group.Go("fetch block", func(context.Context) error {
+		defer p.future.Set(nil, errLost) // after a panic
 		h, err := hash(ctx)
 		if err != nil {
 			p.future.Set(nil, err)
@@ -41,7 +48,7 @@ func (p *pendingBlock) take(ctx context.Context) (*block.Buffer, error) { return
 // drop gives the block back once it is there; its fetch should have been cancelled.
 func (p *pendingBlock) drop(s *Store) {
 	s.group.Go("drop block", func(context.Context) error {
-		if buf, err := p.future.Get(nil); err == nil {
+		if buf, err := p.future.Get(rt.Forever); err == nil {
 			buf.Release()
 		}
 		return nil
@@ -54,14 +61,22 @@ type segmentID struct {
 	number int
 }
 
+// knownSegment is a segment of hashes, there or on its way.
+type knownSegment struct {
+	id     segmentID
+	hashes *rt.Future[[]byte]
+}
+
 // segment returns the future of a segment of hashes, fetching it if it is not known yet. Called by one task.
 func (o *Object) segment(id segmentID) *rt.Future[[]byte] {
-	if f := o.known[id]; f != nil {
-		return f
+	for _, k := range o.known {
+		if k.id == id {
+			return k.hashes
+		}
 	}
-	f := rt.NewFuture[[]byte](o.s.env)
-	o.known[id] = f
+	f := o.remember(id)
 	o.s.group.Go("fetch block list", func(context.Context) error {
+		defer f.Set(nil, errLost) // after a panic
 		f.Set(o.s.fetchHashes(o.ctx, o, id))
 		return nil
 	})
@@ -69,10 +84,16 @@ func (o *Object) segment(id segmentID) *rt.Future[[]byte] {
 }
 
 // learn notes a segment that came with the object's row.
-func (o *Object) learn(id segmentID, hashes []byte) {
+func (o *Object) learn(id segmentID, hashes []byte) { o.remember(id).Set(hashes, nil) }
+
+// remember makes room for a segment; the oldest goes, since reads move on.
+func (o *Object) remember(id segmentID) *rt.Future[[]byte] {
+	if len(o.known) == segmentsKnown {
+		o.known = append(o.known[:0], o.known[1:]...)
+	}
 	f := rt.NewFuture[[]byte](o.s.env)
-	f.Set(hashes, nil)
-	o.known[id] = f
+	o.known = append(o.known, knownSegment{id, f})
+	return f
 }
 
 // fetchHashes reads a segment at a quorum.
@@ -121,12 +142,14 @@ func (o *Object) hashAt(at place) func(context.Context) (block.Hash, error) {
 //
 // Errors: ErrInvalidRange, *quorum.Error.
 func (o *Object) Open(ctx context.Context, off, n int64) (io.ReadCloser, error) {
-	if off < 0 || n < 0 || off+n > o.version.Size {
+	if off < 0 || n < 0 || off > o.version.Size || n > o.version.Size-off {
 		return nil, fmt.Errorf("bytes %d to %d of %d: %w", off, off+n, o.version.Size, ErrInvalidRange)
 	}
-	if o.version.Inline || n == 0 {
-		return &smallReader{rest: o.payload[min(off, int64(len(o.payload))):min(off+n,
-			int64(len(o.payload)))]}, nil
+	if n == 0 {
+		return &smallReader{}, nil
+	}
+	if o.version.Inline {
+		return &smallReader{rest: o.payload[off : off+n]}, nil
 	}
 	r := &reader{o: o, next: off, end: off + n, window: readAheadMin}
 	r.ctx, r.cancel = o.s.env.WithCancel(ctx)
@@ -153,6 +176,13 @@ func (r *smallReader) Read(p []byte) (int, error) {
 // Close implements io.Closer.
 func (r *smallReader) Close() error { return nil }
 
+// WriteTo implements io.WriterTo.
+func (r *smallReader) WriteTo(w io.Writer) (int64, error) {
+	n, err := w.Write(r.rest)
+	r.rest = r.rest[n:]
+	return int64(n), err
+}
+
 // stretch is a block on its way and the part of it that is wanted.
 type stretch struct {
 	block    *pendingBlock
@@ -170,19 +200,21 @@ type reader struct {
 	window  int
 	current *block.Buffer
 	rest    []byte
+	failed  error // what ended it
 }
 
-// plan starts to fetch blocks until the window is full.
+// plan starts to fetch blocks until the window is full, or as many as there is memory for; one at least
+// unless there is a current block.
 func (r *reader) plan() error {
 	for r.next < r.end && len(r.ahead) < r.window {
-		if len(r.ahead) >= readAheadMin && r.o.s.blocks.Crowded() {
+		if (r.current != nil || len(r.ahead) > 0) && len(r.ahead) >= r.o.s.blocks.Ahead() {
 			return nil
 		}
 		at, ok := r.o.version.locate(r.next)
 		if !ok {
 			return fmt.Errorf("byte %d of object %s: %w", r.next, quote(r.o.key), ErrInvalidRange)
 		}
-		n := min(r.o.version.BlockSize-at.within, at.left, r.end-r.next)
+		n := min(at.size-at.within, at.left, r.end-r.next)
 		r.ahead = append(r.ahead, stretch{r.fetch(at), at.within, at.within + n})
 		r.next += n
 	}
@@ -203,8 +235,15 @@ func (r *reader) fetch(at place) *pendingBlock {
 	return r.o.s.startBlock(r.ctx, r.o.hashAt(at))
 }
 
-// advance waits for the next block.
+// advance waits for the next block. An error is for good.
 func (r *reader) advance() error {
+	if r.failed == nil {
+		r.failed = r.step()
+	}
+	return r.failed
+}
+
+func (r *reader) step() error {
 	r.release()
 	if err := r.plan(); err != nil {
 		return err
@@ -221,8 +260,7 @@ func (r *reader) advance() error {
 	r.current = buf
 	if head.to > int64(len(buf.Data)) {
 		return fmt.Errorf("object %s: a block of %d bytes where %d are needed: %w", quote(r.o.key),
-			len(buf.Data), head.to,
-			block.ErrCorrupt)
+			len(buf.Data), head.to, block.ErrCorrupt)
 	}
 	r.rest = buf.Data[head.from:head.to]
 	r.window = min(r.window*2, readAheadMax)

@@ -2,6 +2,7 @@ package object
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"slices"
 
@@ -20,8 +21,6 @@ var (
 )
 
 const (
-	// blockSize is the size of the blocks that new objects are cut into, in bytes.
-	blockSize = block.SizeMax
 	// headBlocks is how many block hashes an object's own row carries; a plain object of more has block
 	// lists.
 	headBlocks = 32
@@ -30,7 +29,7 @@ const (
 	hashLen       = len(block.Hash{})
 )
 
-// State of a version. Lattice: uploading < complete or marker < dead.
+// state is what a version is.
 type state uint8
 
 const (
@@ -59,6 +58,8 @@ type part struct {
 	Number int         `cbor:"1,keyasint"`
 	Owner  block.Owner `cbor:"2,keyasint"`
 	Size   int64       `cbor:"3,keyasint"`
+	// BlockSize is that of its blocks if it is not the version's.
+	BlockSize int64 `cbor:"4,keyasint,omitempty"`
 }
 
 func (v version) head() table.Head { return table.Head{Stamp: v.Stamp, ID: v.ID} }
@@ -71,6 +72,14 @@ func (v version) parts() []part {
 		return v.Parts
 	}
 	return []part{{Number: 1, Owner: block.Owner(v.ID), Size: v.Size}}
+}
+
+// blockSize is the size of the blocks of one of its parts, but for the last.
+func (v version) blockSize(p part) int64 {
+	if p.BlockSize > 0 {
+		return p.BlockSize
+	}
+	return v.BlockSize
 }
 
 // info describes a complete version.
@@ -89,45 +98,50 @@ type uploading struct {
 	Stamp hlc.Stamp `cbor:"2,keyasint"`
 }
 
+// uploadsMax bounds the marks of one key; the oldest give way, and what they led to is left to the audit of
+// references.
+const uploadsMax = 64
+
 // objectRow is stored under the object's key.
 type objectRow struct {
-	Winner  version     `cbor:"1,keyasint"`
-	Uploads []uploading `cbor:"2,keyasint,omitempty"` // ordered by ID
+	Winner version `cbor:"1,keyasint"`
+	// Uploads are the newest marks that are newer than the winner, ordered by ID.
+	Uploads []uploading `cbor:"2,keyasint,omitempty"`
 	// Seals are version ids that this replica set promised never to see completed, Dead those given up for
 	// good; ordered. Nothing writes them yet.
 	Seals []VersionID `cbor:"3,keyasint,omitempty"`
 	Dead  []VersionID `cbor:"4,keyasint,omitempty"`
 }
 
-// Join implements crdt.Lattice.
+// Join implements crdt.Lattice: the newer winner, and what else is known of both, each by itself.
 func (o objectRow) Join(p objectRow) objectRow {
 	j := objectRow{Winner: o.Winner, Seals: union(o.Seals, p.Seals), Dead: union(o.Dead, p.Dead)}
-	if j.dead(o.Winner.ID) || !j.dead(p.Winner.ID) && o.Winner.head().Compare(p.Winner.head()) < 0 {
+	if o.Winner.head().Compare(p.Winner.head()) < 0 {
 		j.Winner = p.Winner
-	}
-	if j.dead(j.Winner.ID) {
-		j.Winner = version{}
 	}
 	j.Uploads = j.joinUploads(o.Uploads, p.Uploads)
 	return j
 }
 
-func (o objectRow) dead(id VersionID) bool {
-	_, dead := slices.BinarySearchFunc(o.Dead, id, compareIDs)
-	return dead
-}
-
-// joinUploads unites the marks, without those of versions that are decided.
+// joinUploads unites the marks. A mark goes once the winner is newer than it, which is so as soon as its own
+// upload has completed; it must not depend on whose completion it was, or joins would depend on their order.
 func (o objectRow) joinUploads(a, b []uploading) []uploading {
+	if len(a)+len(b) == 0 {
+		return nil
+	}
 	all := slices.Concat(a, b)
 	slices.SortFunc(all, func(x, y uploading) int {
-		if c := compareIDs(x.ID, y.ID); c != 0 {
-			return c
-		}
-		return -cmpStamps(x.Stamp, y.Stamp)
+		return cmp.Or(compareIDs(x.ID, y.ID), cmp.Compare(y.Stamp, x.Stamp))
 	})
 	all = slices.CompactFunc(all, func(x, y uploading) bool { return x.ID == y.ID })
-	all = slices.DeleteFunc(all, func(u uploading) bool { return u.ID == o.Winner.ID || o.dead(u.ID) })
+	all = slices.DeleteFunc(all, func(u uploading) bool { return u.Stamp <= o.Winner.Stamp })
+	if len(all) > uploadsMax {
+		slices.SortFunc(all, func(x, y uploading) int {
+			return cmp.Or(cmp.Compare(y.Stamp, x.Stamp), compareIDs(x.ID, y.ID))
+		})
+		all = all[:uploadsMax]
+		slices.SortFunc(all, func(x, y uploading) int { return compareIDs(x.ID, y.ID) })
+	}
 	if len(all) == 0 {
 		return nil
 	}
@@ -136,23 +150,13 @@ func (o objectRow) joinUploads(a, b []uploading) []uploading {
 
 func compareIDs(a, b VersionID) int { return bytes.Compare(a[:], b[:]) }
 
-func cmpStamps(a, b hlc.Stamp) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
-}
-
 func union(a, b []VersionID) []VersionID {
-	all := slices.Concat(a, b)
-	slices.SortFunc(all, compareIDs)
-	if all = slices.Compact(all); len(all) == 0 {
+	if len(a)+len(b) == 0 {
 		return nil
 	}
-	return all
+	all := slices.Concat(a, b)
+	slices.SortFunc(all, compareIDs)
+	return slices.Compact(all)
 }
 
 // project keeps what a listing shows.
@@ -162,12 +166,12 @@ func (o objectRow) project() objectRow {
 	if len(v.Checksums) > 1 {
 		v.Checksums = v.Checksums[:1]
 	}
-	return objectRow{Winner: v, Dead: o.Dead}
+	return objectRow{Winner: v}
 }
 
 // payloadRow is the content of a small object, stored under its version id.
 type payloadRow struct {
-	Data []byte `cbor:"1,keyasint"`
+	Data []byte `cbor:"1,keyasint,omitempty"`
 }
 
 // Join implements crdt.Lattice; a version's payload never changes.
@@ -243,7 +247,7 @@ func RegisterTables(r *table.Registry) *Rows {
 	rows.objects = table.Register(r, table.Def[objectRow]{ID: table.Object, Name: "object", Kind: kindObject,
 		Version: 1,
 		PKLen:   pkLen, Join: objectRow.Join, Head: func(o objectRow) table.Head { return o.Winner.head() },
-		Live: func(o objectRow) bool { return o.Winner.exists() },
+		Live:    func(o objectRow) bool { return o.Winner.exists() },
 		Project: objectRow.project, Applied: rows.supersede})
 	return rows
 }
@@ -255,6 +259,9 @@ func (r *Rows) supersede(tx *table.Tx, at table.Address, old *objectRow, in, joi
 	if old != nil {
 		if err := r.bury(tx, at, old.Winner, joined.Winner); err != nil {
 			return err
+		}
+		if in.Winner.ID == joined.Winner.ID && in.Winner.ID != old.Winner.ID {
+			r.revive(tx, at, joined.Winner)
 		}
 	}
 	return r.bury(tx, at, in.Winner, joined.Winner)
@@ -272,4 +279,11 @@ func (r *Rows) bury(tx *table.Tx, at table.Address, loser, winner version) error
 		return nil
 	}
 	return r.garbage.Merge(tx, garbageSort(at.Sort, loser.ID), garbageRow{Version: loser})
+}
+
+// revive takes a version out of this replica's garbage: it lost here, was stamped anew, and wins.
+func (r *Rows) revive(tx *table.Tx, at table.Address, winner version) {
+	if winner.exists() && !winner.Inline {
+		r.garbage.Drop(tx, garbageSort(at.Sort, winner.ID))
+	}
 }

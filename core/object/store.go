@@ -12,7 +12,7 @@ import (
 	"granary/core/table"
 )
 
-// Config is what a node's object store is made of. All fields are needed.
+// Config is what a node's object store is made of. All fields are needed but for the last.
 type Config struct {
 	Env    rt.Env
 	Tables *table.Tables
@@ -20,6 +20,9 @@ type Config struct {
 	Blocks *block.Store
 	Clock  *hlc.Clock
 	Group  *rt.Group // of the node
+	// BlockSize is the size of the blocks that new objects are cut into, in bytes, at most block.SizeMax; 0
+	// means that.
+	BlockSize int64
 }
 
 // Store is one node's way to the objects of the cluster. Safe for concurrent use.
@@ -30,15 +33,27 @@ type Store struct {
 	blocks *block.Store
 	clock  *hlc.Clock
 	group  *rt.Group
+	copies *rt.Semaphore
+
+	blockSize int64
 }
+
+// copiesMax is how many copies pass content through a node at once. They hold memory for reading while they
+// wait for memory for writing, and the other way round; being few, they cannot use up either.
+const copiesMax = 8
 
 // New returns a node's object store and registers what its replicas answer.
 func New(c Config) *Store {
-	s := &Store{env: c.Env, tables: c.Tables, rows: c.Rows, blocks: c.Blocks, clock: c.Clock, group: c.Group}
+	s := &Store{env: c.Env, tables: c.Tables, rows: c.Rows, blocks: c.Blocks, clock: c.Clock, group: c.Group,
+		copies: rt.NewSemaphore(c.Env, copiesMax), blockSize: c.BlockSize}
+	if s.blockSize == 0 {
+		s.blockSize = block.SizeMax
+	}
 	c.Tables.RegisterFetch(fetchObject, s.fetchObject)
 	c.Tables.RegisterFetch(fetchSegment, s.fetchSegment)
 	c.Tables.RegisterFetch(fetchUpload, s.fetchUpload)
 	c.Tables.RegisterFetch(fetchParts, s.fetchParts)
+	c.Tables.PruneFetch(fetchObject, s.pruneObject)
 	return s
 }
 
@@ -104,18 +119,19 @@ func (s *Store) Delete(ctx context.Context, b bucket.BucketID, k Key) error {
 }
 
 // DeleteMany writes deletion markers for up to DeleteMax keys of a bucket in 1 round, and returns one error
-// for each key.
+// for each key; a key named twice is deleted once.
 func (s *Store) DeleteMany(ctx context.Context, b bucket.BucketID, keys []Key) []error {
 	errs := make([]error, len(keys))
-	w := table.Write{Subject: fmt.Sprintf("deletion of %q", string(keys[0])), PK: b[:]}
-	var which []int
-	seen := map[Key]bool{}
+	w := table.Write{PK: b[:]}
+	item := make(map[Key]int, len(keys)) // which item of the write deletes the key
 	for i, k := range keys {
-		if errs[i] = CheckKey(k); errs[i] != nil || seen[k] {
+		if errs[i] = CheckKey(k); errs[i] != nil {
 			continue
 		}
-		seen[k] = true
-		which = append(which, i)
+		if _, seen := item[k]; seen {
+			continue
+		}
+		item[k] = len(w.Items)
 		id := VersionID(s.newID())
 		w.Items = append(w.Items, table.Item{Voted: func(stamp hlc.Stamp) ([]table.Row, error) {
 			row, err := s.rows.objects.Row([]byte(k),
@@ -123,11 +139,18 @@ func (s *Store) DeleteMany(ctx context.Context, b bucket.BucketID, keys []Key) [
 			return []table.Row{row}, err
 		}})
 	}
-	if len(which) == 0 {
+	if len(w.Items) == 0 {
 		return errs
 	}
-	for n, r := range s.tables.Write(ctx, w) {
-		errs[which[n]] = r.Err
+	w.Subject = fmt.Sprintf("deletion of %s", quote(keys[0]))
+	if len(w.Items) > 1 {
+		w.Subject = fmt.Sprintf("deletion of %d objects", len(w.Items))
+	}
+	results := s.tables.Write(ctx, w)
+	for i, k := range keys {
+		if n, ok := item[k]; ok {
+			errs[i] = results[n].Err
+		}
 	}
 	return errs
 }

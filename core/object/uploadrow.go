@@ -2,7 +2,9 @@ package object
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
+	"fmt"
 	"slices"
 
 	"granary/core/block"
@@ -31,6 +33,8 @@ type uploadRow struct {
 	Done *version `cbor:"6,keyasint,omitempty"`
 	// Part is set in the row of an attempt, and only there.
 	Part *partRow `cbor:"7,keyasint,omitempty"`
+	// Try tells the call of Complete that set Done, which alone may stamp it anew.
+	Try uint64 `cbor:"8,keyasint,omitempty"`
 }
 
 // partRow is one attempt to upload a part; its owner is in its sort key.
@@ -39,14 +43,14 @@ type partRow struct {
 	Size      int64      `cbor:"2,keyasint"`
 	ETag      string     `cbor:"3,keyasint"`
 	Checksums []Checksum `cbor:"4,keyasint,omitempty"`
+	BlockSize int64      `cbor:"5,keyasint"`
 }
 
 func (u uploadRow) open() bool { return u.Part == nil && u.State == uploadOpen }
 
-// Join implements crdt.Lattice. Rows of attempts never change; of two different completions, which no quorum
-// can both have accepted, the lower version id stays.
+// Join implements crdt.Lattice: the greater row, with what was said when the upload was created.
 func (u uploadRow) Join(o uploadRow) uploadRow {
-	if o.State > u.State || o.State == u.State && less(o, u) {
+	if u.compare(o) < 0 {
 		u, o = o, u
 	}
 	if u.Created == 0 {
@@ -55,49 +59,115 @@ func (u uploadRow) Join(o uploadRow) uploadRow {
 	return u
 }
 
-// less orders rows of one state: a total order, so that a join does not depend on which side is which.
-func less(a, b uploadRow) bool {
-	if a.Done != nil && b.Done != nil && a.Done.ID != b.Done.ID {
-		return compareIDs(a.Done.ID, b.Done.ID) < 0
+// compare orders the rows of one upload, or of one attempt. Of two different completions, which no quorum can
+// both have accepted, the one with the lower version id is greater; the row of an attempt never changes.
+func (u uploadRow) compare(o uploadRow) int {
+	c := cmp.Or(cmp.Compare(u.State, o.State), orderNil(u.Done == nil, o.Done == nil))
+	if c == 0 && u.Done != nil {
+		c = cmp.Or(compareIDs(o.Done.ID, u.Done.ID), cmp.Compare(u.Try, o.Try),
+			cmp.Compare(u.Done.Stamp, o.Done.Stamp))
 	}
-	if a.Done != nil && b.Done != nil && a.Done.Stamp != b.Done.Stamp {
-		return a.Done.Stamp < b.Done.Stamp
+	if c == 0 {
+		c = orderNil(u.Part == nil, o.Part == nil)
 	}
-	if a.Part != nil && b.Part != nil {
-		return a.Part.Stamp < b.Part.Stamp
+	if c == 0 && u.Part != nil {
+		c = cmp.Compare(u.Part.Stamp, o.Part.Stamp)
 	}
-	return a.Created > b.Created
+	return cmp.Or(c, cmp.Compare(u.Created, o.Created))
+}
+
+// orderNil orders what is missing before what is there.
+func orderNil(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return -1
+	}
+	return 1
 }
 
 // Refusals of a replica.
 const (
-	refusedAborted   = "upload-aborted"
-	refusedCompleted = "upload-completed"
+	refusedAborted     = "upload-aborted"
+	refusedCompleted   = "upload-completed"
+	refusedOverwritten = "upload-overwritten"
+	refusedAttempts    = "part-attempts"
 )
+
+// attemptsMax bounds the attempts at one part that count.
+const attemptsMax = 10
 
 // admitUpload checks a coordinator's write against what became of the upload at this replica.
 func (r *Rows) admitUpload(tx *table.Tx, at table.Address, old *uploadRow, in uploadRow) error {
-	now := old
 	if in.Part != nil {
-		row, ok, err := r.uploads.Get(&tx.Reader, uploadOf(at.Sort))
-		if err != nil {
-			return err
-		}
-		if now = nil; ok {
-			now = &row
-		}
+		return r.admitPart(tx, at, old)
 	}
-	if now == nil {
+	if old == nil {
 		return nil
 	}
 	switch {
-	case now.State == uploadAborted && in.State != uploadAborted &&
-		(in.Part != nil || in.State == uploadCompleted):
+	case old.State == uploadAborted && in.State == uploadCompleted:
 		return &table.Refusal{Code: refusedAborted, Msg: "the upload was aborted"}
-	case now.State != uploadCompleted:
+	case old.State != uploadCompleted || old.Done == nil || in.State == uploadOpen:
 		return nil
-	case in.Part != nil || in.State == uploadAborted || in.Done != nil && in.Done.ID != now.Done.ID:
+	case in.State == uploadAborted || in.Done == nil || in.Done.ID != old.Done.ID:
 		return &table.Refusal{Code: refusedCompleted, Msg: "the upload was completed"}
+	case in.Try != old.Try && in.Done.Stamp > old.Done.Stamp:
+		return r.admitAgain(tx, at, *old.Done)
+	}
+	return nil
+}
+
+// admitPart checks an attempt at a part against the row of its upload, which came in the same batch.
+func (r *Rows) admitPart(tx *table.Tx, at table.Address, old *uploadRow) error {
+	if old != nil {
+		return nil
+	}
+	up, ok, err := r.uploads.Get(&tx.Reader, uploadOf(at.Sort))
+	if err != nil {
+		return err
+	}
+	switch {
+	case ok && up.State == uploadAborted:
+		return &table.Refusal{Code: refusedAborted, Msg: "the upload was aborted"}
+	case ok && up.State == uploadCompleted:
+		return &table.Refusal{Code: refusedCompleted, Msg: "the upload was completed"}
+	}
+	attempts := 0
+	number := at.Sort[:max(0, len(at.Sort)-len(block.Owner{}))]
+	err = r.uploads.ScanRows(&tx.Reader, number, after(number), func(table.Row) bool {
+		attempts++
+		return attempts < attemptsMax
+	})
+	if attempts >= attemptsMax {
+		return &table.Refusal{Code: refusedAttempts,
+			Msg: fmt.Sprintf("the part was uploaded %d times already: abort the upload", attempts)}
+	}
+	return err
+}
+
+// admitAgain refuses a later stamp for an upload that another call of Complete has completed, once something
+// newer has replaced the object: that must not come back.
+func (r *Rows) admitAgain(tx *table.Tx, at table.Address, done version) error {
+	k, _, ok := splitUpload(at.Sort)
+	if !ok {
+		return fmt.Errorf("upload sort key %x: %w", at.Sort, table.ErrMalformedRow)
+	}
+	now, ok, err := r.objects.Get(&tx.Reader, []byte(k))
+	if err != nil || !ok || now.Winner.ID == done.ID || now.Winner.Stamp <= done.Stamp {
+		return err
+	}
+	return &table.Refusal{Code: refusedOverwritten, Msg: "the upload was completed, and its object replaced"}
+}
+
+// after returns the first sort key after every one that begins with p; p is not all 0xff.
+func after(p []byte) []byte {
+	end := bytes.Clone(p)
+	for i := len(end) - 1; i >= 0; i-- {
+		if end[i]++; end[i] != 0 {
+			return end[:i+1]
+		}
 	}
 	return nil
 }
@@ -171,11 +241,11 @@ func partSort(k Key, id UploadID, number int, owner block.Owner) []byte {
 	return append(binary.BigEndian.AppendUint16(s, uint16(number)), owner[:]...)
 }
 
-// partsRange is the range of the sort keys of an upload's parts from number first on.
-func partsRange(k Key, id UploadID, first int) (start, end []byte) {
-	base := uploadPrefix(k, id)
-	start = binary.BigEndian.AppendUint16(append(slices.Clip(base), sortPart), uint16(first))
-	return start, append(slices.Clip(base), sortPart+1)
+// partsRange is the range of the sort keys of an upload's parts with numbers from first to last.
+func partsRange(k Key, id UploadID, first, last int) (start, end []byte) {
+	base := append(uploadPrefix(k, id), sortPart)
+	start = binary.BigEndian.AppendUint16(slices.Clip(base), uint16(first))
+	return start, binary.BigEndian.AppendUint16(slices.Clip(base), uint16(last+1))
 }
 
 // uploadOf is the sort key of the upload that a part's row belongs to.

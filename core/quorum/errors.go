@@ -13,6 +13,8 @@ var (
 	// ErrUnknown means, of a write, that it may have taken effect, or may yet. Such an error is
 	// ErrUnavailable too.
 	ErrUnknown = errors.New("outcome unknown")
+	// ErrSilent is the cause that stands for a replica which did not answer in time.
+	ErrSilent = errors.New("no answer")
 )
 
 // Cause is one replica's error.
@@ -27,14 +29,17 @@ type Error struct {
 	Subject string
 	Need    int // answers needed
 	Got     int
-	Of      int // replicas asked
+	Of      int // replicas asked; 0 if it did not come to that
 	Unknown bool
 	Causes  []Cause
 }
 
 func (e *Error) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s: %d of %d replicas needed, %d answered", e.Op, e.Subject, e.Need, e.Of, e.Got)
+	fmt.Fprintf(&b, "%s %s", e.Op, e.Subject)
+	if e.Of > 0 {
+		fmt.Fprintf(&b, ": %d of %d replicas needed, %d answered", e.Need, e.Of, e.Got)
+	}
 	for i, c := range e.Causes {
 		sep := "; "
 		if i == 0 {

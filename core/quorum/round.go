@@ -99,7 +99,11 @@ func (r *Round[R]) More() bool {
 	s.running++
 	s.lock.Unlock()
 	r.engine.group.Go("quorum call", func(context.Context) error {
-		v, err := r.call(r.ctx, node)
+		var v R
+		err := rt.Guard(r.engine.env, "quorum call", func() (err error) {
+			v, err = r.call(r.ctx, node)
+			return err
+		})
 		r.replies.TryPut(Reply[R]{Node: node, Value: v, Err: err})
 		r.finish()
 		return nil
@@ -152,7 +156,7 @@ func (r *Round[R]) Drain(f func(R)) {
 	}
 	r.engine.group.Go("quorum drain", func(context.Context) error {
 		for r.Outstanding() > 0 {
-			reply, err := r.Next(nil, 0)
+			reply, err := r.Next(rt.Forever, 0)
 			if err != nil {
 				return err
 			}

@@ -1,6 +1,7 @@
 package quorum
 
 import (
+	"errors"
 	"slices"
 
 	"granary/core/cluster"
@@ -42,21 +43,25 @@ const (
 	Waiting   Verdict = iota // more answers are needed
 	Acked                    // the write is acknowledged
 	Restamp                  // W clean answers are impossible: stamp anew, above Tally.Head
-	Exhausted                // a write quorum is impossible; the outcome is unknown
+	Exhausted                // an acknowledgement is impossible, and a new stamp would not help
 )
 
 // Tally counts the answers to one item of a write over the live sets of its partition.
 //
 // A voted write is acknowledged at W Clean answers in the oldest live set and W stored answers (Clean, Behind
 // or Stored) in every other; an unvoted one at W stored answers in every set. Add counts a node's first
-// answer only.
+// answer only, and only the answers of nodes of the sets: learners decide nothing.
 // Source: DESIGN.md, "Acknowledgement".
 type Tally struct {
-	sets  []setTally
-	voted bool
-	head  hlc.Stamp
-	seen  []rt.NodeID
-	fails []Failure
+	sets    []setTally // oldest first
+	voted   bool
+	head    hlc.Stamp
+	answers []answered // in order of arrival
+}
+
+type answered struct {
+	node rt.NodeID
+	Answer
 }
 
 // Failure is an answer without a vote.
@@ -65,13 +70,13 @@ type Failure struct {
 	Err  error
 }
 
+// setTally counts the answers of one set's nodes; each is in one of the four counts, or pending.
 type setTally struct {
-	set                   layout.Set
-	clean, behind, stored int
-	failed                int
+	set                           layout.Set
+	clean, behind, stored, failed int
 }
 
-func (s *setTally) pending() int { return len(s.set.Nodes) - s.clean - s.behind - s.stored - s.failed }
+func (s *setTally) pending() int { return len(s.set.Nodes) - s.have() - s.failed }
 func (s *setTally) have() int    { return s.clean + s.behind + s.stored }
 
 // NewTally starts a count over view; voted says whether the item has a stamp to be voted on.
@@ -85,23 +90,32 @@ func NewTally(view cluster.View, voted bool) *Tally {
 
 // Add counts node's answer.
 func (t *Tally) Add(node rt.NodeID, a Answer) {
-	for _, n := range t.seen {
-		if n == node {
-			return
-		}
+	if _, again := t.answer(node); again {
+		return
 	}
-	t.seen = append(t.seen, node)
-	if a.Vote == Behind {
-		t.head = max(t.head, a.Head)
-	}
-	if a.Err != nil {
-		t.fails = append(t.fails, Failure{node, a.Err})
-	}
+	member := false
 	for i := range t.sets {
 		if s := &t.sets[i]; slices.Contains(s.set.Nodes, node) {
 			s.count(a.Vote)
+			member = true
 		}
 	}
+	if !member {
+		return
+	}
+	t.answers = append(t.answers, answered{node, a})
+	if a.Vote == Behind {
+		t.head = max(t.head, a.Head)
+	}
+}
+
+func (t *Tally) answer(node rt.NodeID) (Answer, bool) {
+	for _, a := range t.answers {
+		if a.node == node {
+			return a.Answer, true
+		}
+	}
+	return Answer{}, false
 }
 
 func (s *setTally) count(v Vote) {
@@ -121,38 +135,105 @@ func (s *setTally) count(v Vote) {
 func (t *Tally) Head() hlc.Stamp { return t.head }
 
 // Failures are the answers so far that hold an error.
-func (t *Tally) Failures() []Failure { return t.fails }
+func (t *Tally) Failures() (fails []Failure) {
+	for _, a := range t.answers {
+		if a.Err != nil {
+			fails = append(fails, Failure{a.node, a.Err})
+		}
+	}
+	return fails
+}
 
 // Got is the number of replicas that stored the item so far.
-func (t *Tally) Got() int { return len(t.seen) - len(t.fails) }
+func (t *Tally) Got() (n int) {
+	for _, a := range t.answers {
+		if a.Vote >= Stored {
+			n++
+		}
+	}
+	return n
+}
 
 // Verdict decides. hurried asks to stamp anew as soon as a Behind answer is there and no acknowledgement,
 // instead of waiting for replicas that have been silent for long.
 func (t *Tally) Verdict(hurried bool) Verdict {
-	acked, behind := true, 0
+	acked := true
 	for i := range t.sets {
 		s := &t.sets[i]
 		if s.have()+s.pending() < s.set.Write {
 			return Exhausted
 		}
-		if t.voted && i == 0 {
-			acked = acked && s.clean >= s.set.Write
-			behind = s.behind
-		} else {
-			acked = acked && s.have() >= s.set.Write
-		}
+		acked = acked && t.reached(i) >= s.set.Write
 	}
 	if acked {
 		return Acked
 	}
-	if oldest := &t.sets[0]; t.voted && oldest.clean < oldest.set.Write {
-		impossible := oldest.clean+oldest.pending() < oldest.set.Write
-		if impossible && behind == 0 {
-			return Exhausted // too many replicas cannot vote; a new stamp would not help
-		}
-		if impossible || hurried && behind > 0 {
-			return Restamp
-		}
+	oldest := &t.sets[0]
+	if !t.voted || oldest.clean >= oldest.set.Write {
+		return Waiting // for other sets, where Behind is as good
+	}
+	possible := oldest.clean + oldest.pending()
+	switch {
+	case possible+oldest.behind < oldest.set.Write:
+		return Exhausted // too many replicas cannot vote; a new stamp would not help
+	case possible < oldest.set.Write, hurried && oldest.behind > 0:
+		return Restamp
 	}
 	return Waiting
+}
+
+// reached is how many of the answers that set i needs are there.
+func (t *Tally) reached(i int) int {
+	if t.voted && i == 0 {
+		return t.sets[0].clean
+	}
+	return t.sets[i].have()
+}
+
+// Why a replica's answer did not count, in an Error.
+var (
+	errBehind = errors.New("stored it, but has something newer")
+	errNoVote = errors.New("stored it, but cannot tell whether it is the newest")
+)
+
+// Missed explains a write that was not acknowledged, by the first set that lacks answers. describe names a
+// node for people. The outcome is unknown unless every replica certainly did nothing; earlier says that it is
+// anyway, by an earlier attempt.
+func (t *Tally) Missed(subject string, describe func(rt.NodeID) string, earlier bool) *Error {
+	e := &Error{Op: "write", Subject: subject, Unknown: earlier}
+	for i := range t.sets {
+		s := &t.sets[i]
+		for _, node := range s.set.Nodes {
+			a, ok := t.answer(node)
+			e.Unknown = e.Unknown || !ok || a.Vote != Refused
+		}
+		if e.Of > 0 || t.reached(i) >= s.set.Write {
+			continue
+		}
+		e.Need, e.Got, e.Of = s.set.Write, t.reached(i), len(s.set.Nodes)
+		for _, node := range s.set.Nodes {
+			if why := t.fault(i, node); why != nil {
+				e.Causes = append(e.Causes, Cause{Node: describe(node), Err: why})
+			}
+		}
+	}
+	return e
+}
+
+// fault is why node's answer does not count in set i, nil if it does.
+func (t *Tally) fault(i int, node rt.NodeID) error {
+	a, ok := t.answer(node)
+	switch {
+	case !ok:
+		return ErrSilent
+	case a.Vote < Stored && a.Err == nil:
+		return ErrSilent
+	case a.Vote < Stored:
+		return a.Err
+	case t.voted && i == 0 && a.Vote == Behind:
+		return errBehind
+	case t.voted && i == 0 && a.Vote == Stored:
+		return errNoVote
+	}
+	return nil
 }

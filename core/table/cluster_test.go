@@ -72,7 +72,8 @@ func newTestCluster(t *testing.T, seed uint64, full bool) *testCluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &testCluster{t: t, model: model, s: sched.New(sched.Options{Seed: seed, Shuffle: seed%2 == 1, YieldPerMille: int(seed%3) * 30})}
+	options := sched.Options{Seed: seed, Shuffle: seed%2 == 1, YieldPerMille: int(seed%3) * 30}
+	c := &testCluster{t: t, model: model, s: sched.New(options)}
 	t.Cleanup(c.s.Stop)
 	network, err := simnet.New(c.s, model, simnet.DefaultOptions())
 	if err != nil {
@@ -91,7 +92,8 @@ func newTestCluster(t *testing.T, seed uint64, full bool) *testCluster {
 	return c
 }
 
-func (c *testCluster) boot(network *simnet.Net, name string, id rpc.Identity, addrs map[rt.NodeID]string, full bool) *testNode {
+func (c *testCluster) boot(network *simnet.Net, name string, id rpc.Identity,
+	addrs map[rt.NodeID]string, full bool) *testNode {
 	c.t.Helper()
 	self := simnet.PeerOf(id)
 	n := &testNode{name: name, env: c.s.NewEnv(self, name)}
@@ -107,7 +109,9 @@ func (c *testCluster) boot(network *simnet.Net, name string, id rpc.Identity, ad
 		cfg := rpc.DefaultConfig()
 		cfg.Clock = clock
 		ep := rpc.New(n.env, tr, cfg)
-		ep.SetHooks(rpc.Hooks{Route: func(p rt.NodeID) (rpc.Route, bool) { return rpc.Route{Addr: addrs[p]}, true }})
+		ep.SetHooks(rpc.Hooks{Route: func(p rt.NodeID) (rpc.Route, bool) {
+			return rpc.Route{Addr: addrs[p]}, true
+		}})
 		group := rt.NewGroup(n.env, n.env.Background())
 		reg := &Registry{}
 		def := markDef()
@@ -179,7 +183,10 @@ func (c *testCluster) local(n *testNode, tab *Table[mark], pk []byte) marks {
 	all := marks{}
 	c.do(n, func(context.Context) {
 		err := n.tables.Local(pk, func(r *Reader) error {
-			return tab.Scan(r, nil, nil, func(sort []byte, v mark) bool { all[string(sort)] = v; return true })
+			return tab.Scan(r, nil, nil, func(sort []byte, v mark) bool {
+				all[string(sort)] = v
+				return true
+			})
 		})
 		if err != nil {
 			c.t.Error(err)
@@ -249,7 +256,8 @@ func TestListRowsOverANetwork(t *testing.T) {
 		}
 		c.have(c.nodes[(seed+1)%3], n.lists, markPK, marks{"00/0001": {Stamp: 2, Dead: true}})
 		c.have(c.nodes[(seed+2)%3], n.lists, markPK, marks{"00/0001": {Stamp: 2, Dead: true}})
-		if page := list(ListRequest{Delimiter: []byte("/"), Max: 3}); len(page.Items) != 3 || page.Rounds != 2 {
+		page := list(ListRequest{Delimiter: []byte("/"), Max: 3})
+		if len(page.Items) != 3 || page.Rounds != 2 {
 			t.Errorf("after a missed deletion: %d items in %d rounds", len(page.Items), page.Rounds)
 		}
 		if err := c.model.Isolate("b"); err != nil {

@@ -1,9 +1,9 @@
-// Package table keeps replicated rows: CRDT tables partitioned by the hash of their partition key, or copied to every
-// node.
+// Package table keeps replicated rows: CRDT tables partitioned by the hash of their partition key, or copied
+// to every node.
 //
-// A row's value is a join semilattice and merging is the only write, so replicas may receive rows in any order and any
-// number of times. Rows of one partition key travel in row batches, applied by a replica in one local transaction: what
-// belongs together is never seen apart.
+// A row's value is a join semilattice and merging is the only write, so replicas may receive rows in any
+// order and any number of times. Rows of one partition key travel in row batches, applied by a replica in one
+// local transaction: what belongs together is never seen apart.
 //
 // The contract with the caller:
 //

@@ -25,8 +25,8 @@ const (
 	comparesMax = 1024
 )
 
-// Fetcher reads what a Fetch of its name wants from a replica's rows: a row and those that depend on it, all of one
-// partition key. It runs inside a read transaction and must be pure.
+// Fetcher reads what a Fetch of its name wants from a replica's rows: a row and those that depend on it, all
+// of one partition key. It runs inside a read transaction and must be pure.
 type Fetcher func(r *Reader, args []byte) ([]Row, error)
 
 type fetchRequest struct {
@@ -43,6 +43,19 @@ var methodFetch = rpc.NewMethod[fetchRequest, fetchResponse]("table.fetch", rpc.
 
 // RegisterFetch names a Fetcher; before the node starts.
 func (t *Tables) RegisterFetch(name string, f Fetcher) { t.fetchers[name] = f }
+
+// PruneFetch names a function that removes, by Prune, from the joined rows of a Fetch what belongs to replies
+// older than the join, before replicas are sent what they lack; before the node starts.
+func (t *Tables) PruneFetch(name string, f func(*Fetched)) { t.pruners[name] = f }
+
+// Prune removes the joined rows of a table that keep does not want.
+func Prune[T any](f *Fetched, t *Table[T], keep func(sort []byte) bool) {
+	for key, row := range f.rows { //det:ok every row is judged by itself
+		if key.table == t.def.ID && !keep(row.Sort) {
+			delete(f.rows, key)
+		}
+	}
+}
 
 func (t *Tables) handleFetch(_ context.Context, _ rt.NodeID, req *fetchRequest) (*fetchResponse, error) {
 	f := t.fetchers[req.Name]
@@ -76,6 +89,7 @@ type Fetched struct {
 	view    cluster.View
 	pk      []byte
 	subject string
+	prune   func(*Fetched)
 	replies []quorum.Reply[*fetchResponse]
 	rows    map[rowKey]Row
 	failed  []quorum.Failure
@@ -87,8 +101,8 @@ type rowKey struct {
 	sort  string
 }
 
-// Fetch asks all replicas of pk's read set for what the named Fetcher returns there, and joins the first R replies.
-// subject names the read in errors. Errors: *quorum.Error.
+// Fetch asks all replicas of pk's read set for what the named Fetcher returns there, and joins the first R
+// replies. subject names the read in errors. Errors: *quorum.Error.
 func (t *Tables) Fetch(ctx context.Context, name string, pk, args []byte, subject string) (*Fetched, error) {
 	view, err := t.view(pk)
 	if err != nil {
@@ -106,8 +120,10 @@ func (t *Tables) FetchFull(ctx context.Context, name string, args []byte, subjec
 	return t.fetch(ctx, view, &fetchRequest{Name: name, PK: fullPK, Args: args}, subject)
 }
 
-func (t *Tables) fetch(ctx context.Context, view cluster.View, req *fetchRequest, subject string) (*Fetched, error) {
-	f := &Fetched{tables: t, view: view, pk: req.PK, subject: subject, rows: map[rowKey]Row{}}
+func (t *Tables) fetch(ctx context.Context, view cluster.View, req *fetchRequest, subject string) (*Fetched,
+	error) {
+	f := &Fetched{tables: t, view: view, pk: req.PK, subject: subject, prune: t.pruners[req.Name],
+		rows: map[rowKey]Row{}}
 	f.round = quorum.Start(t.env.Background(), t.quorum, t.topology.Nearest(view.ReadSet().Nodes), 0,
 		func(ctx context.Context, to rt.NodeID) (*fetchResponse, error) {
 			ctx, cancel := t.env.WithTimeout(ctx, ReadTimeout)
@@ -131,15 +147,22 @@ func (f *Fetched) next(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if reply.Err != nil {
-		f.failed = append(f.failed, quorum.Failure{Node: reply.Node, Err: reply.Err})
-		if left := len(f.replies) + f.round.Outstanding(); left < f.view.ReadSet().Read {
-			return quorum.ErrAllAnswered
-		}
+	if reply.Err == nil {
+		reply.Err = f.joinAll(reply.Value.Rows)
+	}
+	if reply.Err == nil {
+		f.replies = append(f.replies, reply)
 		return nil
 	}
-	f.replies = append(f.replies, reply)
-	for _, row := range reply.Value.Rows {
+	f.failed = append(f.failed, quorum.Failure{Node: reply.Node, Err: reply.Err})
+	if left := len(f.replies) + f.round.Outstanding(); left < f.view.ReadSet().Read {
+		return quorum.ErrAllAnswered
+	}
+	return nil
+}
+
+func (f *Fetched) joinAll(rows []Row) error {
+	for _, row := range rows {
 		if err := f.join(row); err != nil {
 			return err
 		}
@@ -167,9 +190,21 @@ func (f *Fetched) join(row Row) error {
 
 func (f *Fetched) missed(err error) error {
 	set := f.view.ReadSet()
-	e := &quorum.Error{Op: "read", Subject: f.subject, Need: set.Read, Got: len(f.replies), Of: len(set.Nodes)}
+	e := &quorum.Error{Op: "read", Subject: f.subject, Need: set.Read, Got: len(f.replies),
+		Of: len(set.Nodes)}
+	heard := map[rt.NodeID]bool{}
+	for _, reply := range f.replies {
+		heard[reply.Node] = true
+	}
 	for _, fail := range f.failed {
+		heard[fail.Node] = true
 		e.Causes = append(e.Causes, quorum.Cause{Node: f.tables.topology.Describe(fail.Node), Err: fail.Err})
+	}
+	for _, node := range set.Nodes {
+		if !heard[node] {
+			e.Causes = append(e.Causes, quorum.Cause{Node: f.tables.topology.Describe(node),
+				Err: quorum.ErrSilent})
+		}
 	}
 	if !errors.Is(err, quorum.ErrAllAnswered) {
 		e.Causes = append(e.Causes, quorum.Cause{Node: "this node", Err: err})
@@ -217,7 +252,7 @@ func JoinedAll[T any](f *Fetched, t *Table[T]) (sorts [][]byte, values []T, err 
 
 func (f *Fetched) ordered() []Row {
 	rows := make([]Row, 0, len(f.rows))
-	for _, row := range f.rows { //det:ok sorted below
+	for _, row := range f.rows {
 		rows = append(rows, row)
 	}
 	sort.Slice(rows, func(i, j int) bool {
@@ -227,8 +262,8 @@ func (f *Fetched) ordered() []Row {
 	return rows
 }
 
-// Close ends the read. Replies still on their way are compared in the background, and replicas that lack something of
-// the join are sent it.
+// Close ends the read. Replies still on their way are compared in the background, and replicas that lack
+// something of the join are sent it.
 func (f *Fetched) Close() {
 	if f.closed {
 		return
@@ -289,9 +324,33 @@ func (f *Fetched) lacking(have []Row) []Row {
 	return lacks
 }
 
+// batch completes rows that a replica lacks to a row batch: with the voted rows that they belong to, which
+// come last, so that their hooks see the others.
+func (f *Fetched) batch(lacks []Row) []Row {
+	isVoted := func(row Row) bool {
+		s, err := f.tables.registry.schema(row.Table)
+		return err == nil && s.voted()
+	}
+	rows := make([]Row, 0, len(lacks)+1)
+	for _, row := range lacks {
+		if !isVoted(row) {
+			rows = append(rows, row)
+		}
+	}
+	for _, row := range f.ordered() {
+		if isVoted(row) {
+			rows = append(rows, row)
+		}
+	}
+	return rows
+}
+
 // repair sends every replica that replied what it lacks, as one row batch.
 func (f *Fetched) repair(ctx context.Context) {
 	t := f.tables
+	if f.prune != nil {
+		f.prune(f)
+	}
 	for _, reply := range f.replies {
 		rows := f.lacking(reply.Value.Rows)
 		if len(rows) == 0 {
@@ -299,7 +358,7 @@ func (f *Fetched) repair(ctx context.Context) {
 		}
 		t.env.Sometimes("read repair", true)
 		t.env.Count("table_repairs_total", 1)
-		req := &writeRequest{PK: f.pk, Items: [][]Row{rows}, Merge: true}
+		req := &writeRequest{PK: f.pk, Items: [][]Row{f.batch(rows)}, Merge: true}
 		if _, err := methodWrite.Call(ctx, t.endpoint, reply.Node, req); err != nil {
 			t.env.Debug("read repair failed", "node", t.topology.Describe(reply.Node), "err", err)
 		}

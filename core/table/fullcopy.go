@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"fmt"
 	"time"
 
 	"github.com/zeebo/blake3"
@@ -125,12 +126,17 @@ func (t *Tables) runSync(ctx context.Context, tables []schema) error {
 	}
 }
 
-// syncTable makes one table equal here and at peer, page by page.
+// syncRoundsMax bounds the messages of one comparison.
+const syncRoundsMax = 100
+
+// syncTable makes one table equal here and at peer, page by page. A page that brought rows is compared again,
+// since there may be more where they come from.
 func (t *Tables) syncTable(ctx context.Context, peer rt.NodeID, s schema) error {
 	ctx, cancel := t.env.WithTimeout(ctx, ReadTimeout)
 	defer cancel()
 	id, _, _ := s.describe()
-	for start := []byte(nil); ; {
+	start := []byte(nil)
+	for range syncRoundsMax {
 		page, err := t.fullPage(s, start, nil, syncPageMax)
 		if err != nil {
 			return err
@@ -146,10 +152,14 @@ func (t *Tables) syncTable(ctx context.Context, peer rt.NodeID, s schema) error 
 		if err != nil {
 			return err
 		}
+		if len(resp.Rows) > 0 {
+			continue
+		}
 		if start = page.next; start == nil {
 			return nil
 		}
 	}
+	return nil
 }
 
 // settle merges what the peer sent and sends what it wants.
@@ -164,7 +174,8 @@ func (t *Tables) settle(ctx context.Context, peer rt.NodeID, s schema, resp *syn
 	if err != nil || len(rows) == 0 {
 		return err
 	}
-	_, err = methodWrite.Call(ctx, t.endpoint, peer, &writeRequest{PK: fullPK, Items: [][]Row{rows}, Merge: true})
+	_, err = methodWrite.Call(ctx, t.endpoint, peer,
+		&writeRequest{PK: fullPK, Items: [][]Row{rows}, Merge: true})
 	return err
 }
 
@@ -197,6 +208,9 @@ func (t *Tables) handleSync(_ context.Context, _ rt.NodeID, req *syncRequest) (*
 	s, err := t.registry.schema(req.Table)
 	if err != nil {
 		return nil, err
+	}
+	if !s.fullCopy() {
+		return nil, fmt.Errorf("table %d is no full copy: %w", req.Table, ErrUnknownTable)
 	}
 	mine, err := t.fullPage(s, req.Start, req.End, 2*syncPageMax)
 	if err != nil {

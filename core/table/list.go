@@ -22,13 +22,13 @@ type ListRequest struct {
 	PK      []byte
 	// Prefix is what the sort keys begin with; empty: any.
 	Prefix []byte
-	// Delimiter folds the rows whose sort keys have it behind Prefix, inside the part that Def.Foldable names, into
-	// one item: the prefix up to and with the first delimiter. Empty folds nothing.
+	// Delimiter folds the rows whose sort keys have it behind Prefix, inside the part that Def.Foldable
+	// names, into one item: the prefix up to and with the first delimiter. Empty folds nothing.
 	Delimiter []byte
 	// End bounds the sort keys from above, exclusively; nil: no bound.
 	End []byte
-	// From is where the page begins: Next of the page before, AfterKey, AfterPrefix, or zero for the beginning. What
-	// follows AfterKey inside a group is folded into the group's prefix.
+	// From is where the page begins: Next of the page before, AfterKey, AfterPrefix, or zero for the
+	// beginning. What follows AfterKey inside a group is folded into the group's prefix.
 	From Resume
 	// Max bounds the items, rows and prefixes together; 0, and what exceeds it, means ListMax.
 	Max int
@@ -49,32 +49,33 @@ type ListResult[T any] struct {
 	Next Resume
 	// Rounds is how many quorum rounds the page took.
 	Rounds int
-	// Diverged are sort keys of rows in the page's range, shown or not, that the replicas which answered did not
-	// have alike, at most a few hundred: a Fetch of one repairs it.
+	// Diverged are sort keys of rows in the page's range, shown or not, that the replicas which answered did
+	// not have alike, at most a few hundred: a Fetch of one repairs it.
 	Diverged [][]byte
 }
 
-// ListRows returns a page of the live rows of a partition key, in order, from the join of a read quorum. A page with More
-// has at least one item, but may have fewer than Max.
+// ListRows returns a page of the live rows of a partition key, in order, from the join of a read quorum. A
+// page with More has at least one item, but may have fewer than Max.
 //
-// Every row that was acknowledged before the call, and not replaced since, is seen; the page is no snapshot. Sort keys
-// and values keep the memory of the whole page alive.
+// Every row that was acknowledged before the call, and not replaced since, is seen; the page is no snapshot.
+// Sort keys and values keep the memory of the whole page alive.
 // Errors: *quorum.Error, ErrMalformedRow.
-// Cost: one round on converged replicas; another if a replica missed the deletion of a group's first live row, or if
-// thousands of dead rows come before the first live one.
+// Cost: one round on converged replicas; another if a replica missed the deletion of a group's first live
+// row, or if thousands of dead rows come before the first live one.
 // Source: protocols.md, 23.
 func ListRows[T any](ctx context.Context, t *Tables, tab *Table[T], q ListRequest) (ListResult[T], error) {
 	return listRows(ctx, t, tab, q, false)
 }
 
-// ScanRows is ListRows for every row of the range, whether Def.Live shows it or not and Def.Skip would pass it over,
-// without folding. Rows are projected as for a listing.
+// ScanRows is ListRows for every row of the range, whether Def.Live shows it or not and Def.Skip would pass
+// it over, without folding. Rows are projected as for a listing.
 func ScanRows[T any](ctx context.Context, t *Tables, tab *Table[T], q ListRequest) (ListResult[T], error) {
 	q.Delimiter = nil
 	return listRows(ctx, t, tab, q, true)
 }
 
-func listRows[T any](ctx context.Context, t *Tables, tab *Table[T], q ListRequest, all bool) (ListResult[T], error) {
+func listRows[T any](ctx context.Context, t *Tables, tab *Table[T], q ListRequest, all bool) (
+	ListResult[T], error) {
 	l := newListing(tab, q, all)
 	ctx, cancel := t.env.WithTimeout(ctx, ReadTimeout)
 	defer cancel()
@@ -108,7 +109,8 @@ func newListing(s listSchema, q ListRequest, all bool) *listing {
 
 // pageOf decodes the rows of a finished listing, once each.
 func pageOf[T any](tab *Table[T], l *listing) (page ListResult[T], err error) {
-	page = ListResult[T]{Items: make([]ListItem[T], len(l.items)), More: l.more, Rounds: l.rounds, Diverged: l.diverged}
+	page = ListResult[T]{More: l.more, Rounds: l.rounds, Diverged: l.diverged}
+	page.Items = make([]ListItem[T], len(l.items))
 	for i, it := range l.items {
 		item := &page.Items[i]
 		item.Sort, item.Prefix = it.sort, it.group

@@ -55,7 +55,7 @@ func objectStore(b testing.TB, n int) *heap {
 	for i := range n {
 		o := object{Winner: winner{Stamp: uint64(i) << 30, State: 1, Size: 12345678,
 			ETag:    fmt.Sprintf("%032x", i),
-			Headers: [][2]string{{"Content-Type", "application/octet-stream"}, {"x-amz-meta-origin", "camera 7"}},
+			Headers: [][2]string{{"Content-Type", "image/jpeg"}, {"x-amz-meta-origin", "camera 7"}},
 			Blocks:  make([]byte, 12*32)}}
 		row, err := codec.Marshal(o)
 		if err != nil {

@@ -4,11 +4,11 @@ import "bytes"
 
 // Limits of a listing's coordinator.
 const (
-	// listRoundsMax is how many rounds a page takes before it ends at its first unresolved group, if it has an item
-	// before that.
+	// listRoundsMax is how many rounds a page takes before it ends at its first unresolved group, if it has
+	// an item before that.
 	listRoundsMax = 6
-	// askLiveFirst is how many live rows of an unresolved group are asked for when it is asked about again (the page
-	// itself had one), askLiveGrowth how many times more each time, askLiveMax at most.
+	// askLiveFirst is how many live rows of an unresolved group are asked for when it is asked about again
+	// (the page itself had one), askLiveGrowth how many times more each time, askLiveMax at most.
 	askLiveFirst  = 8
 	askLiveGrowth = 8
 	askLiveMax    = 512
@@ -26,15 +26,15 @@ type listSchema interface {
 	foldable(sort []byte) int
 }
 
-// listing merges the pages of replicas into one page. It is a state machine without a network: asks says what to ask
-// every replica, take is given what R of them answered, until asks returns nil.
+// listing merges the pages of replicas into one page. It is a state machine without a network: asks says what
+// to ask every replica, take is given what R of them answered, until asks returns nil.
 //
 // It upholds, for a group (the rows that share a prefix up to the delimiter) as for any row:
 //
-//  1. No row is used beyond the least end of the answers, nor, in a group, beyond m: the least of the replicas' first
-//     live rows in it, or ends if they stopped inside it. Up to there every answer is complete.
-//  2. A prefix is shown if a row of its group up to m is live in the join. It is dropped only when every answer
-//     covers the whole group; else it is asked about again, from m on.
+//  1. No row is used beyond the least end of the answers, nor, in a group, beyond m: the least of the
+//     replicas' first live rows in it, or ends if they stopped inside it. Up to there answers are complete.
+//  2. A prefix is shown if a row of its group up to m is live in the join. It is dropped only when every
+//     answer covers the whole group; else it is asked about again, from m on.
 //  3. Items come in order, and nothing behind an unresolved group is given out before it.
 //  4. A page that is not the last has an item.
 type listing struct {
@@ -91,7 +91,8 @@ func (l *listing) asks() []pageAsk {
 		}
 	}
 	if len(l.asked) == 0 {
-		return []pageAsk{{Start: l.lo, End: l.hi, Base: l.base, Delimiter: l.delim, Live: l.max + 1, Dead: l.dead}}
+		return []pageAsk{{Start: l.lo, End: l.hi, Base: l.base, Delimiter: l.delim,
+			Live: l.max + 1, Dead: l.dead}}
 	}
 	asks := make([]pageAsk, len(l.asked))
 	for n, i := range l.asked {
@@ -169,8 +170,8 @@ func (l *listing) merge(heads []cursor) error {
 	return nil
 }
 
-// stopAt sets the place where the answers about the range ended: behind e, or, if e is inside the last group, where that
-// has to be taken up again.
+// stopAt sets the place where the answers about the range ended: behind e, or, if e is inside the last group,
+// where that has to be taken up again.
 func (l *listing) stopAt(e []byte) {
 	l.next = AfterKey(e)
 	n := len(l.items)
@@ -211,8 +212,8 @@ func (l *listing) group(g []byte, heads []cursor) (listed, error) {
 	for i := range heads {
 		heads[i].at = max(heads[i].at, heads[i].stop)
 	}
-	it := listed{sort: g, group: true, open: !live && !m.none, m: m.key, live: askLiveFirst, absent: !live && m.none}
-	return it, err
+	open, absent := !live && !m.none, !live && m.none
+	return listed{sort: g, group: true, open: open, m: m.key, live: askLiveFirst, absent: absent}, err
 }
 
 // resolve joins more rows of an unresolved group.

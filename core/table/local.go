@@ -1,7 +1,6 @@
 package table
 
 import (
-	"bytes"
 	"fmt"
 	"math"
 	"time"
@@ -101,14 +100,15 @@ func (t *Table[T]) Get(r *Reader, sort []byte) (v T, ok bool, err error) {
 	return v, err == nil, err
 }
 
-// GetRow is Get without decoding, for sending the row on; ok is false if there is none.
+// GetRow is Get without decoding, for sending the row on; ok is false if there is none. Its value is a part of the store,
+// valid until the transaction ends.
 func (t *Table[T]) GetRow(r *Reader, sort []byte) (row Row, ok bool, err error) {
 	stored := r.stored(t.def.ID, sort)
 	if stored == nil {
 		return row, false, nil
 	}
 	value, err := t.unseal(stored)
-	return Row{Table: t.def.ID, Sort: sort, Value: bytes.Clone(value)}, err == nil, err
+	return Row{Table: t.def.ID, Sort: sort, Value: value}, err == nil, err
 }
 
 // Scan calls f for the local rows of the partition key with sort in [start, end), ascending, until f returns false.
@@ -231,7 +231,8 @@ func (t *Table[T]) apply(tx *Tx, at Address, in []byte) (ballot, error) {
 func (t *Table[T]) admit(tx *Tx, at Address, old *T, incoming T) error {
 	if t.def.Head != nil {
 		if s := t.def.Head(incoming).Stamp; s > tx.stampMax {
-			return fmt.Errorf("table %s: stamp %v, at most %v here: %w", t.def.Name, s, tx.stampMax, hlc.ErrAhead)
+			return fmt.Errorf("table %s: stamp %v, at most %v here: %w; check the clocks of both nodes", t.def.Name, s,
+				tx.stampMax, hlc.ErrAhead)
 		}
 	}
 	if t.def.Admit != nil {

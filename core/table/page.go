@@ -13,9 +13,11 @@ import (
 
 // Limits of what a replica answers to one listing request.
 const (
-	// pageBytesMax bounds the rows of an answer in bytes, well below rpc.MessageMax. A single longer row still goes.
+	// pageBytesMax bounds the rows of an answer in bytes, well below rpc.MessageMax. A single longer row
+	// still goes.
 	pageBytesMax = 2 << 20
-	// pageDeadMax is how many rows that a listing does not show an answer covers at first, pageDeadLimit at most.
+	// pageDeadMax is how many rows that a listing does not show an answer covers at first, pageDeadLimit at
+	// most.
 	pageDeadMax   = 2_000
 	pageDeadLimit = 32_000
 	// pageAsksMax is how many ranges one request asks for.
@@ -32,8 +34,9 @@ type pageRequest struct {
 	Asks  []pageAsk `cbor:"4,keyasint"`
 }
 
-// pageAsk is one range of sort keys, [Start, End), End nil for no bound. If Delimiter is not empty, rows that have it
-// behind the first Base bytes of their sort keys form groups, of which only the rows up to the first live one are wanted.
+// pageAsk is one range of sort keys, [Start, End), End nil for no bound. If Delimiter is not empty, rows that
+// have it behind the first Base bytes of their sort keys form groups, of which only the rows up to the first
+// live one are wanted.
 type pageAsk struct {
 	Start     []byte `cbor:"1,keyasint,omitempty"`
 	End       []byte `cbor:"2,keyasint,omitempty"`
@@ -47,8 +50,8 @@ type pageResponse struct {
 	Answers []pageAnswer `cbor:"1,keyasint"`
 }
 
-// pageAnswer has the rows of one range, in order. Whole says that it was examined to its end; else End is the last sort
-// key that was, nil if none was.
+// pageAnswer has the rows of one range, in order. Whole says that it was examined to its end; else End is the
+// last sort key that was, nil if none was.
 type pageAnswer struct {
 	Rows  []byte `cbor:"1,keyasint,omitempty"` // packed, see pack
 	Count int    `cbor:"2,keyasint,omitempty"`
@@ -72,9 +75,10 @@ func (t *Tables) handlePage(ctx context.Context, _ rt.NodeID, req *pageRequest) 
 	return answerPage(ctx, t.store, s, req, pageLimits{bytes: pageBytesMax, view: pageViewMax})
 }
 
-// answerPage answers every range in turn with its fair share of the bytes that are left. It never filters: a row goes
-// whatever its state is, since another replica may know it in an older one.
-func answerPage(ctx context.Context, store kv.Store, s schema, req *pageRequest, max pageLimits) (*pageResponse, error) {
+// answerPage answers every range in turn with its fair share of the bytes that are left. It never filters: a
+// row goes whatever its state is, since another replica may know it in an older one.
+func answerPage(ctx context.Context, store kv.Store, s schema, req *pageRequest, max pageLimits) (
+	*pageResponse, error) {
 	if _, name, n := s.describe(); len(req.PK) != n || len(req.Asks) > pageAsksMax {
 		return nil, fmt.Errorf("table %s: page of partition key %x, %d ranges: %w",
 			name, req.PK, len(req.Asks), ErrMalformedRow)
@@ -213,7 +217,8 @@ func (p *pageScan) goOn(k []byte) bool {
 	return false
 }
 
-// appendSuccessor appends to dst, which is empty, the first key behind every key with prefix p; nothing if there is none.
+// appendSuccessor appends to dst, which is empty, the first key behind every key with prefix p; nothing if
+// there is none.
 func appendSuccessor(dst, p []byte) []byte {
 	for i := len(p) - 1; i >= 0; i-- {
 		if p[i] < math.MaxUint8 {
@@ -225,8 +230,8 @@ func appendSuccessor(dst, p []byte) []byte {
 	return dst
 }
 
-// groupLen is the length of the group prefix of a sort key: up to and with the first delimiter behind base bytes, inside
-// the part of the key that may be folded. 0: the key belongs to no group.
+// groupLen is the length of the group prefix of a sort key: up to and with the first delimiter behind base
+// bytes, inside the part of the key that may be folded. 0: the key belongs to no group.
 func groupLen(s listSchema, base int, delimiter, sort []byte) int {
 	n := min(s.foldable(sort), len(sort))
 	if len(delimiter) == 0 || base >= n {

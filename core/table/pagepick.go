@@ -7,19 +7,20 @@ import (
 	"granary/core/codec"
 )
 
-// Field names a field of an encoded struct by its integer key, to be kept by Pick: whole if In is nil, else of the struct
-// in it only the fields of In.
+// Field names a field of an encoded struct by its integer key, to be kept by Pick: whole if In is nil, else
+// of the struct in it only the fields of In.
 type Field struct {
 	Key uint64
 	In  []Field
 }
 
-// pickMax is the most fields of one struct that Pick keeps: the count then fits into the first byte of its encoding.
+// pickMax is the most fields of one struct that Pick keeps: the count then fits into the first byte of its
+// encoding.
 const pickMax = 23
 
-// Pick appends to dst the encoding of a struct, as package codec wrote it, without the fields that keep does not name: what
-// decoding, clearing those fields and encoding gives if they are omitted when empty. It is what a Def.Glance is
-// made of, at a tenth of the cost.
+// Pick appends to dst the encoding of a struct, as package codec wrote it, without the fields that keep does
+// not name: what decoding, clearing those fields and encoding gives if they are omitted when empty. It is
+// what a Def.Glance is made of, at a tenth of the cost.
 //
 // Errors: ErrMalformedRow; dst is then returned with less than a struct behind it.
 func Pick(dst, encoded []byte, keep []Field) ([]byte, error) {
@@ -31,7 +32,8 @@ func Pick(dst, encoded []byte, keep []Field) ([]byte, error) {
 	return dst, nil
 }
 
-// PickUint returns the unsigned integer in an encoded struct at a path of fields; 0 if there is none, or another type.
+// PickUint returns the unsigned integer in an encoded struct at a path of fields; 0 if there is none, or
+// another type.
 func PickUint(encoded []byte, path ...uint64) uint64 {
 	for _, key := range path {
 		major, n, rest, ok := cborHead(encoded)
@@ -107,7 +109,8 @@ const (
 	cborTag   = 6
 )
 
-// cborHead reads the head of an item: its major type, and its number, length or count. Indefinite lengths are refused.
+// cborHead reads the head of an item: its major type, and its number, length or count. Indefinite lengths are
+// refused.
 func cborHead(b []byte) (major, n uint64, rest []byte, ok bool) {
 	if len(b) == 0 {
 		return 0, 0, b, false

@@ -17,8 +17,8 @@ type pageRow struct {
 	live bool
 }
 
-// pack appends a row to those of an answer, which are one byte string, so that a page costs neither an allocation nor a
-// decoding per row:
+// pack appends a row to those of an answer, which are one byte string, so that a page costs neither an
+// allocation nor a decoding per row:
 //
 //	length of sort, varint | sort | length of row × 2, + 1 if live, varint | row
 func pack(dst, sort, row []byte, live bool) []byte {
@@ -50,7 +50,8 @@ func unpack(packed []byte, count int) ([]pageRow, error) {
 		}
 		r.live = n&1 == 1
 		if !ok || i > 0 && bytes.Compare(rows[i-1].sort, r.sort) >= 0 {
-			return nil, fmt.Errorf("page row %d of %d, at byte %d: %w", i, count, len(packed)-len(rest), ErrMalformedRow)
+			at := len(packed) - len(rest)
+			return nil, fmt.Errorf("page row %d of %d, at byte %d: %w", i, count, at, ErrMalformedRow)
 		}
 	}
 	if len(rest) > 0 {

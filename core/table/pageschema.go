@@ -48,8 +48,8 @@ func (t *Table[T]) skip(sort []byte) []byte {
 	return t.def.Skip(sort)
 }
 
-// rowOf finds the row in an encoded record without decoding the rest: field 1, which the deterministic encoding puts
-// first, in a map of up to three. ok is false if the record does not begin so.
+// rowOf finds the row in an encoded record without decoding the rest: field 1, which the deterministic
+// encoding puts first, in a map of up to three. ok is false if the record does not begin so.
 func rowOf(record []byte) (row []byte, ok bool) {
 	if len(record) < 3 || record[0] < 0xa1 || record[0] > 0xa3 || record[1] != 0x01 {
 		return nil, false

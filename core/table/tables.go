@@ -51,13 +51,14 @@ type Tables struct {
 	registry *Registry
 	group    *rt.Group
 	fetchers map[string]Fetcher
+	pruners  map[string]func(*Fetched)
 	compares *rt.Semaphore
 }
 
 // New returns a node's tables and registers their methods with the endpoint.
 func New(c Config) *Tables {
 	t := &Tables{env: c.Env, store: c.Store, clock: c.Clock, topology: c.Topology, quorum: c.Quorum,
-		endpoint: c.Endpoint, registry: c.Registry, group: c.Group, fetchers: map[string]Fetcher{},
+		endpoint: c.Endpoint, registry: c.Registry, group: c.Group, fetchers: map[string]Fetcher{}, pruners: map[string]func(*Fetched){},
 		compares: rt.NewSemaphore(c.Env, comparesMax)}
 	rpc.Handle(c.Endpoint, methodWrite, t.handleWrite)
 	rpc.Handle(c.Endpoint, methodFetch, t.handleFetch)

@@ -19,8 +19,8 @@ const WriteTimeout = 10 * time.Second
 
 // Item is the part of a write that is acknowledged, or not, by itself.
 type Item struct {
-	// Voted makes the rows that depend on the stamp, the voted one last; it may be called more than once. nil if the
-	// item is not voted on.
+	// Voted makes the rows that depend on the stamp, the voted one last; it may be called more than once. nil
+	// if the item is not voted on.
 	Voted func(hlc.Stamp) ([]Row, error)
 	// With are unvoted rows of the same partition key, stored in the same transaction.
 	With []Row
@@ -42,7 +42,8 @@ type Result struct {
 	Err   error
 }
 
-// Refusal is a replica's refusal of a write, from a table's Admit hook: every replica that knows the reason answers the same.
+// Refusal is a replica's refusal of a write, from a table's Admit hook: every replica that knows the reason
+// answers the same.
 type Refusal struct {
 	Code string // stable, for programs
 	Msg  string // for people
@@ -61,7 +62,8 @@ type writeRequest struct {
 	Items [][]Row `cbor:"2,keyasint"` // per item, the voted row last if there is one
 	// Merge marks rows brought by repair: no votes, no refusals.
 	Merge bool `cbor:"3,keyasint,omitempty"`
-	// Over is the newest head that a stamp of the batch was made to exceed: accepted somewhere, so no clock's error.
+	// Over is the newest head that a stamp of the batch was made to exceed: accepted somewhere, so no clock's
+	// error.
 	Over hlc.Stamp `cbor:"4,keyasint,omitempty"`
 }
 
@@ -86,7 +88,7 @@ func (t *Tables) handleWrite(ctx context.Context, _ rt.NodeID, req *writeRequest
 	resp := &writeResponse{Answers: make([]wireAnswer, len(req.Items))}
 	var stampMax hlc.Stamp
 	if !req.Merge {
-		stampMax = max(hlc.At(t.env.Wall()), req.Over).Add(hlc.SkewMax)
+		stampMax = max(t.clock.Wall(), t.clock.Last(), req.Over).Add(hlc.SkewMax)
 	}
 	err := t.store.Update(ctx, func(w kv.Writer) error {
 		return t.applyBatch(w, req, stampMax, resp)
@@ -105,8 +107,8 @@ func refused(r *Refusal) wireAnswer {
 	return wireAnswer{Vote: quorum.Refused, Code: r.Code, Msg: r.Msg}
 }
 
-// applyBatch applies every item by itself: one that is refused changes nothing. A batch of one item returns its refusal,
-// which takes the transaction back; of more, the refused ones are undone inside it.
+// applyBatch applies every item by itself: one that is refused changes nothing. A batch of one item returns
+// its refusal, which takes the transaction back; of more, the refused ones are undone inside it.
 func (t *Tables) applyBatch(w kv.Writer, req *writeRequest, stampMax hlc.Stamp, resp *writeResponse) error {
 	for i, rows := range req.Items {
 		tx := &Tx{Reader: *newReader(w, req.PK), w: w, registry: t.registry, stampMax: stampMax}
@@ -138,7 +140,8 @@ func (tx *Tx) applyItem(rows []Row) (wireAnswer, error) {
 			return answer, err
 		}
 		if _, name, n := s.describe(); len(tx.pk) != n {
-			return answer, fmt.Errorf("table %s: partition key of %d bytes, want %d: %w", name, len(tx.pk), n, ErrMalformedRow)
+			return answer, fmt.Errorf("table %s: partition key of %d bytes, want %d: %w", name, len(tx.pk), n,
+				ErrMalformedRow)
 		}
 		b, err := s.apply(tx, Address{tx.pk, row.Sort}, row.Value)
 		if err != nil {
@@ -151,28 +154,51 @@ func (tx *Tx) applyItem(rows []Row) (wireAnswer, error) {
 	return answer, nil
 }
 
-// Write sends the batch to every replica of every live set and returns, per item, when its fate is decided. It goes on
-// when ctx ends, up to the deadline ctx had, so that a client that hangs up leaves no half-sent write; the result is then
-// reported as unknown. An item's error is nil, a *Refusal, or a *quorum.Error.
+// parting is how long after its deadline a write may take to say what it missed.
+const parting = 100 * time.Millisecond
+
+// Write sends the batch to every replica of every live set and returns, per item, when its fate is decided.
+// It goes on when ctx ends, up to the deadline ctx had, so that a client that hangs up leaves no half-sent
+// write; the result is then reported as unknown. An item's error is nil, a *Refusal, a *quorum.Error, or why
+// nothing was sent at all.
 func (t *Tables) Write(ctx context.Context, w Write) []Result {
-	done := rt.NewFuture[[]Result](t.env)
-	limit := WriteTimeout
+	limit, err := WriteTimeout, ctx.Err()
 	if d, ok := t.env.Remaining(ctx); ok {
 		limit = min(limit, d)
 	}
+	if err == nil && limit <= 0 {
+		err = context.DeadlineExceeded
+	}
+	if err != nil {
+		return t.undecided(w, err, false)
+	}
+	done := rt.NewFuture[[]Result](t.env)
 	t.group.Go("table write", func(node context.Context) error {
 		wctx, cancel := t.env.WithTimeout(node, limit)
 		defer cancel()
-		done.Set(t.write(wctx, w), nil)
+		var results []Result
+		err := rt.Guard(t.env, "table write", func() error { results = t.write(wctx, w); return nil })
+		done.Set(results, err)
 		return nil
 	})
 	results, err := done.Get(ctx)
+	if errors.Is(err, context.DeadlineExceeded) { // the write's deadline too; it knows better what was missed
+		last, cancel := t.env.WithTimeout(t.env.Background(), parting)
+		defer cancel()
+		results, err = done.Get(last)
+	}
 	if err != nil {
-		results = make([]Result, len(w.Items))
-		for i := range results {
-			results[i].Err = &quorum.Error{Op: "write", Subject: w.Subject, Unknown: true,
-				Causes: []quorum.Cause{{Node: "this node", Err: err}}}
-		}
+		return t.undecided(w, err, true)
+	}
+	return results
+}
+
+// undecided is the outcome of a write that was given up by this node itself.
+func (t *Tables) undecided(w Write, why error, unknown bool) []Result {
+	results := make([]Result, len(w.Items))
+	for i := range results {
+		results[i].Err = &quorum.Error{Op: "write", Subject: w.Subject, Unknown: unknown,
+			Causes: []quorum.Cause{{Node: "this node", Err: why}}}
 	}
 	return results
 }
@@ -190,33 +216,39 @@ func (t *Tables) write(ctx context.Context, w Write) []Result {
 		pending[i] = i
 	}
 	var over hlc.Stamp
-	fail := func(err error) []Result {
-		for _, i := range pending {
-			results[i].Err = err
-		}
-		return results
-	}
-	for len(pending) > 0 {
-		view, err := t.viewOf(w)
+	for earlier := false; len(pending) > 0; earlier = true {
+		view, stamp, req, err := t.prepare(ctx, w, pending, over)
 		if err != nil {
-			return fail(err)
+			if earlier {
+				err = t.undecided(w, err, true)[0].Err
+			}
+			for _, i := range pending {
+				results[i].Err = err
+			}
+			return results
 		}
-		stamp, err := t.clock.Now(ctx)
-		if err != nil {
-			return fail(err)
-		}
-		req, err := w.request(pending, stamp)
-		if err != nil {
-			return fail(err)
-		}
-		req.Over = over
-		pending, over = t.attempt(ctx, view, w, req, pending, stamp, results)
+		pending, over = t.attempt(ctx, attempt{w, view, req, stamp, earlier}, pending, results)
 	}
 	return results
 }
 
-// request makes the batch of the pending items for a stamp. An item's voted row comes last, so that its hooks see the rows
-// that belong to it.
+// prepare makes what one attempt at the pending items sends, and to whom.
+func (t *Tables) prepare(ctx context.Context, w Write, pending []int, over hlc.Stamp) (view cluster.View,
+	stamp hlc.Stamp, req *writeRequest, err error) {
+	if view, err = t.viewOf(w); err != nil {
+		return view, 0, nil, err
+	}
+	if stamp, err = t.clock.After(ctx, over); err != nil {
+		return view, 0, nil, err
+	}
+	if req, err = w.request(pending, stamp); err == nil {
+		req.Over = over
+	}
+	return view, stamp, req, err
+}
+
+// request makes the batch of the pending items for a stamp. An item's voted row comes last, so that its hooks
+// see the rows that belong to it.
 func (w Write) request(pending []int, stamp hlc.Stamp) (*writeRequest, error) {
 	req := &writeRequest{PK: w.PK, Items: make([][]Row, len(pending))}
 	for n, i := range pending {
@@ -243,41 +275,49 @@ func (r *writeRequest) size() (n int64) {
 	return n
 }
 
-// attempt broadcasts one stamp's worth of a write and fills in the results that are decided. It returns the items that
-// must be stamped anew, and the newest head that stood in their way; the clock is past it already.
-func (t *Tables) attempt(ctx context.Context, view cluster.View, w Write, req *writeRequest, pending []int,
-	stamp hlc.Stamp, results []Result) (again []int, over hlc.Stamp) {
+// attempt is one stamp's worth of a write.
+type attempt struct {
+	Write
+	view    cluster.View
+	req     *writeRequest
+	stamp   hlc.Stamp
+	earlier bool // it follows another
+}
+
+// attempt broadcasts an attempt and fills in the results that are decided. It returns the items that must be
+// stamped anew, and the newest head that stood in their way.
+func (t *Tables) attempt(ctx context.Context, a attempt, pending []int, results []Result) (again []int,
+	over hlc.Stamp) {
 	tallies := make([]*quorum.Tally, len(pending))
 	for n, i := range pending {
-		tallies[n] = quorum.NewTally(view, w.Items[i].Voted != nil)
+		tallies[n] = quorum.NewTally(a.view, a.Items[i].Voted != nil)
 	}
-	round := quorum.Start(t.env.Background(), t.quorum, t.topology.Nearest(view.Targets()), 0,
+	targets := a.view.Targets()
+	round := quorum.Start(t.env.Background(), t.quorum, t.topology.Nearest(targets), 0,
 		func(ctx context.Context, to rt.NodeID) (*writeResponse, error) {
 			ctx, cancel := t.env.WithTimeout(ctx, WriteTimeout)
 			defer cancel()
-			return methodWrite.Call(ctx, t.endpoint, to, req)
+			return methodWrite.Call(ctx, t.endpoint, to, a.req)
 		})
-	t.collect(ctx, round, tallies, t.topology.Patience(view.Targets()))
-	round.Detach(req.size())
+	t.collect(ctx, round, tallies, t.topology.Patience(targets))
+	round.Detach(a.req.size())
 	for n, i := range pending {
-		verdict := tallies[n].Verdict(true)
-		switch {
+		switch verdict := tallies[n].Verdict(true); {
 		case verdict == quorum.Acked:
-			results[i] = Result{Stamp: stamp}
+			results[i] = Result{Stamp: a.stamp}
 		case verdict == quorum.Restamp && ctx.Err() == nil:
 			t.env.Sometimes("write stamped anew", true)
 			over = max(over, tallies[n].Head())
 			again = append(again, i)
 		default:
-			results[i] = Result{Stamp: stamp, Err: t.writeError(w, view, tallies[n])}
+			results[i] = Result{Stamp: a.stamp, Err: t.writeError(a, tallies[n])}
 		}
 	}
-	t.clock.Merge(over)
 	return again, over
 }
 
-// collect takes replies until every tally is decided, none is outstanding, or ctx ends. After a silence of patience it
-// stops waiting for replicas that could only confirm that a stamp was too old.
+// collect takes replies until every tally is decided, none is outstanding, or ctx ends. After a silence of
+// patience it stops waiting for replicas that could only confirm that a stamp was too old.
 func (t *Tables) collect(ctx context.Context, round *quorum.Round[*writeResponse], tallies []*quorum.Tally,
 	patience time.Duration) {
 	hurried := false
@@ -310,11 +350,15 @@ func decided(tallies []*quorum.Tally, hurried bool) bool {
 }
 
 func answerOf(reply quorum.Reply[*writeResponse], n int) quorum.Answer {
+	if errors.Is(reply.Err, rpc.ErrUnsent) {
+		return quorum.Answer{Vote: quorum.Refused, Err: reply.Err}
+	}
 	if reply.Err != nil {
 		return quorum.Answer{Vote: quorum.Failed, Err: reply.Err}
 	}
 	if n >= len(reply.Value.Answers) {
-		return quorum.Answer{Vote: quorum.Failed, Err: fmt.Errorf("answer lacks item %d: %w", n, ErrMalformedRow)}
+		return quorum.Answer{Vote: quorum.Failed, Err: fmt.Errorf("answer lacks item %d: %w", n,
+			ErrMalformedRow)}
 	}
 	a := reply.Value.Answers[n]
 	answer := quorum.Answer{Vote: a.Vote, Head: a.Head}
@@ -324,16 +368,14 @@ func answerOf(reply quorum.Reply[*writeResponse], n int) quorum.Answer {
 	return answer
 }
 
-// writeError explains a write that was not acknowledged: the refusal if replicas refused it, else the missed quorum.
-func (t *Tables) writeError(w Write, view cluster.View, tally *quorum.Tally) error {
-	e := &quorum.Error{Op: "write", Subject: w.Subject, Need: view.Live[0].Write, Of: len(view.Targets()), Unknown: true}
+// writeError explains a write that was not acknowledged: the refusal if replicas refused it, else the missed
+// quorum.
+func (t *Tables) writeError(a attempt, tally *quorum.Tally) error {
 	for _, f := range tally.Failures() {
 		var refusal *Refusal
 		if errors.As(f.Err, &refusal) {
 			return refusal
 		}
-		e.Causes = append(e.Causes, quorum.Cause{Node: t.topology.Describe(f.Node), Err: f.Err})
 	}
-	e.Got = tally.Got()
-	return e
+	return tally.Missed(a.Subject, t.topology.Describe, a.earlier)
 }

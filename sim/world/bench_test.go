@@ -52,7 +52,7 @@ func (c *benchClient) do(ctx context.Context, at int, method, path string, body 
 	}
 	rec := httptest.NewRecorder()
 	done := rt.NewFuture[struct{}](c.w.Env)
-	env.Spawn("http", func() {
+	env.Go("http", func() {
 		handler.ServeHTTP(rec, req.WithContext(env.Background()))
 		done.Set(struct{}{}, nil)
 	})
@@ -109,8 +109,10 @@ func BenchmarkQuorum(b *testing.B) {
 			content := bytes.Repeat([]byte("k"), 1<<10)
 			events, used, virtual := c.w.Sched.EventCount(), cpuTime(b), c.w.Sched.Now()
 			b.ResetTimer()
-			if err := c.w.Do(24*time.Hour, func(ctx context.Context) error { return c.load(ctx, b.N,
-				content) }); err != nil {
+			if err := c.w.Do(24*time.Hour, func(ctx context.Context) error {
+				return c.load(ctx, b.N,
+					content)
+			}); err != nil {
 				b.Fatal(err)
 			}
 			b.StopTimer()
@@ -130,7 +132,7 @@ func (c *benchClient) load(ctx context.Context, n int, content []byte) error {
 	for i := range results {
 		result := rt.NewFuture[struct{}](c.w.Env)
 		results[i] = result
-		c.w.Env.Spawn("client", func() {
+		c.w.Env.Go("client", func() {
 			var err error
 			for op := i; op < n && err == nil; op += clients {
 				at, path := op%len(c.w.Machines), fmt.Sprintf("/bucket/key %d", (op/clients/2)%100*clients+i)

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"granary/core/auth"
+	"granary/core/block"
 	"granary/core/bucket"
 	"granary/core/object"
 	"granary/core/quorum"
@@ -31,6 +32,7 @@ var codes = []code{
 	{"EntityTooLarge", 400, "The body or object is larger than the maximum."},
 	{"EntityTooSmall", 400, "A part other than the last is smaller than 5 MiB."},
 	{"IncompleteBody", 400, "The body ended before the announced length."},
+	{"InsufficientStorage", 507, "The disks of too many replicas are full: free space or add nodes."},
 	{"InternalError", 500, "The server failed; its log tells more under this request id."},
 	{"InvalidAccessKeyId", 403, "The access key id does not exist."},
 	{"InvalidArgument", 400, "An argument is not valid."},
@@ -89,6 +91,7 @@ var kinds = []struct {
 	told bool
 }{
 	{quorum.ErrUnknown, "OutcomeUnknown", true},
+	{block.ErrDiskFull, "InsufficientStorage", true},
 	{rpc.ErrOverloaded, "SlowDown", true},
 	{quorum.ErrUnavailable, "ServiceUnavailable", true},
 	{object.ErrNoSuchKey, "NoSuchKey", false},

@@ -106,8 +106,11 @@ func TestMistakes(t *testing.T) {
 			w.server.Go("late", func() { w.server.Sleep(rt.Forever, time.Second); rw.Header().Set("a", "b") })
 		}, "after ServeHTTP had returned"},
 		{"body after return", func(w *world, _ http.ResponseWriter, r *http.Request) {
-			w.server.Go("late", func() { w.server.Sleep(rt.Forever,
-				time.Second); r.Body.Read(make([]byte, 1)) })
+			w.server.Go("late", func() {
+				w.server.Sleep(rt.Forever,
+					time.Second)
+				r.Body.Read(make([]byte, 1))
+			})
 		}, "after ServeHTTP had returned"},
 		{"two heads", func(_ *world, rw http.ResponseWriter, _ *http.Request) {
 			rw.WriteHeader(200)

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"granary/sim/check"
+)
+
+// ledger writes down what clients asked and were told, for the checkers. It may be used by many goroutines.
+type ledger struct {
+	began time.Time
+
+	mu      sync.Mutex
+	history check.History
+	values  uint64
+}
+
+// newValue returns the number of a content that nobody else writes.
+func (l *ledger) newValue() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.values++
+	return l.values
+}
+
+// begin records the call of an operation.
+func (l *ledger) begin(op check.Op) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.history.Begin(time.Since(l.began), op)
+}
+
+// end records the return of an operation, after change has written down what it saw.
+func (l *ledger) end(i int, o check.Outcome, change func(*check.Op)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if change != nil {
+		change(&l.history.Ops[i])
+	}
+	l.history.End(time.Since(l.began), i, o)
+}
+
+// tick returns an event number.
+func (l *ledger) tick() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.history.Tick()
+}
+
+// judge runs all checkers over the history; every key must have been read at the event number since or later.
+func (l *ledger) judge(since int64) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	verdict, err := check.Agree(&l.history, 0)
+	if err != nil {
+		return err
+	}
+	all := append(verdict.Violations, check.Durable(&l.history, since)...)
+	if n := len(verdict.Report.Unknown); n > 0 {
+		return fmt.Errorf("porcupine gave up on %d of %d keys", n, verdict.Report.Keys)
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	const shown = 3
+	text := fmt.Sprintf("%d violations, the first:", len(all))
+	for _, v := range all[:min(shown, len(all))] {
+		text += "\n" + v.String()
+	}
+	if key := all[0].Key; key != "" {
+		text += "\nall about " + key + ":\n" + strings.Join(l.history.Lines(key), "\n")
+	}
+	return fmt.Errorf("%s", text)
+}
+
+// sums counts what was written down.
+type sums struct{ ok, failed, unknown, puts, deletes, gets, lists int }
+
+func (l *ledger) sums() sums {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := sums{ok: l.history.Count(check.OK), failed: l.history.Count(check.Failed),
+		unknown: l.history.Count(check.Unknown)}
+	for i := range l.history.Ops {
+		switch l.history.Ops[i].Kind {
+		case check.Put:
+			s.puts++
+		case check.Delete:
+			s.deletes++
+		case check.List:
+			s.lists++
+		default:
+			s.gets++
+		}
+	}
+	return s
+}
+
+// pulse records, for reads and for writes, when the last one succeeded and the longest time without one.
+type pulse struct {
+	mu    sync.Mutex
+	began time.Time
+	last  map[bool]time.Time // by whether it writes
+	stall map[bool]time.Duration
+	when  map[bool]time.Duration // since the begin, when the longest stall ended
+}
+
+func newPulse() *pulse {
+	now := time.Now()
+	return &pulse{began: now, last: map[bool]time.Time{true: now, false: now},
+		stall: map[bool]time.Duration{},
+		when:  map[bool]time.Duration{}}
+}
+
+// beat notes a success.
+func (p *pulse) beat(writes bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	if d := now.Sub(p.last[writes]); d > p.stall[writes] {
+		p.stall[writes], p.when[writes] = d, now.Sub(p.began)
+	}
+	p.last[writes] = now
+}
+
+// longest returns the longest times without a success, up to now.
+func (p *pulse) longest() (reads, writes time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	return max(p.stall[false], now.Sub(p.last[false])), max(p.stall[true], now.Sub(p.last[true]))
+}

@@ -1,0 +1,10 @@
+package cluster
+
+import "flag"
+
+// init asks for more random cases than rapid's default; -rapid.checks on the command line still wins.
+func init() {
+	if err := flag.Set("rapid.checks", "300"); err != nil {
+		panic(err)
+	}
+}

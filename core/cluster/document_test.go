@@ -1,0 +1,122 @@
+package cluster
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"granary/core/crdt/crdttest"
+	"granary/core/hlc"
+	"granary/core/layout"
+	"granary/core/rt"
+)
+
+func someNode(i int) rt.NodeID { return rt.NodeID{byte(i)} }
+
+// versions are layouts that two founders with little sense might make: two of them have the same number.
+var versions = func() (vs []*layout.Version) {
+	roles := func(n int) (roles []layout.Role) {
+		for i := range n {
+			roles = append(roles, layout.Role{Node: someNode(i + 1), Zone: "z", Capacity: 1 << 30})
+		}
+		return roles
+	}
+	params := layout.Params{Replicas: 1, Partitions: 4}
+	for _, n := range []int{1, 2} {
+		v, err := layout.Assign(roles(n), params, nil)
+		if err != nil {
+			panic(err)
+		}
+		vs = append(vs, v)
+	}
+	v, err := layout.Assign(roles(3), params, vs[0])
+	if err != nil {
+		panic(err)
+	}
+	return append(vs, v)
+}()
+
+func drawDocument(t *rapid.T) document {
+	var d document
+	if rapid.Bool().Draw(t, "founded") {
+		d.ID, d.Founder = []byte("0123456789abcdef"), someNode(1)
+	}
+	stamp := func() hlc.Stamp { return hlc.Stamp(rapid.IntRange(1, 4).Draw(t, "stamp")) }
+	for range rapid.IntRange(0, 3).Draw(t, "members") {
+		id := someNode(rapid.IntRange(1, 3).Draw(t, "member"))
+		m := aMember(id, stamp(), Member{Addr: rapid.SampledFrom([]string{"a", "b"}).Draw(t, "addr")})
+		if rapid.Bool().Draw(t, "removed") {
+			m = m.With(id, membership{Removed: true})
+		}
+		d.Members = d.Members.Join(m)
+	}
+	for range rapid.IntRange(0, 2).Draw(t, "roles") {
+		node := someNode(rapid.IntRange(1, 3).Draw(t, "node"))
+		if rapid.Bool().Draw(t, "without") {
+			d.Staged = d.Staged.WithoutRole(stamp(), node)
+		} else {
+			d.Staged = d.Staged.WithRole(stamp(), layout.Role{Node: node, Zone: "z", Capacity: 1})
+		}
+	}
+	if i := rapid.IntRange(-1, len(versions)-1).Draw(t, "version"); i >= 0 {
+		d.Layout = versions[i]
+	}
+	return d
+}
+
+func TestDocumentLaws(t *testing.T) { crdttest.Laws(t, rapid.Custom(drawDocument)) }
+
+// TestRemovedStays: no join brings a removed member back, nor gives it a role, whatever the stamps (invariant
+// 2).
+func TestRemovedStays(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := drawDocument(t), drawDocument(t)
+		joined := a.Join(b)
+		roles, _ := joined.staged().Wanted(nil)
+		for _, d := range []document{a, b} {
+			for id, m := range d.Members.All() {
+				if !m.Removed {
+					continue
+				}
+				if joined.present(id) || !joined.removed(id) {
+					t.Fatalf("%v came back", id)
+				}
+				for _, r := range roles {
+					if r.Node == id {
+						t.Fatalf("%v was removed and has a role", id)
+					}
+				}
+			}
+		}
+		if s := joined.stamp(); s < a.stamp() || s < b.stamp() {
+			t.Fatalf("stamp %d of the join of %d and %d", s, a.stamp(), b.stamp())
+		}
+	})
+}
+
+func TestMemberValidate(t *testing.T) {
+	tests := []struct {
+		m    Member
+		want []string
+	}{
+		{Member{Addr: "a:1", Name: "a"}, nil},
+		{Member{Addr: "a:1"}, nil},
+		{Member{Addr: strings.Repeat("a", AddrMax), Name: strings.Repeat("a", NameMax)}, nil},
+		{Member{}, []string{"address \"\""}},
+		{Member{Addr: strings.Repeat("a", AddrMax+1), Name: strings.Repeat("b", NameMax+1)},
+			[]string{"aaa", "bbb"}},
+	}
+	for _, tt := range tests {
+		err := tt.m.Validate()
+		if (err != nil) != (tt.want != nil) || err != nil && !errors.Is(err, ErrBadMember) {
+			t.Errorf("%+v: %v", tt.m, err)
+		}
+		for _, want := range tt.want {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%v lacks %q", err, want)
+			}
+		}
+	}
+}

@@ -1,0 +1,10 @@
+package quorum
+
+import "flag"
+
+// init asks for more random cases than rapid's default; -rapid.checks on the command line still wins.
+func init() {
+	if err := flag.Set("rapid.checks", "1000"); err != nil {
+		panic(err)
+	}
+}
