@@ -13,9 +13,9 @@ import (
 )
 
 func TestBenchLine(t *testing.T) {
-	line := "BenchmarkQuorum/lan-2  \t 3196\t 99163 events/cpu-s\t 4330 quorum-ops/cpu-s\n"
+	line := "BenchmarkQuorum/3dc-100ms-2  \t 3196\t 99163 events/cpu-s\t 4330 quorum-ops/cpu-s\n"
 	name, metrics, ok := benchLine(line)
-	if name != "Quorum/lan" || metrics != "99163 events/cpu-s, 4330 quorum-ops/cpu-s" || !ok {
+	if name != "Quorum/3dc-100ms" || metrics != "99163 events/cpu-s, 4330 quorum-ops/cpu-s" || !ok {
 		t.Errorf("benchLine: %q, %q, %v", name, metrics, ok)
 	}
 	for _, line := range []string{"", "PASS", "ok  \tgranary\t5.1s", "goos: linux", "Benchmark 1 2"} {

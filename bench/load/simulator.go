@@ -35,7 +35,10 @@ func benchLine(line string) (name, metrics string, ok bool) {
 	if len(fields) < 4 || !strings.HasPrefix(fields[0], "Benchmark") {
 		return "", "", false
 	}
-	name, _, _ = strings.Cut(strings.TrimPrefix(fields[0], "Benchmark"), "-")
+	name = strings.TrimPrefix(fields[0], "Benchmark")
+	if i := strings.LastIndexByte(name, '-'); i >= 0 && strings.Trim(name[i+1:], "0123456789") == "" {
+		name = name[:i] // the number of CPUs
+	}
 	var pairs []string
 	for i := 2; i+1 < len(fields); i += 2 {
 		pairs = append(pairs, fields[i]+" "+fields[i+1])

@@ -224,7 +224,6 @@ func (c *testCluster) quiet() {
 // testBody is content whose ETag is a hash of it.
 type testBody struct {
 	io.Reader
-	sum  *bytes.Buffer
 	fail error // of Sums
 }
 

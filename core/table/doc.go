@@ -7,11 +7,12 @@
 //
 // The contract with the caller:
 //
-//  1. [Tables.Write] returns without error only when the batch is durable on a write quorum and, for voted rows, newer
-//     than everything acknowledged before it began; see package quorum.
-//  2. [Tables.Fetch] asks a read quorum and joins what it gets. Replicas found to lack something are sent it in the
-//     background.
-//  3. [ListRows] pages through the rows of a partition key, folding common prefixes on the replicas; [ScanRows] through
-//     all of a range.
-//  4. Hooks of a [Def] run inside the replica's transaction, on every replica, and see only that transaction.
+//  1. [Tables.Write] returns without error only when the batch is durable on a write quorum and, for
+//     voted rows, newer than everything acknowledged before it began; see package quorum.
+//  2. [Tables.Fetch] asks a read quorum and joins what it gets. Replicas found to lack something are
+//     sent it in the background.
+//  3. [ListRows] pages through the rows of a partition key, folding common prefixes on the replicas;
+//     [ScanRows] through all of a range.
+//  4. Hooks of a [Def] run inside the replica's transaction, on every replica, and see only that
+//     transaction.
 package table

@@ -12,8 +12,8 @@ import (
 	"granary/core/quorum"
 )
 
-// localPrefix is the first byte of every replicated row's local key, so that rows and a node's own records, whose keys
-// begin lower, share one key space.
+// localPrefix is the first byte of every replicated row's local key, so that rows and a node's own records,
+// whose keys begin lower, share one key space.
 const localPrefix = 0x80
 
 // localHeadLen is the length of what precedes the partition key in a local key.
@@ -81,8 +81,8 @@ type Tx struct {
 	Reader
 	w        kv.Writer
 	registry *Registry
-	// stampMax is the newest stamp that a coordinator may have made by now; zero means that the write is not a
-	// coordinator's.
+	// stampMax is the newest stamp that a coordinator may have made by now; zero means that the write is not
+	// a coordinator's.
 	stampMax hlc.Stamp
 }
 
@@ -100,8 +100,8 @@ func (t *Table[T]) Get(r *Reader, sort []byte) (v T, ok bool, err error) {
 	return v, err == nil, err
 }
 
-// GetRow is Get without decoding, for sending the row on; ok is false if there is none. Its value is a part of the store,
-// valid until the transaction ends.
+// GetRow is Get without decoding, for sending the row on; ok is false if there is none. Its value is a part
+// of the store, valid until the transaction ends.
 func (t *Table[T]) GetRow(r *Reader, sort []byte) (row Row, ok bool, err error) {
 	stored := r.stored(t.def.ID, sort)
 	if stored == nil {
@@ -111,8 +111,8 @@ func (t *Table[T]) GetRow(r *Reader, sort []byte) (row Row, ok bool, err error) 
 	return Row{Table: t.def.ID, Sort: sort, Value: value}, err == nil, err
 }
 
-// Scan calls f for the local rows of the partition key with sort in [start, end), ascending, until f returns false.
-// A nil end means no upper bound.
+// Scan calls f for the local rows of the partition key with sort in [start, end), ascending, until f returns
+// false. A nil end means no upper bound.
 func (t *Table[T]) Scan(r *Reader, start, end []byte, f func(sort []byte, v T) bool) error {
 	lo, hi := r.bounds(t.def.ID, start, end)
 	var failed error
@@ -227,11 +227,13 @@ func (t *Table[T]) apply(tx *Tx, at Address, in []byte) (ballot, error) {
 	return t.merge(tx, at, rec, old, incoming, in)
 }
 
-// admit checks what only a coordinator's write must fulfil: a stamp that is not too far ahead, and the table's own rule.
+// admit checks what only a coordinator's write must fulfil: a stamp that is not too far ahead, and the
+// table's own rule.
 func (t *Table[T]) admit(tx *Tx, at Address, old *T, incoming T) error {
 	if t.def.Head != nil {
 		if s := t.def.Head(incoming).Stamp; s > tx.stampMax {
-			return fmt.Errorf("table %s: stamp %v, at most %v here: %w; check the clocks of both nodes", t.def.Name, s,
+			return fmt.Errorf("table %s: stamp %v, at most %v here: %w; check the clocks of both nodes",
+				t.def.Name, s,
 				tx.stampMax, hlc.ErrAhead)
 		}
 	}
@@ -266,8 +268,8 @@ func (t *Table[T]) merge(tx *Tx, at Address, rec record, old *T, incoming T, in 
 	return vote, nil
 }
 
-// vote answers for a head once and for ever: clean if it was the newest when it was first merged here, by whatever
-// path; else behind; and Stored if the memory of it is gone.
+// vote answers for a head once and for ever: clean if it was the newest when it was first merged here, by
+// whatever path; else behind; and Stored if the memory of it is gone.
 func (t *Table[T]) vote(rec *record, old *T, incoming T) ballot {
 	if t.def.Head == nil {
 		return ballot{vote: quorum.Stored}
@@ -300,9 +302,10 @@ func (t *Table[T]) vote(rec *record, old *T, incoming T) ballot {
 	return ballot{vote: quorum.Behind, head: head.Stamp}
 }
 
-// remember keeps a clean head that in is about to replace, and forgets those that no write can ask about any more.
+// remember keeps a clean head that in is about to replace, and forgets those that no write can ask about any
+// more.
 func (r *record) remember(head Head, in hlc.Stamp) {
-	r.Votes = append(r.Votes, headVote{head.Stamp, head.ID})
+	r.Votes = append(r.Votes, headVote(head))
 	drop := 0
 	for drop < len(r.Votes) && (len(r.Votes)-drop > votesMax || r.Votes[drop].Stamp.Add(voteAge) < in) {
 		r.Forgot = max(r.Forgot, r.Votes[drop].Stamp)

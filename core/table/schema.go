@@ -68,26 +68,27 @@ type Def[T any] struct {
 	// Live reports whether a listing shows the row; nil means always.
 	Live func(T) bool
 	// Project leaves out of a row what a listing does not show; nil keeps all. Replicas project before the
-	// coordinator joins, so it must commute with Join as far as a listing can see: Live, and whatever the listing
-	// shows, is the same of Join(Project(a), Project(b)) as of Join(a, b). So it keeps what Join and Live decide by,
-	// stamps and ids above all.
+	// coordinator joins, so it must commute with Join as far as a listing can see: Live, and whatever the
+	// listing shows, is the same of Join(Project(a), Project(b)) as of Join(a, b). So it keeps what Join and
+	// Live decide by, stamps and ids above all.
 	Project func(T) T
 	// Glance does what Live and Project do, from the encoding of a row, and appends the encoding of the
-	// projection to dst: for tables whose listings must be cheap; see Pick and PickUint. Its bytes are those that
-	// Project would give. nil: decode, Live, Project, encode.
+	// projection to dst: for tables whose listings must be cheap; see Pick and PickUint. Its bytes are those
+	// that Project would give. nil: decode, Live, Project, encode.
 	Glance func(dst, row []byte) (projected []byte, live bool, err error)
-	// Foldable is the length of the leading part of a sort key in which a listing looks for delimiters; nil: all of
-	// it. If a prefix lies in the foldable part of one sort key, it does so in every one that begins with it.
+	// Foldable is the length of the leading part of a sort key in which a listing looks for delimiters; nil:
+	// all of it. If a prefix lies in the foldable part of one sort key, it does so in every one that begins
+	// with it.
 	Foldable func(sort []byte) int
 	// Skip returns nil for a sort key whose row a listing may show, else a greater one, up to which listings
-	// pass over all rows: how rows that are parts of another are kept out. It does not depend on values, so all
-	// replicas skip the same. nil skips none.
+	// pass over all rows: how rows that are parts of another are kept out. It does not depend on values, so
+	// all replicas skip the same. nil skips none.
 	Skip func(sort []byte) []byte
-	// Admit may refuse a coordinator's write inside the transaction, before it is merged; old is nil if there is
-	// no row. Merges from other replicas are never refused. nil admits all.
+	// Admit may refuse a coordinator's write inside the transaction, before it is merged; old is nil if there
+	// is no row. Merges from other replicas are never refused. nil admits all.
 	Admit func(tx *Tx, at Address, old *T, in T) error
-	// Applied follows every merge of in into old (nil if there was none) whose result is joined, inside the same
-	// transaction and whatever the path. nil does nothing.
+	// Applied follows every merge of in into old (nil if there was none) whose result is joined, inside the
+	// same transaction and whatever the path. nil does nothing.
 	Applied func(tx *Tx, at Address, old *T, in, joined T) error
 }
 

@@ -22,7 +22,8 @@ type Topology interface {
 	FullView() (cluster.View, error)
 	// Nearest returns nodes ordered by measured distance, this node first.
 	Nearest([]rt.NodeID) []rt.NodeID
-	// Patience is how long an answer from the nodes usually takes at most: silence beyond it is worth acting on.
+	// Patience is how long an answer from the nodes usually takes at most: silence beyond it is worth acting
+	// on.
 	Patience([]rt.NodeID) time.Duration
 	// Describe names a node for people.
 	Describe(rt.NodeID) string
@@ -58,7 +59,8 @@ type Tables struct {
 // New returns a node's tables and registers their methods with the endpoint.
 func New(c Config) *Tables {
 	t := &Tables{env: c.Env, store: c.Store, clock: c.Clock, topology: c.Topology, quorum: c.Quorum,
-		endpoint: c.Endpoint, registry: c.Registry, group: c.Group, fetchers: map[string]Fetcher{}, pruners: map[string]func(*Fetched){},
+		endpoint: c.Endpoint, registry: c.Registry, group: c.Group,
+		fetchers: map[string]Fetcher{}, pruners: map[string]func(*Fetched){},
 		compares: rt.NewSemaphore(c.Env, comparesMax)}
 	rpc.Handle(c.Endpoint, methodWrite, t.handleWrite)
 	rpc.Handle(c.Endpoint, methodFetch, t.handleFetch)

@@ -57,7 +57,8 @@ func (t *Total) String() string {
 		}
 	}
 	return fmt.Sprintf("%d seeds, %d operations, %.1f virtual hours, faults: %s; %d distinct hashes, "+
-		"%d keys left unknown by porcupine, %d failed", t.Seeds, t.Ops, t.Virtual.Hours(), strings.Join(faults, ", "),
+		"%d keys left unknown by porcupine, %d failed",
+		t.Seeds, t.Ops, t.Virtual.Hours(), strings.Join(faults, ", "),
 		len(t.Hashes), t.Unknown, len(t.Failed))
 }
 

@@ -109,7 +109,6 @@ type Injector struct {
 	w      *world.World
 	counts map[Kind]int
 	active []Event
-	err    error
 }
 
 // Start arranges for the plan's events to happen on w from now on.

@@ -96,7 +96,7 @@ func parseDelete(b []byte) (deleteList, error) {
 		l.quiet = true
 	case "", "false", "0":
 	default:
-		return deleteList{}, malformed(errors.New("Quiet is neither true nor false"))
+		return deleteList{}, malformed(errors.New("element Quiet is neither true nor false"))
 	}
 	for _, o := range x.Object {
 		if err := unsupported(o.Rest, "Object"); err != nil {

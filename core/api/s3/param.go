@@ -54,16 +54,6 @@ func (p params) lookup(name string) (string, bool) {
 	return "", false
 }
 
-// count returns how often a parameter is there.
-func (p params) count(name string) (n int) {
-	for i := range p {
-		if p[i].name == name {
-			n++
-		}
-	}
-	return n
-}
-
 // unescape decodes percent escapes; ok is false when one is malformed. In a query + stands for a space.
 func unescape(s string, query bool) (out string, ok bool) {
 	if strings.IndexByte(s, '%') < 0 && !(query && strings.IndexByte(s, '+') >= 0) {
