@@ -214,6 +214,7 @@ func (c *Cluster) Usage() (Usage, error) {
 		sum.CPU += u.CPU
 		sum.Peak += u.Peak
 		sum.RSS += u.RSS
+		sum.Anon += u.Anon
 	}
 	return sum, nil
 }

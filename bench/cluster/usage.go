@@ -14,6 +14,7 @@ type Usage struct {
 	CPU  time.Duration // user and system time, in steps of 10 ms
 	Peak int64         // the largest resident size (VmHWM), in bytes
 	RSS  int64         // the resident size now (VmRSS), in bytes
+	Anon int64         // the part of it that is not of files (RssAnon): not the mapped pages of the database
 }
 
 // tick is the unit of times in /proc: USER_HZ is 100 on every Linux that Go runs on.
@@ -34,11 +35,10 @@ func usageOf(pid int) (Usage, error) {
 	if u.CPU, err = parseStat(stat); err != nil {
 		return u, fmt.Errorf("%s/stat: %w", dir, err)
 	}
-	if u.Peak, err = parseStatus(status, "VmHWM"); err == nil {
-		u.RSS, err = parseStatus(status, "VmRSS")
-	}
-	if err != nil {
-		return u, fmt.Errorf("%s/status: %w", dir, err)
+	for name, to := range map[string]*int64{"VmHWM": &u.Peak, "VmRSS": &u.RSS, "RssAnon": &u.Anon} {
+		if *to, err = parseStatus(status, name); err != nil {
+			return u, fmt.Errorf("%s/status: %w", dir, err)
+		}
 	}
 	return u, nil
 }

@@ -28,7 +28,8 @@ func (s *store) idleMemory(ctx context.Context, when string) error {
 			return err
 		}
 		s.results.addFact(fmt.Sprintf("memory of %s (%s), %s and %v idle", n.Name, s.name, when, s.idle),
-			"%s resident, %s at most", megabytes(u.RSS), megabytes(u.Peak))
+			"%s resident (%s without mapped files), %s at most", megabytes(u.RSS), megabytes(u.Anon),
+			megabytes(u.Peak))
 	}
 	return nil
 }
@@ -92,7 +93,8 @@ func (b *bench) startUp(ctx context.Context) (err error) {
 		"%.0f ms (%s of metadata)",
 		millis(took), megabytes(info.Size()))
 	u, err := c.Nodes[0].Usage()
-	b.results.addFact("memory after that start", "%s resident", megabytes(u.RSS))
+	b.results.addFact("memory after that start", "%s resident (%s without mapped files)", megabytes(u.RSS),
+		megabytes(u.Anon))
 	return err
 }
 

@@ -66,10 +66,18 @@ func (r row) fields() []string {
 	if a, ok := aims[r.op+" "+r.size]; ok && r.store == "three" {
 		aim = fmt.Sprint(a)
 	}
-	perOp := fmt.Sprintf("%.3g", millis(r.cpu)/float64(r.ops))
+	perOp := short(millis(r.cpu) / float64(r.ops))
 	return []string{r.store, r.op, r.size, fmt.Sprint(r.clients), fmt.Sprint(r.ops), perOp, aim,
 		fmt.Sprintf("%.1f", float64(r.ops)/seconds), moved, fmt.Sprintf("%.2f", millis(r.p50)),
 		fmt.Sprintf("%.2f", millis(r.p99)), fmt.Sprint(r.failures.count)}
+}
+
+// short returns a number with three digits, or all those before the point.
+func short(x float64) string {
+	if x >= 100 {
+		return fmt.Sprintf("%.0f", x)
+	}
+	return fmt.Sprintf("%.3g", x)
 }
 
 // write leaves load.md, load.csv and facts.csv in a folder.

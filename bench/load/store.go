@@ -126,7 +126,7 @@ func (s *store) size(ctx context.Context, name string, bytes int64) error {
 			return err
 		}
 	}
-	return s.deletes(ctx, name, keys)
+	return s.deleteAll(ctx, name, keys)
 }
 
 func (s *store) put(ctx context.Context, client *minio.Core, key string, size int64) error {
@@ -152,15 +152,12 @@ func (s *store) get(ctx context.Context, client *minio.Core, key string, size in
 	return err
 }
 
-// deletesLeast is how many objects are deleted at least, so that the clock's steps do not show.
-const deletesLeast = 200
-
-// deletes deletes the objects of one size, and copies of them if there are few.
-func (s *store) deletes(ctx context.Context, name string, keys []string) error {
+// deleteAll deletes the objects of one size, and copies of them if there are few.
+func (s *store) deleteAll(ctx context.Context, name string, keys []string) error {
 	if !s.wanted(s.name + " DELETE " + name) {
 		return nil
 	}
-	for i := 0; len(keys) < len(counts)*deletesLeast; i++ {
+	for i := 0; len(keys) < len(counts)*s.deletes; i++ {
 		to := fmt.Sprintf("%s/copy/%d", name, i)
 		if _, err := s.clients[0].CopyObject(ctx, bucket, keys[0], bucket, to, nil, minio.CopySrcOptions{},
 			minio.PutObjectOptions{}); err != nil {

@@ -236,7 +236,8 @@ func checkScheme(scheme string) error {
 	case scheme == algorithm4a:
 		return refuse(ErrUnsupportedMechanism, "SigV4A", "sign with AWS4-HMAC-SHA256 for one region")
 	case scheme == "AWS":
-		return refuse(ErrUnsupportedMechanism, "SigV2", "use Signature Version 4, AWS4-HMAC-SHA256")
+		return refuse(ErrUnsupportedMechanism, "SigV2",
+			"use Signature Version 4; aws CLI 1: aws configure set default.s3.signature_version s3v4")
 	}
 	return refuse(ErrUnsupportedMechanism, "authorization scheme", "use AWS4-HMAC-SHA256")
 }

@@ -42,7 +42,8 @@ func queryMechanism(params []param) (Mechanism, error) {
 		}
 	}
 	if v2 >= 2 {
-		return 0, refuse(ErrUnsupportedMechanism, "SigV2", "presign with Signature Version 4")
+		return 0, refuse(ErrUnsupportedMechanism, "SigV2",
+			"presign with SigV4; aws CLI 1: aws configure set default.s3.signature_version s3v4")
 	}
 	return Anonymous, nil
 }

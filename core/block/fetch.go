@@ -56,6 +56,7 @@ func (s *Store) Get(ctx context.Context, h Hash) (*Buffer, error) {
 			s.env.Sometimes("block read hedged", true)
 			s.env.Count("block_hedges_total", 1)
 		case errors.Is(err, quorum.ErrAllAnswered):
+			s.quorum.Missed("read")
 			return nil, e
 		case err != nil:
 			return nil, err

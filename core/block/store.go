@@ -226,6 +226,7 @@ func gather(ctx context.Context, round *quorum.Round[struct{}], tally *quorum.Ta
 
 // missed explains a write quorum that was not reached; own is why this node stopped waiting, if it did.
 func (s *Store) missed(h Hash, view cluster.View, tally *quorum.Tally, own error) error {
+	s.quorum.Missed("write")
 	e := &quorum.Error{Op: "write", Subject: fmt.Sprintf("block %v", h), Need: view.Live[0].Write,
 		Got: tally.Got(), Of: len(view.Targets())}
 	for _, f := range tally.Failures() {

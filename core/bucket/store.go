@@ -94,12 +94,12 @@ func toChange[T stamped](ctx context.Context, s *Store, t *table.Table[T], fetch
 }
 
 // bucketToChange is toChange for a bucket that must be there.
-func (s *Store) bucketToChange(ctx context.Context, name string) (hlc.Stamp, error) {
+func (s *Store) bucketToChange(ctx context.Context, name string) (bucketRow, hlc.Stamp, error) {
 	row, stamp, err := toChange(ctx, s, s.rows.buckets, "bucket", name)
 	if _, ok := row.bucket(name); err == nil && !ok {
 		err = fmt.Errorf("bucket %q: %w", name, ErrNoSuchBucket)
 	}
-	return stamp, err
+	return row, stamp, err
 }
 
 // ByName finds a bucket.
@@ -201,23 +201,33 @@ func (s *Store) Delete(ctx context.Context, b Bucket) error {
 	if !empty {
 		return fmt.Errorf("bucket %q: %w", b.Name, ErrBucketNotEmpty)
 	}
-	stamp, err := s.bucketToChange(ctx, b.Name)
+	_, stamp, err := s.bucketToChange(ctx, b.Name)
 	if err != nil {
 		return err
 	}
 	return write(ctx, s, s.rows.buckets, b.Name, bucketRow{Life: crdt.LWW[bucketLife]{Stamp: stamp}})
 }
 
-// Allow sets what a key may do in a bucket; a Grant without permissions takes them away.
+// Change changes what a key may do in a bucket, from what a majority of the voters knows of it, and returns
+// the bucket as it then is; a Grant left without permissions is taken away. Of two changes at once for one
+// key, one wins. Rounds: 2.
 //
 // Errors: ErrNoSuchBucket, *quorum.Error.
-func (s *Store) Allow(ctx context.Context, b Bucket, g Grant) error {
-	stamp, err := s.bucketToChange(ctx, b.Name)
+func (s *Store) Change(ctx context.Context, name string, key KeyID, change func(*Grant)) (Bucket, error) {
+	row, stamp, err := s.bucketToChange(ctx, name)
 	if err != nil {
-		return err
+		return Bucket{}, err
 	}
-	grants := crdt.Map[KeyID, crdt.LWW[uint8]]{}.With(g.Key, crdt.LWW[uint8]{Stamp: stamp, Value: g.bits()})
-	return write(ctx, s, s.rows.buckets, b.Name, bucketRow{Grants: grants})
+	b, _ := row.bucket(name)
+	g, _ := b.Grant(key)
+	change(&g)
+	delta := bucketRow{Grants: crdt.Map[KeyID, crdt.LWW[uint8]]{}.With(key,
+		crdt.LWW[uint8]{Stamp: stamp, Value: g.bits()})}
+	if err := write(ctx, s, s.rows.buckets, name, delta); err != nil {
+		return Bucket{}, err
+	}
+	b, _ = row.Join(delta).bucket(name)
+	return b, nil
 }
 
 // CreateKey makes a new access key with a random id and secret.

@@ -124,8 +124,14 @@ func TestBuckets(t *testing.T) {
 		if _, err := w.create(0, "No", "me"); !errors.Is(err, bucket.ErrInvalidName) {
 			t.Errorf("bad name: %v", err)
 		}
-		grant := bucket.Grant{Key: "you", Read: true}
-		allow := func(ctx context.Context, s *bucket.Store) error { return s.Allow(ctx, made, grant) }
+		read := true
+		allow := func(ctx context.Context, s *bucket.Store) error {
+			b, err := s.Change(ctx, made.Name, "you", func(g *bucket.Grant) { g.Read = read })
+			if g, ok := b.Grant("you"); err == nil && (ok != read || g.Read != read || g.Write) {
+				t.Errorf("after the change: %+v", b.Grants)
+			}
+			return err
+		}
 		if err := w.on(1, allow); err != nil {
 			t.Fatal(err)
 		}
@@ -144,7 +150,7 @@ func TestBuckets(t *testing.T) {
 		if visible(2, "you") != 1 || visible(2, "she") != 0 {
 			t.Error("the grant is not seen")
 		}
-		grant.Read = false
+		read = false
 		if err := w.on(2, allow); err != nil || visible(2, "you") != 0 {
 			t.Errorf("the grant was not taken back: %v", err)
 		}

@@ -162,11 +162,19 @@ func union(a, b []VersionID) []VersionID {
 // project keeps what a listing shows.
 func (o objectRow) project() objectRow {
 	v := o.Winner
-	v.Headers, v.Blocks, v.Parts = nil, nil, nil
-	if len(v.Checksums) > 1 {
-		v.Checksums = v.Checksums[:1]
-	}
-	return objectRow{Winner: v}
+	return objectRow{Winner: version{ID: v.ID, Stamp: v.Stamp, State: v.State, Size: v.Size, ETag: v.ETag,
+		Checksums: v.Checksums}}
+}
+
+// listed are the fields that project keeps.
+var listed = []table.Field{{Key: 1, In: []table.Field{
+	{Key: 1}, {Key: 2}, {Key: 3}, {Key: 4}, {Key: 5}, {Key: 7},
+}}}
+
+// glance is project and exists on an encoded row.
+func glance(dst, row []byte) (projected []byte, live bool, err error) {
+	dst, err = table.Pick(dst, row, listed)
+	return dst, state(table.PickUint(row, 1, 3)) == complete, err
 }
 
 // payloadRow is the content of a small object, stored under its version id.
@@ -248,7 +256,7 @@ func RegisterTables(r *table.Registry) *Rows {
 		Version: 1,
 		PKLen:   pkLen, Join: objectRow.Join, Head: func(o objectRow) table.Head { return o.Winner.head() },
 		Live:    func(o objectRow) bool { return o.Winner.exists() },
-		Project: objectRow.project, Applied: rows.supersede})
+		Project: objectRow.project, Glance: glance, Applied: rows.supersede})
 	return rows
 }
 

@@ -147,6 +147,25 @@ func TestProjectCommutes(t *testing.T) {
 	})
 }
 
+// TestGlance: a listing may project without decoding.
+func TestGlance(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		row := genObject().Draw(t, "row")
+		raw, err := codec.Marshal(row)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := codec.Marshal(row.project())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, live, err := glance([]byte("before"), raw)
+		if err != nil || live != row.Winner.exists() || string(got) != "before"+string(want) {
+			t.Fatalf("%+v: live %v, %v\n%x\n%x", row, live, err, got, want)
+		}
+	})
+}
+
 func goldenRows() map[string]any {
 	v := version{ID: VersionID{1, 2}, Stamp: 1 << 40, State: complete, Size: 70_000, ETag: "d41d8c",
 		Headers:   []Header{{"Content-Type", "text/plain"}, {"x-amz-meta-a", "b"}},

@@ -34,6 +34,9 @@ func New(env rt.Env, group *rt.Group) *Engine {
 	return &Engine{env: env, lock: env.NewLock(), group: group}
 }
 
+// Missed counts an operation, "read", "write" or "list", that failed because too few replicas answered.
+func (e *Engine) Missed(op string) { e.env.Count("quorum_failures_total", 1, "op", op) }
+
 // Background is the number of calls that go on after their writes were acknowledged.
 func (e *Engine) Background() int {
 	e.lock.Lock()

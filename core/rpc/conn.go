@@ -184,6 +184,13 @@ func (c *conn) forget(st *stream) (done bool) {
 // errRetired ends a connection that has used up its stream numbers, after its last call.
 var errRetired = fmt.Errorf("%w: stream numbers used up", ErrConnLost)
 
+// excuse takes time in which this node did not run off the silence of the peer.
+func (c *conn) excuse(now, late time.Duration) {
+	if heard := c.heard.Load(); late > 0 {
+		c.heard.CompareAndSwap(heard, min(heard+int64(late), int64(now)))
+	}
+}
+
 // tend sends a ping when one is due and reports whether the connection is to be given up.
 func (c *conn) tend(now time.Duration) error {
 	c.lock.Lock()

@@ -254,21 +254,25 @@ func (ep *Endpoint) drop(c *conn) {
 
 // keepLoop is the keeper task: pings, silence, and the numbers for the meters.
 func (ep *Endpoint) keepLoop(ctx context.Context) error {
-	for ep.env.Sleep(ctx, ep.cfg.PingEvery/2) == nil {
+	tick := ep.cfg.PingEvery / 2
+	for last := ep.env.Now(); ep.env.Sleep(ctx, tick) == nil; last = ep.env.Now() {
 		_ = rt.Guard(ep.env, "rpc.keep", func() error {
-			ep.keep()
+			ep.keep(ep.env.Now() - last - tick)
 			return nil
 		})
 	}
 	return nil
 }
 
-func (ep *Endpoint) keep() {
+// keep tends the connections. late is how much later than planned it comes: time in which this node itself
+// did not run, and which therefore does not count as its peers' silence.
+func (ep *Endpoint) keep(late time.Duration) {
 	ep.lock.Lock()
 	conns := slices.Clone(ep.conns)
 	ep.lock.Unlock()
 	now := ep.env.Now()
 	for _, c := range conns {
+		c.excuse(now, late)
 		if err := c.tend(now); err != nil {
 			ep.env.Warn("connection given up", "peer", c.peer.id.Short(), "class", c.class, "err", err)
 			c.fail(err)

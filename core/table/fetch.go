@@ -189,6 +189,7 @@ func (f *Fetched) join(row Row) error {
 }
 
 func (f *Fetched) missed(err error) error {
+	f.tables.quorum.Missed("read")
 	set := f.view.ReadSet()
 	e := &quorum.Error{Op: "read", Subject: f.subject, Need: set.Read, Got: len(f.replies),
 		Of: len(set.Nodes)}

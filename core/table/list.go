@@ -127,7 +127,8 @@ func pageOf[T any](tab *Table[T], l *listing) (page ListResult[T], err error) {
 }
 
 // askPages sends req to the replicas of the read set and returns what the first R of them answer, unpacked.
-func (t *Tables) askPages(ctx context.Context, req *pageRequest, subject string) ([][]answer, error) {
+func (t *Tables) askPages(ctx context.Context, req *pageRequest, subject string) (answers [][]answer,
+	err error) {
 	view, err := t.topology.View(layout.PrefixOf(req.PK))
 	if err != nil {
 		return nil, err
@@ -139,7 +140,11 @@ func (t *Tables) askPages(ctx context.Context, req *pageRequest, subject string)
 		})
 	defer round.Close()
 	missed := &quorum.Error{Op: "list", Subject: subject, Need: set.Read, Of: len(set.Nodes)}
-	var answers [][]answer
+	defer func() {
+		if err != nil {
+			t.quorum.Missed("list")
+		}
+	}()
 	for len(answers) < set.Read {
 		reply, err := round.Next(ctx, 0)
 		if err != nil {

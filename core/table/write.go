@@ -377,5 +377,6 @@ func (t *Tables) writeError(a attempt, tally *quorum.Tally) error {
 			return refusal
 		}
 	}
+	t.quorum.Missed("write")
 	return tally.Missed(a.Subject, t.topology.Describe, a.earlier)
 }

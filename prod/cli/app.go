@@ -26,10 +26,12 @@ const (
 // World is what a command sees of the process around it.
 type World struct {
 	Args []string // without the program's name
-	Env  []string // as os.Environ returns it
-	In   io.Reader
-	Out  io.Writer
-	Err  io.Writer
+	// Program is how the user called the program, for commands to paste. Empty, or without a slash: granary.
+	Program string
+	Env     []string // as os.Environ returns it
+	In      io.Reader
+	Out     io.Writer
+	Err     io.Writer
 }
 
 // app is one run of the program.
@@ -160,6 +162,14 @@ func parseSets(sets []string) (list []config.Setting, err error) {
 		list = append(list, config.Setting{Key: key, Value: value})
 	}
 	return list, nil
+}
+
+// program is how a command to paste calls the program.
+func (a *app) program() string {
+	if !strings.Contains(a.Program, "/") {
+		return "granary"
+	}
+	return shellWord(a.Program)
 }
 
 // printf writes for people.

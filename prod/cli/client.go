@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -97,6 +98,11 @@ func (c *client) call(ctx context.Context, method, path string, in, out any) err
 	if err != nil {
 		if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
 			return fmt.Errorf("%w %s: start one with granary server", errNoServer, c.where)
+		}
+		var unknown *tls.CertificateVerificationError
+		if errors.As(err, &unknown) {
+			return fmt.Errorf("ask the server %s: %w\nif the certificate is your own, name its file in "+
+				"SSL_CERT_FILE", c.where, err)
 		}
 		return fmt.Errorf("ask the server %s: %w", c.where, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"granary/core/api/admin"
 	"granary/core/cluster"
@@ -56,7 +57,7 @@ func (a *app) start(loaded *config.Loaded, dev bool) (*daemon.Daemon, error) {
 
 // welcome prints what one needs to use a --dev store.
 func (a *app) welcome(d *daemon.Daemon, c config.Config) {
-	env := "granary env"
+	env := a.program() + " env"
 	if filepath.Clean(c.Data.Folder) != config.DefaultFolder {
 		env += " --data " + shellWord(c.Data.Folder)
 	}
@@ -84,6 +85,10 @@ type initCmd struct {
 
 // Run founds a cluster.
 func (c initCmd) Run(a *app) error {
+	if c.Replicas < 1 {
+		return usageError{fmt.Errorf("--replicas %d: want at least 1; 3 survive the loss of a node",
+			c.Replicas)}
+	}
 	return a.member(c.settings, nil, func(server *client, o admin.Offer) (s admin.Status, err error) {
 		o.Gateway = c.Gateway
 		in := admin.Init{Replicas: c.Replicas, MinZones: c.MinZones, Offer: o}
@@ -111,9 +116,10 @@ func (c initCmd) Run(a *app) error {
 		}
 		a.printf("\nMore tokens: granary token. They connect to %s", s.Node.PeersAddress)
 		if config.IsLoopback(s.Node.PeersAddress) {
-			a.printf(",\nwhich only programs on this machine can reach: for other machines start again " +
-				"in an empty folder," +
-				"\nwith --advertise and the name of this one")
+			a.printf(",\nwhich only programs on this machine can reach. To let in other machines: stop "+
+				"this node, write\nadvertise = \"HOST:%s\" with this machine's name under [peers] in its "+
+				"granary.toml, start it with\ngranary server, and issue new tokens with granary token",
+				config.PeersPort)
 		}
 		a.printf(".\n")
 		return s, nil
@@ -172,7 +178,7 @@ func (a *app) member(s settings, token *cluster.Token,
 		if err != nil {
 			return err
 		}
-		return a.joined(now)
+		return a.joined(a.awaitLayout(server, now))
 	}
 	if !errors.Is(err, errNoServer) {
 		return err
@@ -197,14 +203,14 @@ func (a *app) member(s settings, token *cluster.Token,
 		err = a.keep(loaded)
 	}
 	if err == nil {
-		err = a.joined(now)
+		err = a.joined(a.awaitLayout(server, now))
 	}
 	if err != nil {
 		return errors.Join(err, d.StopNow())
 	}
 	if !a.JSON {
-		a.printf("This process is the node, and serves until it is stopped. Later: granary server%s\n",
-			a.dataFlag())
+		a.printf("This process is the node, and serves until it is stopped. Later: %s server%s\n",
+			a.program(), a.dataFlag())
 	}
 	return d.Run(a.ctx)
 }
@@ -284,6 +290,39 @@ func (a *app) keep(loaded *config.Loaded) error {
 	_, err = f.WriteString(text)
 	return errors.Join(err, f.Sync(), f.Close())
 }
+
+// awaitLayout returns the status once the cluster is ready, if it has all it was waiting for, or after a
+// little while.
+func (a *app) awaitLayout(server *client, s admin.Status) admin.Status {
+	for range layoutPolls {
+		stores := 0
+		for _, n := range s.Nodes {
+			if n.Capacity > 0 && !n.Removed {
+				stores++
+			}
+		}
+		if s.Ready || s.Cluster == nil || stores < s.Cluster.Replicas {
+			break
+		}
+		select {
+		case <-a.ctx.Done():
+			return s
+		case <-time.After(layoutPoll):
+		}
+		var now admin.Status
+		if server.call(a.ctx, "GET", "/v1/status", nil, &now) != nil {
+			break
+		}
+		s = now
+	}
+	return s
+}
+
+// layoutPolls times layoutPoll is how long join waits for the first layout before it says what is missing.
+const (
+	layoutPolls = 20
+	layoutPoll  = 100 * time.Millisecond
+)
 
 // joined tells what is still missing.
 func (a *app) joined(s admin.Status) error {

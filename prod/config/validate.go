@@ -121,7 +121,7 @@ func (l *loader) checkPair(section, cert, key string) {
 func checkText(s string) error {
 	if len(s) > nameMax || !utf8.ValidString(s) ||
 		strings.ContainsFunc(s, func(r rune) bool { return r < ' ' }) {
-		return fmt.Errorf("%.40q: want at most %d bytes of text", s, nameMax)
+		return fmt.Errorf("%.40q: want at most %d bytes of text, without control characters", s, nameMax)
 	}
 	return nil
 }

@@ -83,7 +83,8 @@ func prepareDev(ctx context.Context, n *node.Node, c Credentials, capacity uint6
 		if errors.Is(err, bucket.ErrBucketExists) { // of an earlier key: allow the new one
 			var b bucket.Bucket
 			if b, err = n.Buckets().ByName(ctx, DevBucket); err == nil {
-				err = n.Buckets().Allow(ctx, b, bucket.Grant{Key: id, Read: true, Write: true, Owner: true})
+				_, err = n.Buckets().Change(ctx, b.Name, id,
+					func(g *bucket.Grant) { g.Read, g.Write, g.Owner = true, true, true })
 			}
 		}
 		if errors.Is(err, bucket.ErrBucketOwned) {

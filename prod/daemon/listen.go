@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 
@@ -87,7 +88,8 @@ func listenTCP(what, key, addr, cert, secret string, most int) (net.Listener, er
 	l, err := net.Listen("tcp", addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("listen for %s at %s: another program listens there already: "+
-			"stop it, or choose another address by %s", what, addr, key)
+			"stop it, or choose another address by %s (--%s)", what, addr, key,
+			strings.ReplaceAll(key, ".", "-"))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("listen for %s at %s: %w", what, addr, err)

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -110,6 +111,18 @@ func TestWarnings(t *testing.T) {
 		"node there (zone lyon) cannot be reached": func(w *world) {
 			live(w)
 			w.cluster.status.Nodes[1].Connected = false
+		},
+		"1 of 256 partitions have fewer than 2 replicas in reach": func(w *world) {
+			live(w)
+			s := &w.cluster.status
+			s.Nodes[1].Connected = false
+			s.Layout.Params = layout.Params{Replicas: 2, Partitions: 256}
+			s.Layout.Roles = []layout.Role{{Node: self}, {Node: other}}
+			s.Layout.Table = layout.Table{0, 1}
+		},
+		"off by 2s": func(w *world) {
+			live(w)
+			w.cluster.status.ClockOffset = 2 * time.Second
 		},
 		"staged but not applied": func(w *world) {
 			live(w)

@@ -40,7 +40,8 @@ func (h *Handler) createBucket(r request, in NewBucket) (Bucket, error) {
 		}
 		if len(keys) != 1 {
 			e := badRequest("bucket %q: no owner given, and there are %d access keys", in.Name, len(keys))
-			e.Hint = "name its owner, one of granary key list, or create one: granary key create"
+			e.Hint = "name its owner by --owner KEY, one of granary key list, or create one: granary key " +
+				"create"
 			return Bucket{}, e
 		}
 		owner = keys[0].ID
@@ -90,17 +91,7 @@ func (h *Handler) grant(r request, in Grant, change func(*bucket.Grant)) (Bucket
 		e.Hint = "name at least one of read, write, owner"
 		return Bucket{}, e
 	}
-	name := r.http.PathValue("name")
-	b, err := h.Buckets.ByName(r.ctx, name)
-	if err != nil {
-		return Bucket{}, err
-	}
-	g, _ := b.Grant(bucket.KeyID(in.Key))
-	change(&g)
-	if err := h.Buckets.Allow(r.ctx, b, g); err != nil {
-		return Bucket{}, err
-	}
-	b, err = h.Buckets.ByName(r.ctx, name)
+	b, err := h.Buckets.Change(r.ctx, r.http.PathValue("name"), bucket.KeyID(in.Key), change)
 	return bucketOf(b), err
 }
 

@@ -80,14 +80,21 @@ func (f *fakeBuckets) Delete(_ context.Context, b bucket.Bucket) error {
 	return f.err
 }
 
-func (f *fakeBuckets) Allow(_ context.Context, b bucket.Bucket, g bucket.Grant) error {
+func (f *fakeBuckets) Change(ctx context.Context, name string, key bucket.KeyID, change func(*bucket.Grant)) (
+	bucket.Bucket, error) {
+	b, err := f.ByName(ctx, name)
+	if err != nil {
+		return b, err
+	}
+	g, _ := b.Grant(key)
+	change(&g)
 	i := slices.IndexFunc(f.buckets, func(x bucket.Bucket) bool { return x.Name == b.Name })
 	grants := slices.DeleteFunc(slices.Clone(b.Grants), func(x bucket.Grant) bool { return x.Key == g.Key })
 	if g.Read || g.Write || g.Owner {
 		grants = append(grants, g)
 	}
 	f.buckets[i].Grants = grants
-	return f.err
+	return f.buckets[i], f.err
 }
 
 func (f *fakeBuckets) Key(_ context.Context, id bucket.KeyID) (bucket.Key, error) {

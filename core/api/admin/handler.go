@@ -70,8 +70,9 @@ func (h *Handler) Guarded() http.Handler {
 		if !open(r) && !h.authorized(r) {
 			w.Header().Set("WWW-Authenticate", "Bearer")
 			answer(w, nil, &Error{Status: http.StatusUnauthorized, Code: "unauthorized",
-				Message: "a bearer token is needed",
-				Hint:    "its hash is admin.token_hash: see granary config token"})
+				Message: "the right bearer token is needed",
+				Hint: "set GRANARY_ADMIN_TOKEN to the token that granary config token printed with the " +
+					"hash in admin.token_hash"})
 			return
 		}
 		h.mux.ServeHTTP(w, r)

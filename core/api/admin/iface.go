@@ -48,7 +48,8 @@ type Buckets interface {
 	// Delete removes an empty bucket.
 	Delete(context.Context, bucket.Bucket) error
 	// Allow sets what a key may do in a bucket.
-	Allow(context.Context, bucket.Bucket, bucket.Grant) error
+	Change(ctx context.Context, name string, key bucket.KeyID, change func(*bucket.Grant)) (bucket.Bucket,
+		error)
 	// Keys lists the access keys, ordered by id.
 	Keys() ([]bucket.Key, error)
 	// Key finds an access key.

@@ -3,6 +3,8 @@ package admin
 import (
 	"net/http"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"granary/core/cluster"
 	"granary/core/layout"
@@ -109,6 +111,9 @@ func (h *Handler) assign(r request, in Assign) (Layout, error) {
 	if in.Zone == "" {
 		in.Zone = string(n.Zone)
 	}
+	if err := checkZone(in.Zone); err != nil {
+		return Layout{}, err
+	}
 	role := layout.Role{Node: n.ID, Zone: layout.ZoneName(in.Zone), Capacity: in.Capacity, Tags: in.Tags}
 	if err := h.Cluster.Stage(r.ctx, role); err != nil {
 		return Layout{}, err
@@ -132,6 +137,20 @@ func (h *Handler) token(r request, _ none) (Token, error) {
 	return Token{Token: t.String(), Address: t.Addr, Expires: h.Env.Wall().Add(cluster.TokenTTL)}, nil
 }
 
+// zoneMax bounds a zone's name, in bytes.
+const zoneMax = 64
+
+// checkZone refuses names that are not one short line of text, or that differ from another only by space
+// around them.
+func checkZone(zone string) error {
+	if len(zone) > zoneMax || !utf8.ValidString(zone) || strings.TrimSpace(zone) != zone ||
+		strings.ContainsFunc(zone, unicode.IsControl) {
+		return badRequest("zone %.80q: want at most %d bytes of text, without space around it or control "+
+			"characters", zone, zoneMax)
+	}
+	return nil
+}
+
 // role returns the role that a node asks for itself.
 func (h *Handler) role(r request, o Offer) (layout.Role, error) {
 	f := h.Facts(r.ctx)
@@ -149,6 +168,9 @@ func (h *Handler) role(r request, o Offer) (layout.Role, error) {
 		e.Hint = "name the place this node shares its fate with: --zone ZONE, or node.zone in the " +
 			"configuration"
 		return layout.Role{}, e
+	}
+	if err := checkZone(o.Zone); err != nil {
+		return layout.Role{}, err
 	}
 	if !o.Gateway && o.Capacity == 0 {
 		if o.Capacity = f.Capacity; o.Capacity == 0 {

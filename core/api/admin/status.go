@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"granary/core/cluster"
+	"granary/core/rt"
 )
 
 // notes are what this version does not do, and a user might expect.
@@ -91,10 +92,39 @@ func warnings(f Facts, c cluster.Status) []string {
 			warn(true, "node %s (zone %s) cannot be reached", nameOf(n), n.Zone)
 		}
 	}
+	if lost, need := outOfReach(c); lost > 0 {
+		warn(true, "%d of %d partitions have fewer than %d replicas in reach: requests that need them are "+
+			"answered 503 until nodes return", lost, c.Layout.Params.Partitions, need)
+	}
+	warn(max(c.ClockOffset, -c.ClockOffset) > cluster.ClockWarn, "the clock of this node is off by %v from "+
+		"its peers': set it, for example by NTP", c.ClockOffset.Round(time.Millisecond))
 	warn(c.Params.Replicas > 1 && len(zones) == 1, "all nodes are in one zone: losing it loses everything")
 	warn(len(c.Pending) > 0 || c.PendingParams, "layout changes are staged but not applied: see granary "+
 		"layout show")
 	return list
+}
+
+// outOfReach counts the partitions of the live layout of which this node reaches fewer replicas than a
+// majority, which is need.
+func outOfReach(c cluster.Status) (lost, need int) {
+	n := c.Layout.Params.Replicas
+	need = n/2 + 1
+	up := map[rt.NodeID]bool{}
+	for _, node := range c.Nodes {
+		up[node.ID] = node.Connected && !node.Removed
+	}
+	for at := 0; n > 0 && at+n <= len(c.Layout.Table); at += n {
+		reached := 0
+		for _, index := range c.Layout.Table[at : at+n] {
+			if up[c.Layout.Roles[index].Node] {
+				reached++
+			}
+		}
+		if reached < need {
+			lost++
+		}
+	}
+	return lost, need
 }
 
 func nameOf(n cluster.NodeStatus) string {

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"granary/core/auth"
@@ -117,7 +118,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // serve passes the request through the gates, in the order of the package's contract.
 func (c *call) serve() error {
 	if err := c.h.ready(); err != nil {
-		f := refuseCause("ServiceUnavailable", "The cluster is not ready: "+err.Error(), err)
+		f := refuseCause("ServiceUnavailable", sentence(err.Error()), err)
 		f.wait = 5
 		return f
 	}
@@ -185,4 +186,12 @@ func (f *buffers) give(b []byte) {
 	if len(f.list) < buffersKept {
 		f.list = append(f.list, b[:0])
 	}
+}
+
+// sentence makes an error's text one.
+func sentence(text string) string {
+	if text == "" {
+		return ""
+	}
+	return strings.ToUpper(text[:1]) + text[1:] + "."
 }

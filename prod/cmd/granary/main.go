@@ -9,7 +9,6 @@ import (
 )
 
 func main() {
-	os.Exit(cli.Main(context.Background(), cli.World{Args: os.Args[1:], Env: os.Environ(), In: os.Stdin,
-		Out: os.Stdout,
-		Err: os.Stderr}))
+	os.Exit(cli.Main(context.Background(), cli.World{Args: os.Args[1:], Program: os.Args[0],
+		Env: os.Environ(), In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
 }
