@@ -1,6 +1,7 @@
 package table
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -114,22 +115,16 @@ func (t *Table[T]) GetRow(r *Reader, sort []byte) (row Row, ok bool, err error) 
 // Scan calls f for the local rows of the partition key with sort in [start, end), ascending, until f returns
 // false. A nil end means no upper bound.
 func (t *Table[T]) Scan(r *Reader, start, end []byte, f func(sort []byte, v T) bool) error {
-	lo, hi := r.bounds(t.def.ID, start, end)
 	var failed error
-	r.kv.Ascend(lo, hi, func(k, stored []byte) bool {
-		row, err := t.unseal(stored)
+	err := t.ScanRows(r, start, end, func(row Row) bool {
+		v, err := t.Decode(row.Value)
 		if err != nil {
 			failed = err
 			return false
 		}
-		v, err := t.Decode(row)
-		if err != nil {
-			failed = err
-			return false
-		}
-		return f(k[localHeadLen+t.def.PKLen:], v)
+		return f(row.Sort, v)
 	})
-	return failed
+	return errors.Join(err, failed)
 }
 
 // ScanRows is Scan without decoding, for sending the rows on; they are valid until the transaction ends.

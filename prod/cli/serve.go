@@ -6,8 +6,10 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"granary/core/api/admin"
@@ -27,9 +29,13 @@ func (c serverCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	release := a.untilSignal()
 	d, err := a.start(loaded, c.Dev)
 	if err != nil {
 		return err
+	}
+	if err := release(); err != nil {
+		return errors.Join(err, d.StopNow())
 	}
 	if c.Dev {
 		a.welcome(d, loaded.Config)
@@ -44,6 +50,25 @@ func (c serverCmd) Run(a *app) error {
 		a.printf("S3 is not served yet: %s\n", s.Missing)
 	}
 	return d.Run(a.ctx)
+}
+
+// errInterrupted ends a command that was told to stop before its node served.
+var errInterrupted = errors.New("stopped by a signal before the node served; what it had stored is whole")
+
+// untilSignal makes SIGINT and SIGTERM end a.ctx, so that a node that is being started is closed in order,
+// until release is called, which says whether one came.
+func (a *app) untilSignal() (release func() error) {
+	whole := a.ctx
+	ctx, stop := signal.NotifyContext(whole, syscall.SIGINT, syscall.SIGTERM)
+	a.ctx = ctx
+	return func() error {
+		told := ctx.Err() != nil && whole.Err() == nil
+		stop()
+		if a.ctx = whole; told {
+			return errInterrupted
+		}
+		return nil
+	}
 }
 
 // start starts the server.
@@ -194,6 +219,7 @@ func (a *app) member(s settings, token *cluster.Token,
 			}
 		}
 	}
+	release := a.untilSignal()
 	d, err := a.start(loaded, false)
 	if err != nil {
 		return err
@@ -204,6 +230,9 @@ func (a *app) member(s settings, token *cluster.Token,
 	}
 	if err == nil {
 		err = a.joined(a.awaitLayout(server, now))
+	}
+	if told := release(); told != nil {
+		err = told
 	}
 	if err != nil {
 		return errors.Join(err, d.StopNow())
