@@ -214,14 +214,6 @@ func (n *Node) Usage() (Usage, error) {
 	return usageOf(n.proc.cmd.Process.Pid)
 }
 
-// PID is the process id of the present or last run; 0 before the first.
-func (n *Node) PID() int {
-	if n.proc == nil {
-		return 0
-	}
-	return n.proc.cmd.Process.Pid
-}
-
 // LogTail returns the last lines of the log, each indented.
 func (n *Node) LogTail(lines int) string {
 	raw, err := os.ReadFile(n.Log)

@@ -54,7 +54,6 @@ type Cluster struct {
 	self     Member
 	endpoint *rpc.Endpoint
 	holds    func() (bool, error)
-	onLayout func()
 
 	entering   *rt.Mutex     // one Found or JoinWith at a time
 	applying   *rt.Mutex     // one apply at a time
@@ -105,9 +104,8 @@ func (c *Cluster) Hooks() rpc.Hooks {
 }
 
 // Start registers the cluster's methods and begins gossip. holds reports whether this node stores objects;
-// onLayout, if not nil, is called whenever a layout becomes known, and must not wait.
-func (c *Cluster) Start(endpoint *rpc.Endpoint, holds func() (bool, error), onLayout func()) {
-	c.endpoint, c.holds, c.onLayout = endpoint, holds, onLayout
+func (c *Cluster) Start(endpoint *rpc.Endpoint, holds func() (bool, error)) {
+	c.endpoint, c.holds = endpoint, holds
 	rpc.Handle(endpoint, methodGossip, c.handleGossip)
 	rpc.Handle(endpoint, methodJoin, c.handleJoin)
 	rpc.Handle(endpoint, methodApply, c.handleApply)
@@ -192,7 +190,7 @@ func (c *Cluster) merge(ctx context.Context, theirs document) (bool, error) {
 
 // commit makes after the document, durably first. The caller holds write.
 func (c *Cluster) commit(ctx context.Context, after document) (changed bool, err error) {
-	before, cache := c.snapshot()
+	_, cache := c.snapshot()
 	digest := digestOf(after)
 	if digest == cache.digest {
 		return false, nil
@@ -210,9 +208,6 @@ func (c *Cluster) commit(ctx context.Context, after document) (changed bool, err
 	c.doc, c.cache = after, next
 	c.lock.Unlock()
 	c.cutRemoved()
-	if after.number() != before.number() && c.onLayout != nil {
-		c.onLayout()
-	}
 	return true, nil
 }
 

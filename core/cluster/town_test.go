@@ -81,7 +81,7 @@ func (w *town) boot(m *machine) {
 		m.c, m.ep = c, rpc.New(env, tr, cfg)
 		m.ep.SetHooks(c.Hooks())
 		tr.Admit(c.Admits)
-		c.Start(m.ep, func() (bool, error) { return m.data, nil }, nil)
+		c.Start(m.ep, func() (bool, error) { return m.data, nil })
 		m.ep.Start()
 		booted = true
 	})

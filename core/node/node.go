@@ -168,7 +168,7 @@ func (n *Node) storeCeiling(ctx context.Context, ceiling hlc.Stamp) error {
 
 // Start lets the node speak with its peers and begin its background work.
 func (n *Node) Start() {
-	n.cluster.Start(n.endpoint, n.tables.HoldsRows, nil)
+	n.cluster.Start(n.endpoint, n.tables.HoldsRows)
 	n.endpoint.Start()
 	n.tables.Start()
 	n.group.Go("renew clock", n.renewClock)
@@ -216,6 +216,3 @@ func (n *Node) Cluster() *cluster.Cluster { return n.cluster }
 
 // Buckets is the node's view of buckets and keys.
 func (n *Node) Buckets() *bucket.Store { return n.buckets }
-
-// Store tells the identity of the local store and how often it was started.
-func (n *Node) Store() (id []byte, boot uint64) { return n.store.ID, n.store.Boot }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"time"
 )
 
@@ -28,17 +27,6 @@ func (n NodeID) Compare(o NodeID) int { return bytes.Compare(n[:], o[:]) }
 
 // IsZero reports whether n names no node.
 func (n NodeID) IsZero() bool { return n == NodeID{} }
-
-// ParseNodeID reads what String wrote.
-func ParseNodeID(s string) (NodeID, error) {
-	var id NodeID
-	raw, err := idEncoding.DecodeString(strings.ToLower(s))
-	if err != nil || len(raw) != len(id) {
-		return id, fmt.Errorf("node id %q: want 52 base32 characters", s)
-	}
-	copy(id[:], raw)
-	return id, nil
-}
 
 // ErrTimeout is returned by the timed waits of this package (Waiter.ParkFor, Queue.GetFor) when their own
 // duration is over while the context still lives.

@@ -348,9 +348,6 @@ func (d *Daemon) Data() string {
 // Dev is the access key of a --dev store.
 func (d *Daemon) Dev() Credentials { return d.dev }
 
-// Failed delivers the error of a listener that can no longer serve.
-func (d *Daemon) Failed() <-chan error { return d.failed }
-
 // Stop ends the node: it is no longer ready, accepts nothing, and lets requests and background writes
 // finish until ctx ends. Then all is closed, and what was still running is cut. It reports an error if
 // something was cut.

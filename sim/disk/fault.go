@@ -26,15 +26,6 @@ func SSD() Timing {
 	}
 }
 
-// HDD is the timing of an ordinary rotating disk.
-func HDD() Timing {
-	return Timing{
-		Seek:           between(time.Millisecond, 12*time.Millisecond),
-		Sync:           between(4*time.Millisecond, 25*time.Millisecond),
-		BytesPerSecond: 150 << 20,
-	}
-}
-
 func between(low, high time.Duration) func(*rand.Rand) time.Duration {
 	return func(r *rand.Rand) time.Duration { return low + time.Duration(r.Int64N(int64(high-low))) }
 }

@@ -156,14 +156,3 @@ func (r *runner) begin(op *Op, rec check.Op) int {
 }
 
 func (r *runner) end(i int, o check.Outcome) { r.h.End(r.c.Sched.Now(), i, o) }
-
-// CreateBucket makes the configured bucket, through the first node that is up. It must be called from a task
-// of c.Env.
-func CreateBucket(c Config) error {
-	r := newRunner(c)
-	ans := r.ask(&Op{Kind: "create-bucket"}, ask{method: http.MethodPut})
-	if ans.outcome != check.OK {
-		return fmt.Errorf("workload: create bucket %s: %s: %s", c.Bucket, ans.name, ans.document)
-	}
-	return nil
-}
