@@ -97,7 +97,8 @@ func (c *cluster) deal(loads []int) [][]int {
 				continue
 			}
 			if len(tokens) <= c.partitions {
-				shuffle(tokens, uint64(z))
+				seed := splitmix(z)
+				seed.shuffle(tokens)
 			}
 			for _, v := range tokens {
 				rows[next] = append(rows[next], v)
@@ -106,17 +107,4 @@ func (c *cluster) deal(loads []int) [][]int {
 		}
 	}
 	return rows
-}
-
-// shuffle permutes tokens, the same way for the same seed everywhere (Fisher and Yates over splitmix64), so
-// that nodes of different zones meet in many combinations.
-func shuffle(tokens []int, seed uint64) {
-	for i := len(tokens) - 1; i > 0; i-- {
-		seed += 0x9e3779b97f4a7c15
-		x := seed
-		x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-		x = (x ^ x>>27) * 0x94d049bb133111eb
-		j, _ := bits.Mul64(x^x>>31, uint64(i+1))
-		tokens[i], tokens[j] = tokens[j], tokens[i]
-	}
 }

@@ -14,14 +14,11 @@
 //     given: Validate.
 //  2. Validity: the replicas of a partition are distinct, in at least α zones, and no node is given more
 //     than it can hold.
-//  3. Movement: of the previous table as many replicas stay as the new sizes and zones allow, before new
-//     ones are placed. Placing the new ones moves a kept replica only where no direct place is left, so
-//     the total can exceed the minimum (DESIGN.md has measurements). If every node can still hold what it
-//     has, at the new size, and the zones still suffice, nothing moves.
+//  3. Movement: no table of that partition size moves fewer replicas away from the previous one. If every
+//     node can still hold what it has, at the new size, and the zones still suffice, nothing moves.
 //  4. Determinism: Assign is a pure function of its arguments, the order of roles aside; integers only;
 //     ties break by NodeID. Algorithm numbers the function, so that nodes can tell a newer one from a
 //     fault.
-//
-// Replicas that share a partition in a first table are spread over their zones' nodes by a fixed shuffle.
-// No further effort is made to spread partners, neither here nor when a table changes.
+//  5. Dispersion: within these, nodes share partitions with as many others as possible, as evenly as a
+//     bounded search finds.
 package layout

@@ -98,6 +98,7 @@ func TestTalk(t *testing.T) {
 		{"gateway in a zone of its own", append(talk(), role(8, "pluto", 0)), 0, 14883},
 		{"giant node where there is enough", giant, 0, 14883},
 		{"node added to the bottleneck", append(talk(), role(8, "neptune", 10*terabyte)), 64, 20000},
+		{"a fourth zone", append(talk(), role(8, "mars", 10*terabyte)), 113, 22456},
 	}
 	if got, want := first.Moves(nil), 3*256; got != want {
 		t.Errorf("a first table moves %d replicas, want %d", got, want)
@@ -343,6 +344,16 @@ func BenchmarkAssign(b *testing.B) {
 		b.Run(name+"first", func(b *testing.B) {
 			for b.Loop() {
 				_, _ = Assign(roles, params, nil)
+			}
+		})
+		renewed := slices.Clone(roles)
+		for i := range renewed[:len(renewed)/10] {
+			renewed[i].Node = node(5000 + i)
+		}
+		b.Run(name+"tenth", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				_, _ = Assign(renewed, params, first)
 			}
 		})
 		b.Run(name+"remove", func(b *testing.B) {

@@ -136,8 +136,12 @@ func TestTransitions(t *testing.T) {
 				next.Size > fresh.Size {
 				t.Fatalf("size %d, want %d to %d", next.Size, least, fresh.Size)
 			}
-			if got, bound := next.Moves(prev), lossBound(prev, next); got < bound {
+			got, bound := next.Moves(prev), lossBound(prev, next)
+			if got < bound {
 				t.Fatalf("%d moves are fewer than the loads need: %d", got, bound)
+			}
+			if least := leastMovesOf(t, c, prev, fresh.Size); got != least {
+				t.Fatalf("%d moves, a table with partitions of %d bytes needs %d", got, fresh.Size, least)
 			}
 			again := assign(t, c.Roles, c.Params, next)
 			if moves := again.Moves(next); moves != 0 {
@@ -146,6 +150,19 @@ func TestTransitions(t *testing.T) {
 			prev = next
 		}
 	})
+}
+
+// leastMovesOf is the fewest moves from prev to a table of the tolerated size; best is the optimum.
+func leastMovesOf(t *rapid.T, c Version, prev *Version, best uint64) int {
+	roles, err := normalRoles(c.Roles)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cl, err := newCluster(roles, c.Params)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return leastMoves(cl, cl.previous(prev, roles), tolerated(best, c.Params.Tolerance))
 }
 
 // changeCluster changes, adds or removes a node, or changes a parameter.
@@ -191,82 +208,4 @@ func lossBound(prev, next *Version) int {
 		bound += max(0, load-had[i])
 	}
 	return bound
-}
-
-// TestPlacementTwin: from nothing, the search places as many replicas as the dealing rule, under the same
-// loads.
-func TestPlacementTwin(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		in := genCluster().Draw(t, "cluster")
-		roles, err := normalRoles(in.Roles)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c, err := newCluster(roles, in.Params)
-		if err != nil || c.optimum() == 0 {
-			return
-		}
-		pl := newPlacement(c, nil)
-		copy(pl.limit, c.targets(c.optimum()))
-		pl.grow()
-		if len(pl.short) > 0 {
-			t.Fatalf("limits %v have a table, the search left %v", pl.limit, pl.short)
-		}
-		for v, limit := range pl.limit {
-			if len(pl.holds[v]) != limit {
-				t.Fatalf("node %d holds %d of %d", v, len(pl.holds[v]), limit)
-			}
-		}
-	})
-}
-
-// TestKeepsMost compares what the first stage keeps with a flow over the previous replicas alone.
-func TestKeepsMost(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		in := genCluster().Draw(t, "cluster")
-		in.Params.Partitions = min(in.Params.Partitions, 8)
-		c, err := newCluster(in.Roles, in.Params)
-		if err != nil {
-			return
-		}
-		previous := make([][]int, c.partitions)
-		for p := range previous {
-			previous[p] = rapid.SliceOfNDistinct(rapid.IntRange(0, len(c.capacity)-1), 0, -1,
-				rapid.ID).Draw(t, "row")
-		}
-		pl := newPlacement(c, previous)
-		for v := range pl.limit {
-			pl.limit[v] = rapid.IntRange(0, c.partitions).Draw(t, "limit")
-		}
-		pl.grow()
-		kept := 0
-		for _, row := range pl.rows {
-			kept += len(row)
-		}
-		if want := keepable(c, previous, pl.limit); kept != want {
-			t.Fatalf("kept %d of %v, a flow keeps %d", kept, previous, want)
-		}
-	})
-}
-
-// keepable is the most previous replicas that any table with these limits holds.
-func keepable(c *cluster, previous [][]int, limit []int) int {
-	const source, sink = 0, 1
-	extra := c.replicas - c.minZones
-	atPartition := func(p int) int { return 2 + len(limit) + p*(2+len(c.zones)) }
-	f := newFlow(atPartition(c.partitions))
-	for v, most := range limit {
-		f.left[2+v][sink] = most
-	}
-	for p, row := range previous {
-		spread := atPartition(p)
-		f.left[source][spread], f.left[source][spread+1] = c.minZones, extra
-		for z := range c.zones {
-			f.left[spread][spread+2+z], f.left[spread+1][spread+2+z] = 1, extra
-		}
-		for _, v := range row {
-			f.left[spread+2+c.zone[v]][2+v] = 1
-		}
-	}
-	return f.max(source, sink)
 }

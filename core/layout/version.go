@@ -13,7 +13,7 @@ import (
 
 // Algorithm is the number of the function that Assign is. A change that can make another table gets another
 // number.
-const Algorithm = 1
+const Algorithm = 2
 
 var (
 	kindVersion = codec.Register(0x10, 1, "layout version")
