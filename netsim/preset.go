@@ -3,6 +3,7 @@ package netsim
 import (
 	"embed"
 	"fmt"
+	"slices"
 )
 
 //go:embed presets/*.toml
@@ -23,6 +24,19 @@ func Preset(name string) (Topology, error) {
 	data, err := presetFiles.ReadFile("presets/" + name + ".toml")
 	if err != nil {
 		return Topology{}, fmt.Errorf("preset %q: %w: the presets are %v", name, ErrTopology, Presets())
+	}
+	return Parse(data)
+}
+
+// Load returns the built-in topology of that name, or what read (os.ReadFile, say) finds under it.
+// Errors: ErrTopology; those of read.
+func Load(name string, read func(name string) ([]byte, error)) (Topology, error) {
+	if slices.Contains(Presets(), name) {
+		return Preset(name)
+	}
+	data, err := read(name)
+	if err != nil {
+		return Topology{}, fmt.Errorf("topology %q is none of the presets %v: %w", name, Presets(), err)
 	}
 	return Parse(data)
 }

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -65,4 +66,23 @@ func describe(t *testing.T, topo Topology) []byte {
 		fmt.Fprintf(&b, "%v > %v\n", now, at)
 	}
 	return b.Bytes()
+}
+
+func TestLoad(t *testing.T) {
+	errAbsent := errors.New("absent")
+	read := func(name string) ([]byte, error) {
+		if name != "my.toml" {
+			return nil, errAbsent
+		}
+		return []byte(`name = "mine"`), nil
+	}
+	for name, want := range map[string]string{"lan": "lan", "my.toml": "mine"} {
+		if got, err := Load(name, read); err != nil || got.Name != want {
+			t.Errorf("%s: topology %q, %v", name, got.Name, err)
+		}
+	}
+	_, err := Load("lam", read)
+	if !errors.Is(err, errAbsent) || !strings.Contains(err.Error(), "3dc-100ms") {
+		t.Errorf("an unknown name: %v", err)
+	}
 }
