@@ -1,0 +1,144 @@
+package plan
+
+import (
+	"fmt"
+	"math"
+	"math/big"
+	"slices"
+
+	"granary/core/layout"
+	"granary/core/rt"
+)
+
+// maker fills one report.
+type maker struct {
+	*Report
+	in    Input
+	bound *layout.Bound
+	crowd *crowd
+	moves []move
+}
+
+// Make plans the layout that follows in.Previous. A layout that cannot be is a report with refusals.
+//
+// Errors: input that does not fit together.
+func Make(in Input) (*Report, error) {
+	measured := len(in.PartitionBytes)
+	if measured > 0 && (in.Previous == nil || measured != in.Previous.Params.Partitions) {
+		return nil, fmt.Errorf("plan: sizes of %d partitions do not fit the version in force", measured)
+	}
+	in.Roles = slices.Clone(in.Roles)
+	slices.SortFunc(in.Roles, func(a, b layout.Role) int { return a.Node.Compare(b.Node) })
+	m := &maker{Report: newReport(), in: in}
+	if in.Previous != nil {
+		m.Number = in.Previous.Number + 1
+	}
+	next, err := layout.Assign(in.Roles, in.Params, in.Previous)
+	m.crowd = gather(&m.in)
+	m.settings()
+	if err != nil {
+		m.refuseError(err)
+		m.describe()
+		return m.Report, nil
+	}
+	m.Next = next
+	m.crowd.rows(&m.in, next)
+	if m.bound, err = layout.NewBound(in.Roles, in.Params); err != nil {
+		rt.Break("plan: version %d was assigned, yet it has no bound: %v", next.Number, err)
+	}
+	m.usable()
+	m.describe()
+	m.whatIf()
+	m.limit()
+	m.migration()
+	m.warn()
+	for _, w := range m.Warnings {
+		m.Confirm = m.Confirm || w.Confirm
+	}
+	return m.Report, nil
+}
+
+// newReport returns a report of a first version; its lists are empty rather than nil.
+func newReport() *Report {
+	return &Report{
+		Refusals: []Notice{}, Warnings: []Notice{}, Number: 1,
+		Limit: Limit{Full: []string{}, Limiting: []string{}}, WhatIf: []WhatIf{},
+		Frontier: []FrontierPoint{}, Losses: []Loss{},
+	}
+}
+
+// settings fills Settings and what is usable now.
+func (m *maker) settings() {
+	p := m.in.Params
+	m.Settings = Settings{
+		Replicas: p.Replicas, MinZones: minZones(m.in.Roles, p), Partitions: p.Partitions,
+		PartitionsAdvised: advised(m.in.Roles), Tolerance: p.Tolerance,
+	}
+	if prev := m.in.Previous; prev != nil {
+		m.Settings.MinZonesBefore = minZones(prev.Roles, prev.Params)
+		m.Settings.PartitionsBefore = prev.Params.Partitions
+		m.Usable.Before = prev.Usable()
+	}
+	for _, bytes := range m.in.PartitionBytes {
+		m.Usable.Stored += bytes
+	}
+}
+
+// minZones resolves the zones that each partition is in.
+func minZones(roles []layout.Role, p layout.Params) int {
+	if p.MinZones > 0 {
+		return p.MinZones
+	}
+	zones := map[layout.ZoneName]bool{}
+	for _, r := range roles {
+		if r.Stores() {
+			zones[r.Zone] = true
+		}
+	}
+	return min(p.Replicas, len(zones))
+}
+
+// advised returns the least number of partitions with which rounding costs little: 12 for each storing
+// node, and a power of two.
+func advised(roles []layout.Role) int {
+	storing := 0
+	for _, r := range roles {
+		if r.Stores() {
+			storing++
+		}
+	}
+	partitions := 1
+	for partitions < 12*storing && partitions < layout.PartitionsMax {
+		partitions *= 2
+	}
+	return partitions
+}
+
+// optimum returns the most that a table of these roles holds; 0 if there is none.
+func optimum(roles []layout.Role, p layout.Params) uint64 {
+	size, err := layout.Optimum(roles, p)
+	if err != nil {
+		return 0
+	}
+	return product(size, uint64(p.Partitions))
+}
+
+func (m *maker) usable() {
+	u, p := &m.Usable, m.in.Params
+	u.After = m.Next.Usable()
+	u.PartitionSize = m.Next.Size
+	u.Optimum = optimum(m.in.Roles, p)
+	u.Bound = floor(m.bound.Usable)
+	u.Rounding = 1 - ratio(float64(u.Optimum), float64(u.Bound))
+	p.Partitions = m.Settings.PartitionsAdvised
+	u.Advised = optimum(m.in.Roles, p)
+}
+
+// floor rounds down; what overflows is the greatest number.
+func floor(r *big.Rat) uint64 {
+	n := new(big.Int).Quo(r.Num(), r.Denom())
+	if !n.IsUint64() {
+		return math.MaxUint64
+	}
+	return n.Uint64()
+}

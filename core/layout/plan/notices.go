@@ -1,0 +1,155 @@
+package plan
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"granary/core/layout"
+	"granary/core/rt"
+)
+
+func sortedNames[V any](set map[string]V) []string { return slices.Sorted(maps.Keys(set)) }
+
+// refuse adds a refusal.
+func (m *maker) refuse(code Code, remedy, format string, args ...any) {
+	m.Refusals = append(m.Refusals, Notice{Code: code, Text: fmt.Sprintf(format, args...), Remedy: remedy})
+}
+
+// advise adds a warning that needs no confirmation.
+func (m *maker) advise(code Code, remedy, format string, args ...any) {
+	m.Warnings = append(m.Warnings, Notice{Code: code, Text: fmt.Sprintf(format, args...), Remedy: remedy})
+}
+
+// ask adds a warning that needs confirmation.
+func (m *maker) ask(code Code, remedy, format string, args ...any) {
+	m.advise(code, remedy, format, args...)
+	m.Warnings[len(m.Warnings)-1].Confirm = true
+}
+
+// refuseError turns an error of layout.Assign into a refusal.
+func (m *maker) refuseError(err error) {
+	storing, zones := 0, map[string]bool{}
+	for _, r := range m.in.Roles {
+		if r.Stores() {
+			storing++
+			zones[string(r.Zone)] = true
+		}
+	}
+	p := m.in.Params
+	switch {
+	case errors.Is(err, layout.ErrTooFewNodes):
+		m.refuse(TooFewNodes, "add nodes with capacity, or lower the replicas",
+			"%s, %d needed for %d replicas", plural(storing, "storing node"), p.Replicas, p.Replicas)
+	case errors.Is(err, layout.ErrTooFewZones):
+		m.refuse(TooFewZones, "add a node in another zone, or lower the zones",
+			"storing nodes in %s (%s), %d needed", plural(len(zones), "zone"),
+			formatNames(sortedNames(zones)), p.MinZones)
+	case errors.Is(err, layout.ErrCapacity):
+		m.refuse(TooLittleCapacity, "capacities are in bytes: check their units",
+			"%s cannot hold %d replicas of %d partitions of one byte in %s", plural(storing, "storing node"),
+			p.Replicas, p.Partitions, plural(m.Settings.MinZones, "zone"))
+	case errors.Is(err, layout.ErrParams):
+		for _, line := range strings.Split(err.Error(), "\n") {
+			m.refuse(InvalidParameter, "correct the value", "%s", strings.TrimPrefix(line, "layout: "))
+		}
+	default:
+		rt.Break("plan: an error of no known kind: %v", err)
+	}
+}
+
+// gainMin is the share of usable capacity from which a smaller spread is worth mentioning.
+const gainMin = 0.10
+
+// warn fills Warnings.
+func (m *maker) warn() {
+	if m.in.Previous != nil {
+		m.warnFalls()
+	}
+	m.warnSpread()
+	m.warnIdle()
+	m.warnSizes()
+}
+
+// warnFalls compares with the version in force.
+func (m *maker) warnFalls() {
+	u, s := m.Usable, m.Settings
+	if u.After < u.Before {
+		m.ask(UsableFalls, "add capacity to what limits, or keep what is removed",
+			"usable capacity falls from %s to %s", formatBytes(u.Before), formatBytes(u.After))
+	}
+	if s.MinZones < s.MinZonesBefore {
+		m.ask(SpreadFalls, "keep storing nodes in as many zones",
+			"each partition will be in %s, now it is in %d", plural(s.MinZones, "zone"), s.MinZonesBefore)
+	}
+	if before := m.in.Previous.Params.Replicas; s.Replicas < before {
+		m.ask(ReplicasFall, "", "each partition will have %s, now it has %d", plural(s.Replicas, "replica"),
+			before)
+	}
+}
+
+// warnSpread says what the last zone of the spread costs. It asks where that is new.
+func (m *maker) warnSpread() {
+	lower := m.Settings.MinZones - 1
+	more, dear := spreadCost(m.in.Roles, m.in.Params, lower)
+	if !dear {
+		return
+	}
+	warn := m.ask
+	if prev := m.in.Previous; prev != nil && m.Settings.MinZonesBefore == m.Settings.MinZones {
+		if _, dear = spreadCost(prev.Roles, prev.Params, lower); dear {
+			warn = m.advise
+		}
+	}
+	remedy := fmt.Sprintf("add capacity to %s, or set the zones to %d", formatNames(m.Limit.Limiting), lower)
+	warn(SpreadCosts, remedy, "with partitions in %s instead of %d, %s more would be usable",
+		plural(lower, "zone"), m.Settings.MinZones, formatBytes(more))
+}
+
+// spreadCost returns how much more a lower number of zones makes usable, and whether that is much.
+func spreadCost(roles []layout.Role, p layout.Params, lower int) (more uint64, dear bool) {
+	if lower < 1 {
+		return 0, false
+	}
+	usable := optimum(roles, p)
+	p.MinZones = lower
+	more = optimum(roles, p) - usable // fewer zones never hold less
+	return more, float64(more) > gainMin*float64(usable)
+}
+
+// warnIdle finds capacity that was added in vain.
+func (m *maker) warnIdle() {
+	for _, n := range m.Nodes {
+		switch {
+		case n.Added && n.Capacity > 0 && n.After == 0 && m.in.Previous != nil:
+			m.ask(IdleNode, "add it where capacity limits: "+formatNames(m.Limit.Limiting),
+				"%s brings %s to %s and gets no partition", n.Name, formatBytes(n.Capacity), n.Zone)
+		case !n.Added && n.Capacity > n.Was && !n.Limits && m.Usable.After <= m.Usable.Before:
+			m.advise(IdleCapacity, "add it where capacity limits: "+formatNames(m.Limit.Limiting),
+				"%s grows by %s, and nothing becomes usable by that", n.Name, formatBytes(n.Capacity-n.Was))
+		}
+	}
+}
+
+// warnSizes finds nodes that are too small, and too few partitions.
+func (m *maker) warnSizes() {
+	var small []string
+	for _, n := range m.Nodes {
+		if n.BelowSize {
+			small = append(small, n.Name)
+		}
+	}
+	s, u := m.Settings, m.Usable
+	if len(small) > 0 {
+		m.advise(BelowSize, "enlarge them, make them gateways, or use more partitions",
+			"smaller than one partition of %s, and so without any: %s", formatBytes(u.PartitionSize),
+			formatNames(small))
+	}
+	if s.Partitions < s.PartitionsAdvised && u.Advised > u.Optimum {
+		remedy := fmt.Sprintf("set the partitions to %d: no data moves by that alone", s.PartitionsAdvised)
+		m.advise(FewPartitions, remedy, "%d partitions lose %s to rounding; with %d, %s would be usable",
+			s.Partitions, formatPercent(u.Rounding), s.PartitionsAdvised, formatBytes(u.Advised))
+	}
+}
