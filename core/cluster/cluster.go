@@ -28,8 +28,14 @@ var (
 	ErrBadMember = rpc.RegisterError("cluster.bad_member", errors.New("malformed member"))
 	ErrRemoved   = rpc.RegisterError("cluster.removed", errors.New("the node was removed for good"))
 	ErrFounder   = errors.New("the founder of a cluster cannot be removed")
-	ErrHasData   = rpc.RegisterError("cluster.has_data",
-		errors.New("the cluster holds data, and its layout cannot be changed any more"))
+	// ErrHasData means that a layout is not changed because data would have to move, which is not there yet.
+	ErrHasData = rpc.RegisterError("cluster.has_data",
+		errors.New("the cluster holds data, and data cannot be moved to another layout yet"))
+	// ErrChanged means that a layout was made from what is not so any more; it is to be looked at again.
+	ErrChanged = rpc.RegisterError("cluster.layout_changed",
+		errors.New("the layout, or what is staged, changed meanwhile"))
+	// ErrNoVersion means that the history does not have a layout version.
+	ErrNoVersion  = errors.New("the history has no such layout version")
 	ErrNotReady   = rpc.RegisterError("cluster.not_ready", errors.New("the cluster is not complete"))
 	ErrUnsuitable = rpc.RegisterError("cluster.unsuitable", errors.New("unsuitable layout"))
 )

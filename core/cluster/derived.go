@@ -173,6 +173,8 @@ type Status struct {
 	ID      []byte
 	Founder rt.NodeID
 	Nodes   []NodeStatus // ordered by id
+	// Roles, ordered by node, and Params are what is wanted: those of the live layout with what is staged.
+	Roles   []layout.Role
 	Params  layout.Params
 	Layout  *layout.Version // nil before the first
 	Missing string          // what the first layout waits for, in words
@@ -205,7 +207,7 @@ func (c *Cluster) Status() Status {
 	capacity, held := map[rt.NodeID]uint64{}, map[rt.NodeID]int{}
 	staged := doc.staged()
 	roles, params := staged.Wanted(doc.Layout)
-	s.Params = params
+	s.Roles, s.Params = roles, params
 	s.Pending, s.PendingParams = staged.Pending(doc.Layout)
 	for _, r := range roles {
 		capacity[r.Node] = r.Capacity

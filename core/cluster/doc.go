@@ -1,7 +1,7 @@
 // Package cluster knows who belongs to the cluster, how to reach them, and which layout is live.
 //
-// What it knows is one document, a join semilattice: members, staged layout changes, and the chain of layout
-// versions. Each node stores it, compares it with a random other member every few seconds, and sends it round
+// What it knows is one document, a join semilattice: members, staged layout changes, the live layout and the
+// history of those before it. Each node stores it, compares it with a random other member every few seconds, and sends it round
 // at once when it changes. Tables and blocks ask the cluster for a [View]: the replica sets of a partition in
 // the live versions.
 //
@@ -13,7 +13,7 @@
 //     has arrived.
 //  3. The first layout of a cluster is applied by the node that founded it, as soon as enough nodes
 //     and zones are there. Later ones are asked of that node too, so that there is one chain. It
-//     refuses while any node holds data.
+//     refuses while any node holds data, and what was made from roles that are not wanted any more.
 //  4. A node's own clock is compared with those of its peers, reported when it differs, and corrected
 //     when it differs too much.
 package cluster

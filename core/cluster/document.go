@@ -73,6 +73,7 @@ type document struct {
 	Staged  layout.Staged `cbor:"4,keyasint"`
 	// Layout is the newest version, nil if there is none yet.
 	Layout *layout.Version `cbor:"5,keyasint,omitempty"`
+	Past   past            `cbor:"6,keyasint,omitzero"`
 }
 
 // number is that of the newest layout version, 0 if there is none.
@@ -88,7 +89,7 @@ func (d document) number() uint64 {
 // wins, at equal numbers the one with the lower hash.
 func (d document) Join(o document) document {
 	j := document{ID: d.ID, Founder: d.Founder, Members: d.Members.Join(o.Members),
-		Staged: d.Staged.Join(o.Staged), Layout: d.Layout}
+		Staged: d.Staged.Join(o.Staged), Layout: d.Layout, Past: joinPast(d.Past, o.Past)}
 	if len(d.ID) == 0 || len(o.ID) > 0 && bytes.Compare(o.ID, d.ID) < 0 {
 		j.ID, j.Founder = o.ID, o.Founder
 	}
@@ -150,6 +151,9 @@ func (d document) stamp() (newest hlc.Stamp) {
 	}
 	for _, w := range d.Staged.Roles.All() {
 		newest = max(newest, w.Stamp)
+	}
+	for _, made := range d.Past.All() {
+		newest = max(newest, made.Stamp)
 	}
 	return max(newest, d.Staged.Params.Stamp)
 }

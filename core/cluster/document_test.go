@@ -7,6 +7,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"granary/core/crdt"
 	"granary/core/crdt/crdttest"
 	"granary/core/hlc"
 	"granary/core/layout"
@@ -62,6 +63,11 @@ func drawDocument(t *rapid.T) document {
 	}
 	if i := rapid.IntRange(-1, len(versions)-1).Draw(t, "version"); i >= 0 {
 		d.Layout = versions[i]
+	}
+	first := rapid.IntRange(1, 50).Draw(t, "oldest")
+	for n := range rapid.IntRange(0, PastMax).Draw(t, "past") {
+		made := pastVersion{Moves: rapid.IntRange(0, 2).Draw(t, "moves")}
+		d.Past = d.Past.With(crdt.Uint(first+n), crdt.LWW[pastVersion]{Stamp: stamp(), Value: made})
 	}
 	return d
 }

@@ -38,21 +38,6 @@ func (c *Cluster) Found(ctx context.Context, params layout.Params, role layout.R
 	})
 }
 
-// Stage adds a role, or its change, to the next layout.
-//
-// Errors: ErrNotMember, ErrUnsuitable.
-func (c *Cluster) Stage(ctx context.Context, role layout.Role) error {
-	return c.change(ctx, func(doc document, stamp hlc.Stamp) (document, error) {
-		if !doc.present(role.Node) {
-			return doc, fmt.Errorf("node %s: %w", role.Node.Short(), ErrNotMember)
-		}
-		if err := role.Validate(); err != nil {
-			return doc, fmt.Errorf("%w: %w", ErrUnsuitable, err)
-		}
-		return document{Staged: layout.Staged{}.WithRole(stamp, role)}, nil
-	})
-}
-
 // Remove marks a member as removed, for good. It refuses a member that the live layout gives partitions to,
 // and the founder, who applies the layouts.
 //

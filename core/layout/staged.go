@@ -87,32 +87,38 @@ func (s Staged) Next(current *Version) (*Version, error) {
 
 // Change is one difference between a layout and what is wanted.
 type Change struct {
-	Node     rt.NodeID
-	From, To *Role // nil for no role
+	Node rt.NodeID `cbor:"1,keyasint"`
+	From *Role     `cbor:"2,keyasint,omitempty"` // nil for no role
+	To   *Role     `cbor:"3,keyasint,omitempty"` // nil for no role
 }
 
 // Pending returns what Wanted would change in the roles of current, nil for none, ascending by node, and
 // whether it would change the parameters.
 func (s Staged) Pending(current *Version) (roles []Change, params bool) {
 	wanted, wantedParams := s.Wanted(current)
-	var have []Role
-	if current != nil {
-		have = current.Roles
+	if current == nil {
+		return Changes(nil, wanted), true
 	}
-	for len(have) > 0 || len(wanted) > 0 {
-		switch order := compareHeads(have, wanted); {
+	return Changes(current.Roles, wanted), wantedParams != current.Params
+}
+
+// Changes returns how roles differ from others, both ascending by node, and so are the changes. They point
+// into both.
+func Changes(from, to []Role) (list []Change) {
+	for len(from) > 0 || len(to) > 0 {
+		switch order := compareHeads(from, to); {
 		case order < 0:
-			roles, have = append(roles, Change{Node: have[0].Node, From: &have[0]}), have[1:]
+			list, from = append(list, Change{Node: from[0].Node, From: &from[0]}), from[1:]
 		case order > 0:
-			roles, wanted = append(roles, Change{Node: wanted[0].Node, To: &wanted[0]}), wanted[1:]
+			list, to = append(list, Change{Node: to[0].Node, To: &to[0]}), to[1:]
 		default:
-			if !equalRoles(have[0], wanted[0]) {
-				roles = append(roles, Change{Node: have[0].Node, From: &have[0], To: &wanted[0]})
+			if !equalRoles(from[0], to[0]) {
+				list = append(list, Change{Node: from[0].Node, From: &from[0], To: &to[0]})
 			}
-			have, wanted = have[1:], wanted[1:]
+			from, to = from[1:], to[1:]
 		}
 	}
-	return roles, current == nil || wantedParams != current.Params
+	return list
 }
 
 // compareHeads compares the first nodes of two lists, not both empty; an empty list is last.
