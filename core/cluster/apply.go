@@ -238,7 +238,8 @@ func (c *Cluster) checkEmpty(ctx context.Context, v *layout.Version) error {
 				c.Describe(node), err)
 		}
 		if resp.Holds {
-			return fmt.Errorf("%s holds data of layout version %d: %w", c.Describe(node), v.Number, ErrHasData)
+			return fmt.Errorf("%s holds data of layout version %d: %w", c.Describe(node), v.Number,
+				ErrHasData)
 		}
 	}
 	return nil

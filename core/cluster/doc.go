@@ -1,9 +1,9 @@
 // Package cluster knows who belongs to the cluster, how to reach them, and which layout is live.
 //
 // What it knows is one document, a join semilattice: members, staged layout changes, the live layout and the
-// history of those before it. Each node stores it, compares it with a random other member every few seconds, and sends it round
-// at once when it changes. Tables and blocks ask the cluster for a [View]: the replica sets of a partition in
-// the live versions.
+// history of those before it. Each node stores it, compares it with a random other member every few seconds,
+// and sends it round at once when it changes. Tables and blocks ask the cluster for a [View]: the replica
+// sets of a partition in the live versions.
 //
 // The contract (DESIGN.md has it as invariants, which tests cite):
 //

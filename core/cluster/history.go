@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"granary/core/crdt"
@@ -74,12 +75,8 @@ func (d document) roles(number uint64) ([]layout.Role, layout.Params, error) {
 				d.kept())
 		}
 		if n == number {
-			list := make([]layout.Role, 0, len(roles))
-			for _, r := range roles { //det:ok sorted below
-				list = append(list, r)
-			}
-			slices.SortFunc(list, func(a, b layout.Role) int { return a.Node.Compare(b.Node) })
-			return list, made.Value.Params, nil
+			byNode := func(a, b layout.Role) int { return a.Node.Compare(b.Node) }
+			return slices.SortedFunc(maps.Values(roles), byNode), made.Value.Params, nil
 		}
 		for _, c := range made.Value.Changes {
 			if delete(roles, c.Node); c.From != nil {

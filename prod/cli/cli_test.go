@@ -66,7 +66,17 @@ const (
 {"node":"aaaabbbbcccc","name":"alpha","zone":"paris","capacity_bytes":1000000000000,"partitions":256,
 "tags":["ssd","new"]}],
 "staged":[{"node":"ddddeeeeffff","to":{"node":"ddddeeeeffff","zone":"lyon","capacity_bytes":5000000000}},
-{"node":"aaaabbbbcccc","name":"alpha","from":{"node":"aaaabbbbcccc","zone":"paris","capacity_bytes":0}}]}`
+{"node":"aaaabbbbcccc","name":"alpha","from":{"node":"aaaabbbbcccc","zone":"paris","capacity_bytes":0}}],
+"staged_params":{"replicas":3,"min_zones":0,"partitions":512,"tolerance":150}}`
+	revertedJSON = `{"version":2,"replicas":3,"min_zones":2,"partitions":256,"usable_bytes":1000000000000,
+"roles":[],"staged":[]}`
+	historyJSON = `[{"version":1,"hash":"00","made":"2026-03-04T05:06:07Z","replicas":3,"min_zones":0,
+"partitions":256,"tolerance":0,"usable_bytes":1000000000000,"moves":768,"changes":[
+{"node":"aaaabbbbcccc","name":"alpha","to":{"node":"aaaabbbbcccc","zone":"paris",
+"capacity_bytes":1000000000000}}]},
+{"version":2,"hash":"01","made":"2026-03-05T05:06:07Z","live":true,"replicas":3,"min_zones":2,
+"partitions":256,"tolerance":100,"usable_bytes":2000000000000,"moves":1,"changes":[
+{"node":"ddddeeeeffff","from":{"node":"ddddeeeeffff","zone":"lyon","capacity_bytes":5000000000}}]}]`
 	noLayoutJSON = `{"version":0,"replicas":3,"min_zones":0,"partitions":256,"roles":[],"staged":[],
 "missing":"2 more nodes needed"}`
 	tokenJSON = `{"token":"granary-join-XYZ","expires":"2026-03-04T05:06:07Z","address":"a.example:3901"}`
@@ -112,16 +122,31 @@ func TestGolden(t *testing.T) {
 		"layout-assign": {"layout assign alpha --zone nice --capacity 1.5T --tag ssd", map[string]string{
 			"POST /v1/layout/assign": layoutJSON}, ""},
 		"layout-assign-bad": {"layout assign alpha --capacity lots", nil, ""},
-		"layout-apply": {"layout apply", map[string]string{"POST /v1/layout/apply": `{"version":3}`},
-			""},
-		"node-list":       {"node list", map[string]string{"GET /v1/nodes": "[]"}, ""},
-		"node-remove":     {"node remove old", map[string]string{"DELETE /v1/nodes/old": "{}"}, ""},
-		"token":           {"token", map[string]string{"POST /v1/tokens": tokenJSON}, ""},
-		"refused":         {"bucket info photos", nil, ""},
-		"refused-json":    {"bucket info photos --json", nil, ""},
-		"another-program": {"status", map[string]string{"GET /v1/status": "<html>"}, ""},
-		"unknown-command": {"buckets list", nil, ""},
-		"unknown-flag":    {"status --jsn", nil, ""},
+		"layout-apply": {"layout apply --version 3", map[string]string{
+			"POST /v1/layout/apply": `{"version":3}`}, ""},
+		"layout-apply-nothing": {"layout apply", map[string]string{
+			"POST /v1/layout/apply": `{"version":3,"unchanged":true}`}, ""},
+		"layout-remove": {"layout remove alpha", map[string]string{
+			"POST /v1/layout/remove": layoutJSON}, ""},
+		"layout-params": {"layout params --min-zones 0 --partitions 512 --tolerance 1.5%", map[string]string{
+			"POST /v1/layout/params": layoutJSON}, ""},
+		"layout-params-none": {"layout params", nil, ""},
+		"layout-params-bad":  {"layout params --tolerance 2", nil, ""},
+		"layout-revert": {"layout revert", map[string]string{
+			"POST /v1/layout/revert": revertedJSON}, ""},
+		"layout-revert-to": {"layout revert --to 1 --json", map[string]string{
+			"POST /v1/layout/revert": revertedJSON}, ""},
+		"layout-history": {"layout history", map[string]string{
+			"GET /v1/layout/history": historyJSON}, ""},
+		"layout-history-none": {"layout history", map[string]string{"GET /v1/layout/history": "[]"}, ""},
+		"node-list":           {"node list", map[string]string{"GET /v1/nodes": "[]"}, ""},
+		"node-remove":         {"node remove old", map[string]string{"DELETE /v1/nodes/old": "{}"}, ""},
+		"token":               {"token", map[string]string{"POST /v1/tokens": tokenJSON}, ""},
+		"refused":             {"bucket info photos", nil, ""},
+		"refused-json":        {"bucket info photos --json", nil, ""},
+		"another-program":     {"status", map[string]string{"GET /v1/status": "<html>"}, ""},
+		"unknown-command":     {"buckets list", nil, ""},
+		"unknown-flag":        {"status --jsn", nil, ""},
 		"config-faults": {"config check --set s3.lissen=x --set log.level=loud --set " +
 			"metadata.fsync=perhaps --set x", nil, ""},
 		"config-faults-2": {"config check --set s3.lissen=x --set log.level=loud --region US", nil, ""},

@@ -30,9 +30,13 @@ type grammar struct {
 		Info   keyInfoCmd   `cmd:"" help:"Show an access key and its buckets."`
 	} `cmd:"" help:"Access keys."`
 	Layout struct {
-		Show   layoutShowCmd   `cmd:"" help:"Show who stores what, and what is staged."`
-		Assign layoutAssignCmd `cmd:"" help:"Stage the role of a node."`
-		Apply  layoutApplyCmd  `cmd:"" help:"Make a layout version of what is staged."`
+		Show    layoutShowCmd    `cmd:"" help:"Show who stores what, and what is staged."`
+		Assign  layoutAssignCmd  `cmd:"" help:"Stage the role of a node."`
+		Remove  layoutRemoveCmd  `cmd:"" help:"Stage that a node has no role."`
+		Params  layoutParamsCmd  `cmd:"" help:"Stage parameters: replicas, zones, partitions, tolerance."`
+		Apply   layoutApplyCmd   `cmd:"" help:"Make a layout version of what is staged."`
+		Revert  layoutRevertCmd  `cmd:"" help:"Withdraw what is staged, or stage an earlier version."`
+		History layoutHistoryCmd `cmd:"" help:"List the versions of the layout and what each changed."`
 	} `cmd:"" help:"What the nodes are there for."`
 	Node struct {
 		List   nodeListCmd   `cmd:"" help:"List the members of the cluster."`

@@ -220,10 +220,6 @@ func TestMembership(t *testing.T) {
 	if w.cluster.removed != other {
 		t.Errorf("removed %v", w.cluster.removed)
 	}
-	var applied Applied
-	if w.must(t, "POST", "/v1/layout/apply", "", &applied); applied.Version != 7 {
-		t.Errorf("applied version %d", applied.Version)
-	}
 	var token Token
 	w.must(t, "POST", "/v1/tokens", "", &token)
 	if got, err := cluster.ParseToken(token.Token); err != nil || got.Addr != token.Address {
@@ -243,20 +239,6 @@ func TestMembership(t *testing.T) {
 	}
 }
 
-func TestLayout(t *testing.T) {
-	w := newWorld()
-	role := layout.Role{Node: other, Zone: "lyon", Capacity: 5}
-	w.cluster.status.Pending = []layout.Change{{Node: other, From: nil, To: &role}}
-	var l Layout
-	w.must(t, "GET", "/v1/layout", "", &l)
-	want := []Change{{Node: other.String(), Name: "there",
-		To: &Role{Node: other.String(), Name: "there", Zone: "lyon",
-			Capacity: 5}}}
-	if d := cmp.Diff(want, l.Staged); d != "" {
-		t.Errorf("staged (-want +got):\n%s", d)
-	}
-}
-
 // TestRefusals shows the code of every refusal.
 func TestRefusals(t *testing.T) {
 	token := cluster.Token{Addr: "a:1", Node: other, Secret: make([]byte, 32)}.String()
@@ -266,6 +248,10 @@ func TestRefusals(t *testing.T) {
 		return func(w *world) { w.cluster.err = fmt.Errorf("here: %w", err) }
 	}
 	alone := func(w *world) { w.cluster.status = cluster.Status{} }
+	staged := func(w *world) {
+		w.cluster.live()
+		w.cluster.want(func(r *layout.Role) { r.Capacity = 5e9 })
+	}
 	for _, c := range []struct {
 		method, path, body string
 		change             func(*world)
@@ -318,7 +304,28 @@ func TestRefusals(t *testing.T) {
 		{"POST", "/v1/layout/assign", `{"node":"here","gateway":true,"capacity_bytes":1}`, nil, 400,
 			"bad_request"},
 		{"POST", "/v1/layout/assign", `{"node":"here"}`, dev, 409, "dev_store"},
+		{"POST", "/v1/layout/apply", "", alone, 409, "no_cluster"},
+		{"POST", "/v1/layout/apply", "", nil, 503, "not_ready"},
+		{"POST", "/v1/layout/apply", `{"version":9}`, staged, 409, "layout_changed"},
 		{"POST", "/v1/layout/apply", "", fails(cluster.ErrHasData), 409, "has_data"},
+		{"POST", "/v1/layout/apply", "", fails(cluster.ErrChanged), 409, "layout_changed"},
+		{"POST", "/v1/layout/apply", "", func(w *world) {
+			w.cluster.live()
+			w.cluster.want(func(r *layout.Role) { r.Capacity = 0 })
+		}, 400, "unsuitable_layout"},
+		{"POST", "/v1/layout/remove", `{"node":"nowhere"}`, nil, 404, "no_such_node"},
+		{"POST", "/v1/layout/remove", `{"node":"there"}`, fails(cluster.ErrNotMember), 404, "no_such_node"},
+		{"POST", "/v1/layout/remove", `{"node":"there"}`, dev, 409, "dev_store"},
+		{"POST", "/v1/layout/remove", "", nil, 400, "bad_request"},
+		{"POST", "/v1/layout/params", `{}`, nil, 400, "bad_request"},
+		{"POST", "/v1/layout/params", `{"replicas":"three"}`, nil, 400, "bad_request"},
+		{"POST", "/v1/layout/params", `{"replicas":99}`, fails(cluster.ErrUnsuitable), 400,
+			"unsuitable_layout"},
+		{"POST", "/v1/layout/params", `{"replicas":3}`, alone, 409, "no_cluster"},
+		{"POST", "/v1/layout/revert", `{"to":3}`, fails(cluster.ErrNoVersion), 404, "no_such_version"},
+		{"POST", "/v1/layout/revert", "", fails(cluster.ErrNoLayout), 503, "not_ready"},
+		{"POST", "/v1/layout/revert", "", dev, 409, "dev_store"},
+		{"GET", "/v1/layout/history", "", alone, 409, "no_cluster"},
 		{"POST", "/v1/layout/apply", "", fails(cluster.ErrNotReady), 503, "not_ready"},
 		{"POST", "/v1/layout/apply", "", fails(context.DeadlineExceeded), 504, "timeout"},
 		{"DELETE", "/v1/nodes/nowhere", "", nil, 404, "no_such_node"},
@@ -376,7 +383,8 @@ func (p panicking) All() ([]bucket.Bucket, error) { panic(p.value) }
 func FuzzBodies(f *testing.F) {
 	paths := []string{"/v1/buckets", "/v1/buckets/photos/allow", "/v1/buckets/photos/deny", "/v1/keys",
 		"/v1/keys/import",
-		"/v1/layout/assign", "/v1/init", "/v1/join"}
+		"/v1/layout/assign", "/v1/init", "/v1/join", "/v1/layout/params", "/v1/layout/remove",
+		"/v1/layout/revert", "/v1/layout/apply"}
 	f.Add(0, `{"name":"docs"}`)
 	f.Add(4, `{"id":"GKB","secret":"sixteencharacters"}`)
 	f.Add(7, `{"token":"granary-join-owFu","zone":"z"}`)

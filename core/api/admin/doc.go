@@ -7,7 +7,10 @@
 //	GET    /v1/buckets/{name}          DELETE deletes it; POST …/allow and …/deny change what a key may do
 //	GET    /v1/keys                    POST creates one; POST /v1/keys/import takes one from elsewhere
 //	GET    /v1/keys/{id}               ?secret=show shows its secret; DELETE revokes it
-//	GET    /v1/layout                  POST …/assign stages a role, POST …/apply makes a version
+//	GET    /v1/layout                  what is live and what is staged; GET …/history what was live
+//	POST   /v1/layout/assign           stages a role; …/remove that a node has none, …/params parameters,
+//	                                   …/revert what is live, or was
+//	POST   /v1/layout/apply            makes a version of what is staged
 //	GET    /v1/nodes                   DELETE /v1/nodes/{node} removes a member for good
 //	POST   /v1/tokens                  a join token
 //	POST   /v1/init  /v1/join          found a cluster, or become a member of one

@@ -37,7 +37,10 @@ var kinds = []struct {
 	{cluster.ErrManyTokens, http.StatusTooManyRequests, "too_many_tokens", "wait until some expire"},
 	{bucket.ErrInvalidKey, http.StatusBadRequest, "invalid_key", ""},
 	{cluster.ErrNotMember, http.StatusNotFound, "no_such_node", "see granary status"},
-	{cluster.ErrHasData, http.StatusConflict, "has_data", ""},
+	{cluster.ErrHasData, http.StatusConflict, "has_data", hasDataHint},
+	{cluster.ErrChanged, http.StatusConflict, "layout_changed",
+		"somebody else staged or applied something: look at granary layout show again"},
+	{cluster.ErrNoVersion, http.StatusNotFound, "no_such_version", "see granary layout history"},
 	{cluster.ErrUnsuitable, http.StatusBadRequest, "unsuitable_layout", ""},
 	{layout.ErrParams, http.StatusBadRequest, "unsuitable_layout", ""},
 	{cluster.ErrBadToken, http.StatusBadRequest, "bad_token",
@@ -58,6 +61,10 @@ var kinds = []struct {
 		"see granary status for nodes that are down"},
 	{context.Canceled, http.StatusServiceUnavailable, "stopping", ""},
 }
+
+// hasDataHint says what to do in a cluster whose layout cannot be changed.
+const hasDataHint = "what is staged stays staged; for another layout now, found a new cluster with it and " +
+	"copy the objects there"
 
 // refusal turns any error into a refusal.
 func refusal(err error) *Error {

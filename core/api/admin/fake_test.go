@@ -41,10 +41,11 @@ func (e *testEnv) Count(string, float64, ...string) {}
 func (e *testEnv) logged(text string) bool {
 	return strings.Contains(strings.Join(e.lines, "\n"), text)
 }
-func (f *fakeBuckets) All() ([]bucket.Bucket, error)         { return f.buckets, f.err }
-func (f *fakeBuckets) Keys() ([]bucket.Key, error)           { return f.keys, f.err }
-func (f *fakeCluster) Status() cluster.Status                { return f.status }
-func (f *fakeCluster) Apply(context.Context) (uint64, error) { return 7, f.err }
+func (f *fakeBuckets) All() ([]bucket.Bucket, error)  { return f.buckets, f.err }
+func (f *fakeBuckets) Keys() ([]bucket.Key, error)    { return f.keys, f.err }
+func (f *fakeCluster) Status() cluster.Status         { return f.status }
+func (f *fakeCluster) Sync(context.Context) error     { return f.err }
+func (f *fakeCluster) History() []cluster.PastVersion { return f.past }
 
 // fakeBuckets keeps buckets and keys in memory.
 type fakeBuckets struct {
@@ -129,6 +130,54 @@ type fakeCluster struct {
 	params  layout.Params
 	role    layout.Role
 	removed rt.NodeID
+	retired rt.NodeID
+	to      uint64
+	past    []cluster.PastVersion
+	adopted *layout.Version
+}
+
+// live makes the fake a cluster of two replicas with a layout of what its nodes offer.
+func (f *fakeCluster) live() {
+	f.want(nil)
+	f.status.Layout, _ = layout.Assign(f.status.Roles, f.status.Params, nil)
+	f.want(nil)
+}
+
+// want stages roles: those that the nodes offer, as change leaves them.
+func (f *fakeCluster) want(change func(*layout.Role)) {
+	f.status.Roles = nil
+	for _, n := range f.status.Nodes {
+		r := layout.Role{Node: n.ID, Zone: n.Zone, Capacity: n.Capacity}
+		if change != nil {
+			change(&r)
+		}
+		f.status.Roles = append(f.status.Roles, r)
+	}
+	slices.SortFunc(f.status.Roles, func(a, b layout.Role) int { return a.Node.Compare(b.Node) })
+	if f.status.Layout != nil {
+		f.status.Pending = layout.Changes(f.status.Layout.Roles, f.status.Roles)
+	}
+}
+
+func (f *fakeCluster) Adopt(_ context.Context, v *layout.Version) error {
+	f.adopted = v
+	return f.err
+}
+
+func (f *fakeCluster) StageParams(_ context.Context, change func(*layout.Params)) error {
+	change(&f.status.Params)
+	f.status.PendingParams = true
+	return f.err
+}
+
+func (f *fakeCluster) Retire(_ context.Context, n rt.NodeID) error {
+	f.retired = n
+	return f.err
+}
+
+func (f *fakeCluster) Revert(_ context.Context, to uint64) error {
+	f.to = to
+	return f.err
 }
 
 func (f *fakeCluster) Found(_ context.Context, p layout.Params, r layout.Role) error {

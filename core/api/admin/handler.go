@@ -53,6 +53,10 @@ func (h *Handler) routes() {
 	route(h, "DELETE /v1/keys/{id}", h.deleteKey)
 	route(h, "GET /v1/layout", h.layout)
 	route(h, "POST /v1/layout/assign", h.assign)
+	route(h, "POST /v1/layout/remove", h.retire)
+	route(h, "POST /v1/layout/params", h.stageParams)
+	route(h, "POST /v1/layout/revert", h.revert)
+	route(h, "GET /v1/layout/history", h.layoutHistory)
 	route(h, "POST /v1/layout/apply", h.apply)
 	route(h, "GET /v1/nodes", h.listNodes)
 	route(h, "DELETE /v1/nodes/{node}", h.removeNode)
@@ -157,6 +161,13 @@ func route[In, Out any](h *Handler, pattern string, f func(request, In) (Out, er
 // none is the argument of operations that take none.
 type none struct{}
 
+// optional marks arguments whose body may be absent.
+type optional interface{ optional() }
+
+func (none) optional()   {}
+func (Apply) optional()  {}
+func (Revert) optional() {}
+
 // decode reads the body.
 func decode(r *http.Request, in any) error {
 	raw, err := io.ReadAll(io.LimitReader(r.Body, BodyMax+1))
@@ -167,7 +178,7 @@ func decode(r *http.Request, in any) error {
 		return &Error{Status: http.StatusRequestEntityTooLarge, Code: "body_too_large",
 			Message: "the body is too large"}
 	}
-	if _, ok := in.(*none); ok && len(raw) == 0 {
+	if _, ok := in.(optional); ok && len(raw) == 0 {
 		return nil
 	}
 	d := json.NewDecoder(strings.NewReader(string(raw)))

@@ -31,8 +31,18 @@ type Cluster interface {
 	NewToken(context.Context) (cluster.Token, error)
 	// Stage adds a role, or its change, to the next layout.
 	Stage(context.Context, layout.Role) error
-	// Apply makes a layout version of what is staged and returns its number.
-	Apply(context.Context) (uint64, error)
+	// StageParams changes the parameters of the next layout.
+	StageParams(context.Context, func(*layout.Params)) error
+	// Retire takes the role from a node in the next layout.
+	Retire(context.Context, rt.NodeID) error
+	// Revert stages the roles and parameters of an earlier version; 0 is the live one.
+	Revert(context.Context, uint64) error
+	// History has the newest versions of the layout, oldest first.
+	History() []cluster.PastVersion
+	// Sync makes this node and the one that applies layouts know the same.
+	Sync(context.Context) error
+	// Adopt makes a version the layout, if it follows from what is live and staged.
+	Adopt(context.Context, *layout.Version) error
 	// Remove removes a member for good.
 	Remove(context.Context, rt.NodeID) error
 }

@@ -8,7 +8,6 @@ import (
 
 	"granary/core/cluster"
 	"granary/core/layout"
-	"granary/core/rt"
 )
 
 // prefixMin is the shortest beginning of a node id that names a node.
@@ -49,81 +48,6 @@ func (h *Handler) removeNode(r request, _ none) (Done, error) {
 		return Done{}, err
 	}
 	return Done{}, h.Cluster.Remove(r.ctx, n.ID)
-}
-
-func (h *Handler) layout(request, none) (Layout, error) {
-	c := h.Cluster.Status()
-	if len(c.ID) == 0 {
-		return Layout{}, cluster.ErrNoCluster
-	}
-	names, held := map[rt.NodeID]string{}, map[rt.NodeID]int{}
-	for _, n := range c.Nodes {
-		names[n.ID], held[n.ID] = n.Member.Name, n.Partitions
-	}
-	roleOf := func(r layout.Role) Role {
-		return Role{Node: r.Node.String(), Name: names[r.Node], Zone: string(r.Zone), Capacity: r.Capacity,
-			Tags: r.Tags, Partitions: held[r.Node]}
-	}
-	l := Layout{Replicas: c.Params.Replicas, MinZones: c.Params.MinZones, Partitions: c.Params.Partitions,
-		Roles: []Role{}, Staged: []Change{}, Params: c.PendingParams, Missing: c.Missing}
-	if c.Layout != nil {
-		l.Version, l.Usable = c.Layout.Number, c.Layout.Usable()
-		for _, r := range c.Layout.Roles {
-			l.Roles = append(l.Roles, roleOf(r))
-		}
-	}
-	for _, p := range c.Pending {
-		change := Change{Node: p.Node.String(), Name: names[p.Node]}
-		if p.From != nil {
-			from := roleOf(*p.From)
-			change.From = &from
-		}
-		if p.To != nil {
-			to := roleOf(*p.To)
-			change.To = &to
-		}
-		l.Staged = append(l.Staged, change)
-	}
-	return l, nil
-}
-
-func (h *Handler) assign(r request, in Assign) (Layout, error) {
-	if h.Facts(r.ctx).Dev {
-		return Layout{}, errDev()
-	}
-	c := h.Cluster.Status()
-	if len(c.ID) == 0 {
-		return Layout{}, cluster.ErrNoCluster
-	}
-	n, err := h.find(c, in.Node)
-	if err != nil {
-		return Layout{}, err
-	}
-	switch {
-	case in.Gateway && in.Capacity > 0:
-		return Layout{}, badRequest("a gateway has no capacity")
-	case !in.Gateway && in.Capacity == 0:
-		in.Capacity = n.Capacity
-	}
-	if !in.Gateway && in.Capacity == 0 {
-		return Layout{}, badRequest("no capacity given, and the node has none to keep")
-	}
-	if in.Zone == "" {
-		in.Zone = string(n.Zone)
-	}
-	if err := checkZone(in.Zone); err != nil {
-		return Layout{}, err
-	}
-	role := layout.Role{Node: n.ID, Zone: layout.ZoneName(in.Zone), Capacity: in.Capacity, Tags: in.Tags}
-	if err := h.Cluster.Stage(r.ctx, role); err != nil {
-		return Layout{}, err
-	}
-	return h.layout(r, none{})
-}
-
-func (h *Handler) apply(r request, _ none) (Applied, error) {
-	number, err := h.Cluster.Apply(r.ctx)
-	return Applied{Version: number}, err
 }
 
 func (h *Handler) token(r request, _ none) (Token, error) {

@@ -111,17 +111,25 @@ type NewKey struct {
 	CreateBuckets bool   `json:"create_buckets,omitempty"`
 }
 
+// Params are the parameters of a layout.
+type Params struct {
+	Replicas   int `json:"replicas"`
+	MinZones   int `json:"min_zones"` // 0: as many as there are
+	Partitions int `json:"partitions"`
+	// Tolerance is the capacity that may be given up to move less, in ten-thousandths.
+	Tolerance int `json:"tolerance"`
+}
+
 // Layout is what is stored where, and what is staged to change it.
 type Layout struct {
-	Version    uint64   `json:"version"` // 0: none yet
-	Replicas   int      `json:"replicas"`
-	MinZones   int      `json:"min_zones"`
-	Partitions int      `json:"partitions"`
-	Usable     uint64   `json:"usable_bytes"`
-	Roles      []Role   `json:"roles"`  // of the live version
-	Staged     []Change `json:"staged"` // what the next version would change
-	Params     bool     `json:"params_staged,omitempty"`
-	Missing    string   `json:"missing,omitempty"`
+	Version uint64   `json:"version"` // 0: none yet
+	Params           // of the live version; wanted, before the first
+	Usable  uint64   `json:"usable_bytes"`
+	Roles   []Role   `json:"roles"`  // of the live version
+	Staged  []Change `json:"staged"` // what the next version would change
+	// StagedParams are the parameters that the next version would have, if they are others.
+	StagedParams *Params `json:"staged_params,omitempty"`
+	Missing      string  `json:"missing,omitempty"`
 }
 
 // Role is what a node is there for.
@@ -153,9 +161,49 @@ type Assign struct {
 	Gateway  bool   `json:"gateway,omitempty"`
 }
 
+// NewParams are parameters to stage. What is absent stays as it is.
+type NewParams struct {
+	Replicas   *int `json:"replicas,omitempty"`
+	MinZones   *int `json:"min_zones,omitempty"`
+	Partitions *int `json:"partitions,omitempty"`
+	Tolerance  *int `json:"tolerance,omitempty"` // ten-thousandths
+}
+
+// Retire asks that a node shall have no role.
+type Retire struct {
+	// Node is as in Assign.
+	Node string `json:"node"`
+}
+
+// Revert asks for the roles and parameters of an earlier version to be staged.
+type Revert struct {
+	// To is its number. 0: the live one, which withdraws what is staged.
+	To uint64 `json:"to,omitempty"`
+}
+
+// Past is a version of the layout in its history.
+type Past struct {
+	Version uint64    `json:"version"`
+	Hash    string    `json:"hash"`
+	Made    time.Time `json:"made"`
+	Live    bool      `json:"live"`
+	Params
+	Changes []Change `json:"changes"` // in the roles of the version before it
+	Usable  uint64   `json:"usable_bytes"`
+	Moves   int      `json:"moves"` // replicas placed elsewhere; all of them in the first version
+}
+
+// Apply asks for a layout version to be made of what is staged.
+type Apply struct {
+	// Version is the number that it must have. 0: whatever it is.
+	Version uint64 `json:"version,omitempty"`
+}
+
 // Applied is the answer of apply.
 type Applied struct {
 	Version uint64 `json:"version"`
+	// Unchanged means that nothing was staged, and Version was live before.
+	Unchanged bool `json:"unchanged,omitempty"`
 }
 
 // Token is a join token.

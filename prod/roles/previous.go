@@ -1,0 +1,160 @@
+package roles
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"granary/core/layout"
+	"granary/core/rt"
+)
+
+// Table is a layout by names: what a simulation prints, and reads as the previous one.
+type Table struct {
+	// Version counts the layouts, from 1. Zero is 1.
+	Version uint64 `json:"version,omitempty"`
+	// MinZones and Tolerance are the parameters that it was made with; the others follow from Table.
+	MinZones  int `json:"min_zones"`
+	Tolerance int `json:"tolerance"` // ten-thousandths
+	// Nodes says where the nodes are and what they hold. A node that is not here is taken to be as in the
+	// new description, and if it is not there either, in a zone of its own and large.
+	Nodes []Described `json:"nodes,omitempty"`
+	// Table has the names of the nodes of each partition.
+	Table [][]string `json:"table"`
+}
+
+// Described is a node of a Table.
+type Described struct {
+	Name       string `json:"name"`
+	Zone       string `json:"zone"`
+	Capacity   uint64 `json:"capacity"`   // bytes
+	Partitions int    `json:"partitions"` // that it stores
+}
+
+// TableOf returns a version by the names of its nodes.
+func TableOf(v *layout.Version, name func(rt.NodeID) string) Table {
+	t := Table{Version: v.Number, MinZones: v.Params.MinZones, Tolerance: v.Params.Tolerance}
+	loads := v.Loads()
+	for i, r := range v.Roles {
+		t.Nodes = append(t.Nodes, Described{Name: name(r.Node), Zone: string(r.Zone), Capacity: r.Capacity,
+			Partitions: loads[i]})
+	}
+	slices.SortFunc(t.Nodes, func(a, b Described) int { return strings.Compare(a.Name, b.Name) })
+	for p := range layout.Partition(v.Params.Partitions) {
+		row := []string{}
+		for _, node := range v.Replicas(p) {
+			row = append(row, name(node))
+		}
+		t.Table = append(t.Table, row)
+	}
+	return t
+}
+
+// ParsePrevious reads the table that a simulation printed; f is the new description, path for messages. The
+// version it returns is good to follow, not to store.
+//
+// Errors: the first fault.
+func ParsePrevious(path string, raw []byte, f *File) (*layout.Version, error) {
+	var t Table
+	if err := json.Unmarshal(raw, &t); err != nil {
+		offset := int64(0)
+		var syntax *json.SyntaxError
+		var kind *json.UnmarshalTypeError
+		switch {
+		case errors.As(err, &syntax):
+			offset = syntax.Offset
+		case errors.As(err, &kind):
+			offset = kind.Offset
+		}
+		before := raw[:min(max(offset-1, 0), int64(len(raw)))]
+		line := 1 + bytes.Count(before, []byte("\n"))
+		return nil, fmt.Errorf("%s:%d:%d: %w; want what granary layout simulate --json printed", path, line,
+			len(before)-bytes.LastIndexByte(before, '\n'), err)
+	}
+	v, err := t.version(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w; want what granary layout simulate --json printed", path, err)
+	}
+	return v, nil
+}
+
+// version returns the table as a version.
+func (t *Table) version(f *File) (*layout.Version, error) {
+	if len(t.Table) == 0 {
+		return nil, errors.New("table: it is absent or empty")
+	}
+	v := &layout.Version{Number: max(t.Version, 1), Algorithm: layout.Algorithm, Params: layout.Params{
+		Replicas: len(t.Table[0]), MinZones: t.MinZones, Partitions: len(t.Table), Tolerance: t.Tolerance}}
+	if v.Number > 1 {
+		v.Parent[0] = 1 // of a version that is not known
+	}
+	if err := v.Params.Validate(); err != nil {
+		return nil, fmt.Errorf("table of %d partitions with %d nodes in the first: %w", len(t.Table),
+			len(t.Table[0]), err)
+	}
+	v.Roles = t.roles(f)
+	if len(v.Roles) > layout.NodesMax {
+		return nil, fmt.Errorf("%d nodes: at most %d", len(v.Roles), layout.NodesMax)
+	}
+	index := map[rt.NodeID]uint16{}
+	for i, r := range v.Roles {
+		if err := r.Validate(); err != nil {
+			return nil, err
+		}
+		index[r.Node] = uint16(i)
+	}
+	for p, row := range t.Table {
+		var entries []uint16
+		for _, name := range row {
+			entries = append(entries, index[layout.NamedNode(name)])
+		}
+		slices.Sort(entries)
+		if len(entries) != v.Params.Replicas || len(slices.Compact(slices.Clone(entries))) != len(entries) {
+			return nil, fmt.Errorf("table: partition %d is on %.200q: want %d nodes, each once", p, row,
+				v.Params.Replicas)
+		}
+		v.Table = append(v.Table, entries...)
+	}
+	v.Size = uint64(layout.CapacityMax)
+	for i, load := range v.Loads() {
+		if load > 0 {
+			v.Size = min(v.Size, v.Roles[i].Capacity/uint64(load))
+		}
+	}
+	return v, nil
+}
+
+// roles returns a role for every node of the table and of Nodes, ascending by id.
+func (t *Table) roles(f *File) []layout.Role {
+	known := map[string]layout.Role{}
+	for _, n := range f.Nodes {
+		known[n.Name] = layout.Role{Zone: layout.ZoneName(n.Zone), Capacity: n.Capacity}
+	}
+	in := map[rt.NodeID]layout.Role{}
+	for _, n := range t.Nodes {
+		known[n.Name] = layout.Role{Zone: layout.ZoneName(n.Zone), Capacity: n.Capacity}
+		in[layout.NamedNode(n.Name)] = known[n.Name]
+	}
+	for _, row := range t.Table {
+		for _, name := range row {
+			r, ok := known[name]
+			if !ok {
+				r = layout.Role{Zone: layout.ZoneName(name)}
+			}
+			if r.Capacity == 0 { // not known, or it has become a gateway: what it had was enough
+				r.Capacity = layout.CapacityMax
+			}
+			in[layout.NamedNode(name)] = r
+		}
+	}
+	roles := make([]layout.Role, 0, len(in))
+	for id, r := range in {
+		r.Node = id
+		roles = append(roles, r)
+	}
+	slices.SortFunc(roles, func(a, b layout.Role) int { return a.Node.Compare(b.Node) })
+	return roles
+}
