@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"slices"
 	"time"
 )
 
@@ -127,6 +128,59 @@ func (m *Model) Send(now time.Duration, from, to string, size int, draw Draw) (t
 	}
 	at, ok := p.send(now, size, draw)
 	return at, ok, nil
+}
+
+// Wait returns how long a packet of size bytes sent at now would wait for links that others have taken,
+// summed over its way. Send itself never refuses a packet; a caller that wants queues of bounded length
+// asks first and drops. Nothing changes by asking. Errors: ErrName.
+func (m *Model) Wait(now time.Duration, from, to string, size int) (time.Duration, error) {
+	p, err := m.pair(from, to)
+	if err != nil {
+		return 0, err
+	}
+	head := now
+	for _, l := range p.out {
+		_, s := l.find(head, size)
+		head = s.start
+	}
+	wait := head - now
+	if p.in != nil {
+		_, extra := m.fault(p)
+		there := head + p.path.Delay + extra.Delay
+		_, s := p.in.find(there, size)
+		wait += s.start - there
+	}
+	return wait, nil
+}
+
+// SetLink replaces what the topology says about the path of two zones or two nodes, in that direction, for
+// packets sent afterwards. What is on its way arrives as it would have, and nothing overtakes it; what
+// waits for the link's old bandwidth is forgotten. Errors: ErrTopology; the model is unchanged.
+func (m *Model) SetLink(l Link) error {
+	t, ends := m.topo, [2]string{l.From, l.To}
+	t.Links = slices.Clone(t.Links)
+	if i := slices.IndexFunc(t.Links, func(o Link) bool { return o.From == l.From && o.To == l.To }); i >= 0 {
+		t.Links[i] = l
+	} else {
+		t.Links = append(t.Links, l)
+	}
+	if err := t.Validate(); err != nil {
+		return err
+	}
+	m.topo = t
+	m.links[ends] = l.Path
+	if m.zones[l.From] != nil {
+		m.roads[ends] = newPipe(l.Bandwidth)
+	}
+	for _, a := range t.Nodes {
+		for _, b := range t.Nodes {
+			if p := m.pairs[[2]string{a.Name, b.Name}]; p != nil {
+				p.out, p.in = nil, nil
+				m.route(p)
+			}
+		}
+	}
+	return nil
 }
 
 func (m *Model) pair(from, to string) (*pair, error) {

@@ -160,6 +160,25 @@ func (c *checker) inherit(what string, p filePath, base Path) Path {
 	return base
 }
 
+// With returns p with one setting changed: delay, jitter, loss or bandwidth, as in a topology file. Errors:
+// ErrTopology.
+func (p Path) With(setting, value string) (Path, error) {
+	var c checker
+	switch setting {
+	case "delay":
+		read(&c, setting, &value, timeUnits, &p.Delay)
+	case "jitter":
+		read(&c, setting, &value, timeUnits, &p.Jitter)
+	case "loss":
+		read(&c, setting, &value, lossUnits, &p.Loss)
+	case "bandwidth":
+		read(&c, setting, &value, rateUnits, &p.Bandwidth)
+	default:
+		c.fault("setting %q: want delay, jitter, loss or bandwidth", setting)
+	}
+	return p, c.result("")
+}
+
 // read stores the quantity s, if there is one.
 func read[T ~int64](c *checker, what string, s *string, units []unit, to *T) {
 	if s == nil {

@@ -23,15 +23,20 @@ type slot struct{ start, end time.Duration }
 // link later than a near one sent after it), but is never before now, and now never goes back.
 func (p *pipe) reserve(now, at time.Duration, n int) slot {
 	p.forget(now)
+	i, taken := p.find(at, n)
+	p.insert(i, taken)
+	return taken
+}
+
+// find returns the first free stretch for n bytes, not before at, and the index in busy where it belongs.
+func (p *pipe) find(at time.Duration, n int) (int, slot) {
 	need := p.rate.span(n)
 	i := sort.Search(len(p.busy), func(i int) bool { return p.busy[i].end > at })
 	start := at
 	for ; i < len(p.busy) && p.busy[i].start < start+need; i++ {
 		start = max(start, p.busy[i].end)
 	}
-	taken := slot{start, start + need}
-	p.insert(i, taken)
-	return taken
+	return i, slot{start, start + need}
 }
 
 func (p *pipe) forget(now time.Duration) {
