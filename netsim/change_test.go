@@ -81,7 +81,8 @@ func TestSetLink(t *testing.T) {
 
 func TestPathWith(t *testing.T) {
 	p := Path{Delay: 50 * ms, Loss: 7}
-	for _, s := range [][2]string{{"jitter", "10ms"}, {"loss", "1%"}, {"bandwidth", "2Mbit/s"}, {"delay", "20ms"}} {
+	for _, s := range [][2]string{{"jitter", "10ms"}, {"loss", "1%"}, {"bandwidth", "2Mbit/s"},
+		{"delay", "20ms"}} {
 		var err error
 		if p, err = p.With(s[0], s[1]); err != nil {
 			t.Fatal(err)
