@@ -9,6 +9,7 @@ import (
 	"granary/core/codec"
 	"granary/core/hlc"
 	"granary/core/kv"
+	"granary/core/layout"
 	"granary/core/rpc"
 	"granary/core/rt"
 )
@@ -190,8 +191,20 @@ func (c *Cluster) merge(ctx context.Context, theirs document) (bool, error) {
 		if err := theirs.Layout.Validate(); err != nil {
 			return false, fmt.Errorf("layout version %d of a peer: %w", theirs.Layout.Number, err)
 		}
+		c.verify(theirs.Layout, doc.Layout)
 	}
 	return c.commit(ctx, doc.Join(theirs))
+}
+
+// verify computes a peer's layout anew, if it follows the one that is known. If something else comes out, the
+// layout is valid all the same, but one of the two programs has a fault.
+func (c *Cluster) verify(theirs, ours *layout.Version) {
+	if ours == nil && theirs.Number != 1 || ours != nil && theirs.Parent != ours.Hash() {
+		return
+	}
+	if err := theirs.Verify(ours); err != nil {
+		c.env.Always(false, fmt.Sprintf("a peer computed another layout than this node: %v", err))
+	}
 }
 
 // commit makes after the document, durably first. The caller holds write.

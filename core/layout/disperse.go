@@ -136,7 +136,7 @@ func (d *dispersion) less(v, w int) int64 { return (2*d.shared[pairOf(v, w)] - 1
 func (d *dispersion) more(v, w int) int64 { return (2*d.shared[pairOf(v, w)] + 1) * d.weight(v, w) }
 
 func (d *dispersion) weight(v, w int) int64 {
-	return 1 << 40 / (int64(len(d.holds[v])) * int64(len(d.holds[w])))
+	return 1 << 40 / (int64(max(1, len(d.holds[v]))) * int64(max(1, len(d.holds[w]))))
 }
 
 func (d *dispersion) swap(a, b slot) {

@@ -32,6 +32,8 @@ type Version struct {
 	Table Table `cbor:"6,keyasint"`
 	// Algorithm is the number of the function that made Table.
 	Algorithm uint8 `cbor:"7,keyasint"`
+	// Budget is the moves that Rebalance was given, if it made Table; zero if Assign did.
+	Budget uint32 `cbor:"8,keyasint,omitempty"`
 }
 
 // Table is P rows of n indices into a version's roles, one after the other. Its encoding is a byte string,
@@ -168,6 +170,32 @@ func previousNodes(prev *Version, p, partitions int) []rt.NodeID {
 	}
 	first, _ := Partition(p).Range(partitions)
 	return prev.Replicas(prev.PartitionOf(first))
+}
+
+// Verify makes the table anew from prev, nil for none, and compares. A difference is a fault in the
+// program that made v or in this one, and no reason to stop: what Validate checks is what data depend on.
+//
+// Errors: ErrInvalid if they differ. Nil if another Algorithm made v, since nothing can be said then.
+func (v *Version) Verify(prev *Version) error {
+	if v.Algorithm != Algorithm {
+		return nil
+	}
+	again, err := v.again(prev)
+	switch {
+	case err != nil:
+		return fmt.Errorf("layout: version %d: %w: %w", v.Number, ErrInvalid, err)
+	case again.Hash() != v.Hash():
+		return fmt.Errorf("layout: version %d is %v, and algorithm %d makes %v of its roles: %w", v.Number,
+			v.Hash(), Algorithm, again.Hash(), ErrInvalid)
+	}
+	return nil
+}
+
+func (v *Version) again(prev *Version) (*Version, error) {
+	if v.Budget > 0 && prev != nil {
+		return Rebalance(prev, int(v.Budget))
+	}
+	return Assign(v.Roles, v.Params, prev)
 }
 
 // Seal returns v encoded for storage.
