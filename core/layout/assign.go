@@ -8,9 +8,9 @@ import (
 )
 
 // Assign returns the layout that follows prev: every partition on Replicas distinct nodes in at least
-// MinZones zones, with the greatest partition size that the capacities allow, and the fewest replicas
-// moved from prev that any such table has; if a size within Tolerance moves fewer, with that. A nil prev
-// makes version 1.
+// MinZones zones and MinRegions regions, with the greatest partition size that the capacities allow, and
+// the fewest replicas moved from prev that any such table has; if a size within Tolerance moves fewer,
+// with that. A nil prev makes version 1.
 //
 // Shape: roles in any order, each node once; capacities in bytes. If Partitions differs from prev's, the
 // partitions of prev are split, or the first of those that join is followed.
@@ -40,9 +40,12 @@ func Assign(roles []Role, params Params, prev *Version) (*Version, error) {
 	v := &Version{Number: 1, Params: params, Roles: roles, Algorithm: Algorithm}
 	previous := make([][]int, c.partitions)
 	var rows [][]int
-	if prev == nil {
+	switch {
+	case prev == nil && c.minRegions == 1:
 		rows = c.deal(c.targets(best))
-	} else {
+	case prev == nil:
+		rows = c.reassign(previous, best)
+	default:
 		v.Number, v.Parent = prev.Number+1, prev.Hash()
 		previous = c.previous(prev, roles)
 		rows = c.reassign(previous, best)

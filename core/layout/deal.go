@@ -13,8 +13,11 @@ import (
 // since more than every partition it cannot hold.
 func (c *cluster) targets(size uint64) []int {
 	loads := make([]int, len(c.capacity))
-	inZone := make([]int, len(c.zones))
-	repeats := (c.replicas - c.minZones) * c.partitions // tokens that zones may have beyond P each
+	inPlace := make([][]int, len(c.levels))
+	repeats := make([]int, len(c.levels)) // tokens that places may have beyond P each
+	for i, l := range c.levels {
+		inPlace[i], repeats[i] = make([]int, l.count), (c.replicas-l.least)*c.partitions
+	}
 	queue := shareQueue{loads: loads, weight: make([]uint64, len(c.capacity))}
 	for v, capacity := range c.capacity {
 		queue.weight[v] = min(capacity, saturatingMul(uint64(c.partitions), size))
@@ -26,17 +29,21 @@ func (c *cluster) targets(size uint64) []int {
 			rt.Break("layout: size %d is feasible, yet %d replicas have no place", size, left)
 		}
 		v := queue.nodes[0]
-		z := c.zone[v]
-		over := inZone[z] >= c.partitions
-		if loads[v] == c.slots(v, size) || over && repeats == 0 {
-			heap.Pop(&queue) // neither ever changes back
+		full := loads[v] == c.slots(v, size)
+		for i, l := range c.levels {
+			full = full || inPlace[i][l.of[v]] >= c.partitions && repeats[i] == 0
+		}
+		if full {
+			heap.Pop(&queue) // it stays so
 			continue
 		}
-		if over {
-			repeats--
+		for i, l := range c.levels {
+			if inPlace[i][l.of[v]] >= c.partitions {
+				repeats[i]--
+			}
+			inPlace[i][l.of[v]]++
 		}
 		loads[v]++
-		inZone[z]++
 		left--
 		heap.Fix(&queue, 0)
 	}
@@ -81,7 +88,7 @@ func (q *shareQueue) Less(i, j int) bool {
 }
 
 // deal returns a table of the given loads, by the rule of Theorem 1: tokens zone by zone, those of zones
-// with at least P tokens first, token j to partition j mod P.
+// with at least P tokens first, token j to partition j mod P. It takes no account of regions.
 func (c *cluster) deal(loads []int) [][]int {
 	rows := make([][]int, c.partitions)
 	next := 0

@@ -162,15 +162,20 @@ func (d *dispersion) replace(s slot, node int) {
 	d.holds[node] = append(d.holds[node], s.partition)
 }
 
-// spread reports whether a row is in enough zones once out is replaced by in.
+// spread reports whether a row is in enough zones and regions once out is replaced by in.
 func (c *cluster) spread(row []int, out, in int) bool {
-	zones := 1 // that of in
-	for i, v := range row {
-		if v != out && c.zone[v] != c.zone[in] && !slices.ContainsFunc(row[:i], func(w int) bool {
-			return w != out && c.zone[w] == c.zone[v]
-		}) {
-			zones++
+	for _, l := range c.levels {
+		places := 1 // that of in
+		for i, v := range row {
+			if v != out && l.of[v] != l.of[in] && !slices.ContainsFunc(row[:i], func(w int) bool {
+				return w != out && l.of[w] == l.of[v]
+			}) {
+				places++
+			}
+		}
+		if places < l.least {
+			return false
 		}
 	}
-	return zones >= c.minZones
+	return true
 }

@@ -92,25 +92,33 @@ func TestNetwork(t *testing.T) {
 // graph that has every pair of partition and node, by the twin.
 func leastMoves(c *cluster, previous [][]int, size uint64) int {
 	const source, sink = 0, 1
-	extra, nodes := c.replicas-c.minZones, len(c.capacity)
-	atPartition := func(p int) int { return 2 + nodes + p*(2+len(c.zones)) }
+	extra, zonal, nodes := c.replicas-c.minZones, c.minZones-c.minRegions, len(c.capacity)
+	atPartition := func(p int) int { return 2 + nodes + p*(3+len(c.regions)+len(c.zones)) }
 	f := &slowNetwork{}
 	for v := range nodes {
 		f.arc(2+v, sink, c.slots(v, size), 0)
 	}
 	for p, row := range previous {
-		spread := atPartition(p)
-		f.arc(source, spread, c.minZones, 0)
-		f.arc(source, spread+1, extra, 0)
+		at := atPartition(p)
+		f.arc(source, at, c.minRegions, 0)
+		f.arc(source, at+1, zonal, 0)
+		f.arc(source, at+2, extra, 0)
+		atZone := at + 3 + len(c.regions)
+		for r, zones := range c.regions {
+			f.arc(at, at+3+r, 1, 0)
+			f.arc(at+1, at+3+r, zonal, 0)
+			for _, z := range zones {
+				f.arc(at+3+r, atZone+z, 1, 0)
+			}
+		}
 		for z, members := range c.zones {
-			f.arc(spread, spread+2+z, 1, 0)
-			f.arc(spread+1, spread+2+z, extra, 0)
+			f.arc(at+2, atZone+z, extra, 0)
 			for _, v := range members {
 				cost := 1
 				if slices.Contains(row, v) {
 					cost = 0
 				}
-				f.arc(spread+2+z, 2+v, 1, cost)
+				f.arc(atZone+z, 2+v, 1, cost)
 			}
 		}
 	}

@@ -83,14 +83,14 @@ func (g *hubGraph) vertex() int {
 
 // addPartition adds the arcs of one partition, those to previous owners first.
 func (g *hubGraph) addPartition(p int, explicit []bool) {
-	more := g.replicas - g.minZones
-	spread, free := g.vertex(), none
-	g.arc(source, spread, g.minZones, 0)
+	spreads := g.spreads()
+	more, free := g.replicas-g.minZones, none
 	if more > 0 {
 		free = g.vertex()
 		g.arc(source, free, more, 0)
 	}
 	for z, members := range g.zones {
+		spread := spreads[z]
 		to, most, cost := g.hub(z), 1+more, int8(1)
 		owners := g.ownersIn(p, z)
 		if len(owners) > 0 || explicit[z] {
@@ -118,6 +118,34 @@ func (g *hubGraph) addPartition(p int, explicit []bool) {
 			g.fresh = append(g.fresh, unit{int32(p), int32(z), arc})
 		}
 	}
+}
+
+// spreads returns, by zone, the vertex from which a partition sends one unit to it. If regions are asked
+// for, it is one for each region: as many units as there shall be regions come to different ones, the
+// others that are to reach different zones come to any.
+func (g *hubGraph) spreads() []int {
+	vertices := make([]int, len(g.zones))
+	if g.minRegions == 1 {
+		spread := g.vertex()
+		g.arc(source, spread, g.minZones, 0)
+		for z := range vertices {
+			vertices[z] = spread
+		}
+		return vertices
+	}
+	regional, more := g.vertex(), g.minZones-g.minRegions
+	g.arc(source, regional, g.minRegions, 0)
+	zonal := g.vertex()
+	g.arc(source, zonal, more, 0)
+	for _, zones := range g.regions {
+		spread := g.vertex()
+		g.arc(regional, spread, 1, 0)
+		g.arc(zonal, spread, more, 0)
+		for _, z := range zones {
+			vertices[z] = spread
+		}
+	}
+	return vertices
 }
 
 // ownersIn returns the previous owners of p in zone z.

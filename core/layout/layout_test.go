@@ -56,13 +56,15 @@ func genCluster() *rapid.Generator[Version] {
 		most := rapid.SampledFrom([]uint64{30, 1000, 1 << 50}).Draw(t, "most")
 		var v Version
 		for i := range rapid.IntRange(1, 9).Draw(t, "nodes") {
-			zone := fmt.Sprintf("z%d", rapid.IntRange(1, zones).Draw(t, "zone"))
+			at := rapid.IntRange(1, zones).Draw(t, "zone")
+			zone := fmt.Sprintf("r%d/z%d", at%3, at)
 			v.Roles = append(v.Roles, role(i+1, zone, rapid.Uint64Range(0, most).Draw(t, "capacity")))
 		}
 		n := rapid.IntRange(1, 5).Draw(t, "replicas")
 		v.Params = Params{
 			Replicas: n, MinZones: rapid.IntRange(0, n).Draw(t, "minZones"),
 			Partitions: 1 << rapid.IntRange(0, 5).Draw(t, "partitions"),
+			MinRegions: rapid.IntRange(0, min(n, 3)).Draw(t, "minRegions"),
 		}
 		return v
 	})
@@ -174,7 +176,8 @@ func TestRefusals(t *testing.T) {
 		{"zones over replicas", []Role{a, b}, params(1, 2, 1), ErrParams, "zones 2: want 0 to 1"},
 		{"partitions", []Role{a}, params(1, 1, 100), ErrParams, "partitions 100: want a power of two"},
 		{"partitions over the limit", []Role{a}, params(1, 1, 1<<17), ErrParams, "up to 65536"},
-		{"tolerance", []Role{a}, Params{1, 1, 1, 9999}, ErrParams, "tolerance 9999"},
+		{"tolerance", []Role{a}, Params{Replicas: 1, MinZones: 1, Partitions: 1, Tolerance: 9999}, ErrParams,
+			"tolerance 9999"},
 		{"twice", []Role{a, b, a}, params(1, 1, 1), ErrParams, "has two roles"},
 		{"no zone", []Role{role(1, "", 5)}, params(1, 1, 1), ErrParams, "zone \"\""},
 		{"no id", []Role{{Zone: "a", Capacity: 5}}, params(1, 1, 1), ErrParams, "no node id"},
@@ -229,11 +232,12 @@ func TestGoldenHash(t *testing.T) {
 	line("talk, node added", assign(t, append(talk(), role(8, "neptune", 10*terabyte)), DefaultParams(),
 		first))
 	line("talk, zone added", assign(t, append(talk(), role(8, "mars", 10*terabyte)), DefaultParams(), first))
-	line("talk, two zones, 1 %", assign(t, talk(), Params{3, 2, 256, 100}, first))
-	line("talk, split", assign(t, talk(), Params{3, 0, 1024, 0}, first))
+	two := Params{Replicas: 3, MinZones: 2, Partitions: 256, Tolerance: 100}
+	line("talk, two zones, 1 %", assign(t, talk(), two, first))
+	line("talk, split", assign(t, talk(), Params{Replicas: 3, Partitions: 1024}, first))
 	many := bigCluster(100, 10)
-	line("100 nodes", assign(t, many, Params{3, 0, 1024, 0}, nil))
-	small, err := assign(t, talk()[:3], Params{2, 2, 4, 0}, nil).Seal()
+	line("100 nodes", assign(t, many, Params{Replicas: 3, Partitions: 1024}, nil))
+	small, err := assign(t, talk()[:3], Params{Replicas: 2, MinZones: 2, Partitions: 4}, nil).Seal()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -308,7 +312,10 @@ func TestSealAndOpen(t *testing.T) {
 }
 
 func FuzzOpenVersion(f *testing.F) {
-	for _, params := range []Params{{1, 1, 1, 0}, {2, 2, 4, 0}, {3, 2, 8, 100}} {
+	for _, params := range []Params{
+		{Replicas: 1, MinZones: 1, Partitions: 1}, {Replicas: 2, MinZones: 2, Partitions: 4},
+		{Replicas: 3, MinZones: 2, Partitions: 8, Tolerance: 100},
+	} {
 		v, err := Assign(talk(), params, nil)
 		if err != nil {
 			f.Fatal(err)

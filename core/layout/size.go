@@ -10,32 +10,43 @@ import (
 )
 
 // cluster is what the algorithm sees of roles and parameters: the storing nodes, ascending by NodeID,
-// numbered from zero, and their zones, ascending by name, numbered from zero.
+// numbered from zero, and their zones and regions, ascending by name, numbered from zero.
 type cluster struct {
 	partitions int // P
 	replicas   int // ρ
 	minZones   int // α, resolved
+	minRegions int // 1 if nothing is asked
 
 	capacity []uint64 // of each storing node, bytes
 	zone     []int    // of each storing node
+	region   []int    // of each storing node
 	index    []uint16 // of each storing node, in the roles
 	zones    [][]int  // the storing nodes of each zone, ascending
+	regions  [][]int  // the zones of each region, ascending
+	levels   []level  // the zones, and the regions if any are asked for
+}
+
+// level is one sort of places that fail as a whole: the least number of them for a partition, how many there
+// are, and where each storing node is. Nodes would be one too, with the replicas as the least; they are
+// treated apart, since a partition is on distinct nodes while it may repeat other places.
+type level struct {
+	least, count int
+	of           []int
 }
 
 // newCluster takes normalised roles and valid parameters.
 //
 // Errors: ErrTooFewNodes, ErrTooFewZones.
 func newCluster(roles []Role, params Params) (*cluster, error) {
-	c := &cluster{partitions: params.Partitions, replicas: params.Replicas, minZones: params.MinZones}
-	var names []ZoneName
-	for _, r := range roles {
-		if r.Stores() {
-			names = append(names, r.Zone)
-		}
+	c := &cluster{partitions: params.Partitions, replicas: params.Replicas, minZones: params.MinZones,
+		minRegions: max(1, params.MinRegions)}
+	names, regions := places(roles)
+	c.zones, c.regions = make([][]int, len(names)), make([][]int, len(regions))
+	regionOf := make([]int, len(names))
+	for z, name := range names {
+		regionOf[z], _ = slices.BinarySearch(regions, name.Region())
+		c.regions[regionOf[z]] = append(c.regions[regionOf[z]], z)
 	}
-	slices.Sort(names)
-	names = slices.Compact(names)
-	c.zones = make([][]int, len(names))
 	for i, r := range roles {
 		if !r.Stores() {
 			continue
@@ -44,6 +55,7 @@ func newCluster(roles []Role, params Params) (*cluster, error) {
 		c.zones[z] = append(c.zones[z], len(c.capacity))
 		c.capacity = append(c.capacity, r.Capacity)
 		c.zone = append(c.zone, z)
+		c.region = append(c.region, regionOf[z])
 		c.index = append(c.index, uint16(i))
 	}
 	if have := len(c.capacity); have < c.replicas {
@@ -53,11 +65,34 @@ func newCluster(roles []Role, params Params) (*cluster, error) {
 	if c.minZones == 0 {
 		c.minZones = min(c.replicas, len(names))
 	}
+	c.minZones = max(c.minZones, c.minRegions)
+	if len(regions) < c.minRegions {
+		return nil, fmt.Errorf("layout: %d regions with storing nodes %.200q, %d needed: %w; add a node in"+
+			" another region (the text before the slash of its zone), or lower the regions", len(regions),
+			regions, c.minRegions, ErrTooFewZones)
+	}
+	c.levels = []level{{c.minZones, len(c.zones), c.zone}}
+	if c.minRegions > 1 {
+		c.levels = append(c.levels, level{c.minRegions, len(c.regions), c.region})
+	}
 	if len(names) < c.minZones {
 		return nil, fmt.Errorf("layout: %d zones with storing nodes %.200q, %d needed: %w;"+
 			" add a node in another zone, or lower the zones", len(names), names, c.minZones, ErrTooFewZones)
 	}
 	return c, nil
+}
+
+// places returns the names of the zones with storing nodes, and of their regions, ascending.
+func places(roles []Role) (zones []ZoneName, regions []string) {
+	for _, r := range roles {
+		if r.Stores() {
+			zones = append(zones, r.Zone)
+			regions = append(regions, r.Zone.Region())
+		}
+	}
+	slices.Sort(zones)
+	slices.Sort(regions)
+	return slices.Compact(zones), slices.Compact(regions)
 }
 
 // slots is how many partitions of size bytes node v can hold.
@@ -70,16 +105,26 @@ func (c *cluster) feasible(size uint64) bool {
 	if size == 0 {
 		return true
 	}
-	nodeSlots, zoneSlots := 0, 0
-	for _, members := range c.zones {
-		inZone := 0
-		for _, v := range members {
-			inZone += c.slots(v, size)
-		}
-		nodeSlots += inZone
-		zoneSlots += min(c.partitions, inZone)
+	all := 0
+	for v := range c.capacity {
+		all += c.slots(v, size)
 	}
-	return nodeSlots >= c.replicas*c.partitions && zoneSlots >= c.minZones*c.partitions
+	if all < c.replicas*c.partitions {
+		return false
+	}
+	for _, l := range c.levels {
+		inPlace, pairs := make([]int, l.count), 0
+		for v, place := range l.of {
+			inPlace[place] += c.slots(v, size)
+		}
+		for _, slots := range inPlace {
+			pairs += min(c.partitions, slots)
+		}
+		if pairs < l.least*c.partitions {
+			return false
+		}
+	}
+	return true
 }
 
 // optimum returns s*, the greatest feasible size in bytes; zero if not one byte per partition fits.

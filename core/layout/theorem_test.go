@@ -52,33 +52,43 @@ func (f *flow) push(at, to, most int) int {
 }
 
 // tableExists decides by flow, without Theorem 1, whether some table has partitions of size bytes: each
-// partition sends α units to different zones and ρ−α to any, each pair of partition and node takes one.
+// partition sends units to different regions, more to different zones, the rest to any, and each pair of
+// partition and node takes one.
 func tableExists(roles []Role, params Params, size uint64) bool {
 	var zones []ZoneName
+	var regions []string
 	for _, r := range roles {
 		if r.Stores() && !slices.Contains(zones, r.Zone) {
 			zones = append(zones, r.Zone)
+			if !slices.Contains(regions, r.Zone.Region()) {
+				regions = append(regions, r.Zone.Region())
+			}
 		}
 	}
 	minZones := params.MinZones
 	if minZones == 0 {
 		minZones = min(params.Replicas, len(zones))
 	}
+	minZones = max(minZones, params.MinRegions)
 	const source, sink = 0, 1
 	partitions, extra := params.Partitions, params.Replicas-minZones
 	atNode := func(v int) int { return 2 + v }
-	atPartition := func(p int) int { return 2 + len(roles) + p*(2+len(zones)) }
+	atPartition := func(p int) int { return 2 + len(roles) + p*(3+len(regions)+len(zones)) }
 	f := newFlow(atPartition(partitions))
 	for v, r := range roles {
 		f.left[atNode(v)][sink] = int(min(r.Capacity/size, uint64(partitions)))
 	}
 	for p := range partitions {
-		spread := atPartition(p)
-		free := spread + 1
-		f.left[source][spread], f.left[source][free] = minZones, extra
+		regional := atPartition(p)
+		zonal, free, inRegion := regional+1, regional+2, regional+3
+		f.left[source][regional], f.left[source][zonal] = params.MinRegions, minZones-params.MinRegions
+		f.left[source][free] = extra
+		for r := range regions {
+			f.left[regional][inRegion+r], f.left[zonal][inRegion+r] = 1, minZones-params.MinRegions
+		}
 		for z, zone := range zones {
-			pair := spread + 2 + z
-			f.left[spread][pair], f.left[free][pair] = 1, extra
+			pair := inRegion + len(regions) + z
+			f.left[inRegion+slices.Index(regions, zone.Region())][pair], f.left[free][pair] = 1, extra
 			for v, r := range roles {
 				if r.Zone == zone && r.Stores() {
 					f.left[pair][atNode(v)] = 1
@@ -174,7 +184,7 @@ func changeCluster(t *rapid.T, c Version) Version {
 	case "resize":
 		c.Roles[i].Capacity = capacity
 	case "add":
-		c.Roles = append(c.Roles, role(100+len(c.Roles)*256+i, "z1", capacity))
+		c.Roles = append(c.Roles, role(100+len(c.Roles)*256+i, "r1/z1", capacity))
 	case "remove":
 		if len(c.Roles) > 1 {
 			c.Roles = slices.Delete(c.Roles, i, i+1)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"granary/core/rt"
@@ -30,8 +31,15 @@ const (
 	HistoryMax = 8
 )
 
-// ZoneName names a place that fails as a whole: a site, a room, a provider.
+// ZoneName names a place that fails as a whole: a site, a room, a provider. Zones with the same text before a
+// first slash, as in "eu/paris" and "eu/lyon", are in one region, and may fail together now and then.
 type ZoneName string
+
+// Region returns the region of the zone: the text before the first slash, all of it without one.
+func (z ZoneName) Region() string {
+	region, _, _ := strings.Cut(string(z), "/")
+	return region
+}
 
 // Hash is the BLAKE3 hash of a version, which names it. Zero is the parent of the first version.
 type Hash [32]byte
@@ -97,6 +105,9 @@ type Params struct {
 	// Tolerance is the capacity that may be given up, when a table changes, to move less: in
 	// ten-thousandths of the optimum, at most ToleranceMax. Zero keeps the optimum.
 	Tolerance int `cbor:"4,keyasint,omitempty"`
+	// MinRegions is the least number of regions among the replicas of a partition, at most Replicas. It
+	// raises MinZones where that is less. Zero and 1 ask for nothing.
+	MinRegions int `cbor:"5,keyasint,omitempty"`
 }
 
 // DefaultParams returns three replicas in as many zones as possible, and 256 partitions.
@@ -115,6 +126,8 @@ func (p Params) Validate() error {
 	check(p.Replicas >= 1 && p.Replicas <= ReplicasMax, "replicas %d: want 1 to %d", p.Replicas, ReplicasMax)
 	check(p.MinZones >= 0 && p.MinZones <= p.Replicas, "zones %d: want 0 to %d, the replicas",
 		p.MinZones, p.Replicas)
+	check(p.MinRegions >= 0 && p.MinRegions <= p.Replicas, "regions %d: want 0 to %d, the replicas",
+		p.MinRegions, p.Replicas)
 	power := p.Partitions >= 1 && p.Partitions <= PartitionsMax && p.Partitions&(p.Partitions-1) == 0
 	check(power, "partitions %d: want a power of two up to %d", p.Partitions, PartitionsMax)
 	check(p.Tolerance >= 0 && p.Tolerance <= ToleranceMax, "tolerance %d: want 0 to %d ten-thousandths",

@@ -60,24 +60,21 @@ func (v *Version) validateRoles(faults *faultList) {
 }
 
 func (v *Version) validateRows(c *cluster, faults *faultList) {
-	zones := make([]ZoneName, 0, c.replicas)
+	roles := make([]Role, c.replicas)
 	for p := range Partition(c.partitions) {
 		row := v.Row(p)
-		zones = zones[:0]
 		for i, index := range row {
 			if i > 0 && row[i-1] >= index {
 				faults.add("partition %d: replicas %v do not ascend", p, row)
 			}
-			zone, known := v.Roles[index].Zone, false
-			for _, z := range zones {
-				known = known || z == zone
-			}
-			if !known {
-				zones = append(zones, zone)
-			}
+			roles[i] = v.Roles[index]
 		}
+		zones, regions := places(roles)
 		if len(zones) < c.minZones {
 			faults.add("partition %d: in zones %q, want %d", p, zones, c.minZones)
+		}
+		if len(regions) < c.minRegions {
+			faults.add("partition %d: in regions %q, want %d", p, regions, c.minRegions)
 		}
 	}
 }

@@ -18,8 +18,8 @@ type Move struct {
 // Waves orders the moves from prev to next: those of one wave run at the same time, and the next one
 // starts when they are done. In a wave, no node receives or sends more than perNode replicas, and no
 // partition gets more than may be lost without stopping its writes. After each wave every partition is on
-// distinct nodes, in as many zones as before or as at the end, whichever are fewer. Nodes that are down
-// send nothing.
+// distinct nodes, in as many zones and regions as before or as at the end, whichever are fewer. Nodes that
+// are down send nothing.
 //
 // Determinism: a pure function of its arguments. Cost: O(moves · waves) at the worst; ask for a larger
 // perNode where there are tens of thousands of moves.
@@ -136,8 +136,9 @@ func (s *schedule) source(m *Move) bool {
 	return true
 }
 
-// replacements returns the moves of one partition, ordered and paired so that its zones stay enough after
-// each. Such an order always exists: sets of ρ nodes in at least α zones are the bases of a matroid.
+// replacements returns the moves of one partition, ordered and paired so that its zones and regions stay
+// enough after each. Such an order always exists: sets of ρ nodes in so many zones and regions at the least
+// are the bases of a matroid.
 func (s *schedule) replacements(p Partition) []Move {
 	row := slices.Clone(previousNodes(s.prev, int(p), s.next.Params.Partitions))
 	final := s.next.Replicas(p)
@@ -161,10 +162,15 @@ func (s *schedule) replacement(row, coming, final []rt.NodeID) Move {
 	if len(row) < len(final) {
 		return Move{To: coming[0]}
 	}
-	least := min(s.zones(row, rt.NodeID{}), s.zones(final, rt.NodeID{}))
+	zones, regions := s.spread(row, rt.NodeID{})
+	finalZones, finalRegions := s.spread(final, rt.NodeID{})
+	zones, regions = min(zones, finalZones), min(regions, finalRegions)
 	for _, to := range coming {
 		for _, drop := range row {
-			if !slices.Contains(final, drop) && s.zones(append(slices.Clip(row), to), drop) >= least {
+			if slices.Contains(final, drop) {
+				continue
+			}
+			if z, r := s.spread(append(slices.Clip(row), to), drop); z >= zones && r >= regions {
 				return Move{To: to, Drop: drop}
 			}
 		}
@@ -172,17 +178,20 @@ func (s *schedule) replacement(row, coming, final []rt.NodeID) Move {
 	return Move{To: coming[0]} // only if next has fewer replicas than prev; the surplus goes at the end
 }
 
-// zones counts the zones of a row without one node. A node that has lost its role is where it was.
-func (s *schedule) zones(row []rt.NodeID, without rt.NodeID) int {
-	var zones []ZoneName
+// spread counts the zones and regions of a row without one node. A node that has lost its role is where it
+// was.
+func (s *schedule) spread(row []rt.NodeID, without rt.NodeID) (zones, regions int) {
+	var roles []Role
 	for _, node := range row {
 		role, ok := s.next.Role(node)
 		if !ok {
 			role, _ = s.prev.Role(node)
 		}
-		if node != without && !slices.Contains(zones, role.Zone) {
-			zones = append(zones, role.Zone)
+		role.Capacity = 1 // places counts those that store
+		if node != without {
+			roles = append(roles, role)
 		}
 	}
-	return len(zones)
+	z, r := places(roles)
+	return len(z), len(r)
 }

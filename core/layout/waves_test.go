@@ -43,13 +43,12 @@ func replay(t *rapid.T, prev, next *Version, perNode int, down []rt.NodeID) {
 		}
 		return role.Zone
 	}
-	zones := func(row []rt.NodeID) int {
-		var all []ZoneName
+	spread := func(row []rt.NodeID) (zones, regions int) {
+		names, areas := map[ZoneName]bool{}, map[string]bool{}
 		for _, n := range row {
-			all = append(all, zone(n))
+			names[zone(n)], areas[zone(n).Region()] = true, true
 		}
-		slices.Sort(all)
-		return len(slices.Compact(all))
+		return len(names), len(areas)
 	}
 	rows := make([][]rt.NodeID, partitions)
 	for p := range rows {
@@ -61,7 +60,8 @@ func replay(t *rapid.T, prev, next *Version, perNode int, down []rt.NodeID) {
 		for _, m := range wave {
 			row := rows[m.Partition]
 			holders := previousNodes(prev, int(m.Partition), partitions)
-			least := min(zones(row), zones(next.Replicas(m.Partition)))
+			zones, regions := spread(row)
+			finalZones, finalRegions := spread(next.Replicas(m.Partition))
 			if slices.Contains(row, m.To) || !m.Drop.IsZero() && !slices.Contains(row, m.Drop) {
 				t.Fatalf("%v of row %v", m, row)
 			}
@@ -71,8 +71,9 @@ func replay(t *rapid.T, prev, next *Version, perNode int, down []rt.NodeID) {
 				t.Fatalf("%v: held by %v, of which %v are down", m, holders, down)
 			}
 			row = append(slices.DeleteFunc(row, func(n rt.NodeID) bool { return n == m.Drop }), m.To)
-			if zones(row) < least {
-				t.Fatalf("%v leaves %v in %d zones, want %d", m, row, zones(row), least)
+			if z, r := spread(row); z < min(zones, finalZones) || r < min(regions, finalRegions) {
+				t.Fatalf("%v leaves %v in %d zones of %d regions, want %d of %d", m, row, z, r,
+					min(zones, finalZones), min(regions, finalRegions))
 			}
 			rows[m.Partition] = row
 			in[m.To]++
