@@ -26,7 +26,7 @@ func Optimum(roles []Role, params Params) (uint64, error) {
 type Bound struct {
 	// Usable is S*, in bytes, replicas not counted. No table holds more.
 	Usable *big.Rat
-	// Levels has nodes first, then zones.
+	// Levels has nodes first, then zones, then regions if any are asked for.
 	Levels []LevelBound
 
 	limit share       // Usable
@@ -36,7 +36,7 @@ type Bound struct {
 // LevelBound is what one failure level allows. The k greatest of its domains hold every partition; what
 // the others have together must hold Spread − k more replicas of each.
 type LevelBound struct {
-	Name   string   // "node", "zone"
+	Name   string   // "node", "zone", "region"
 	Spread int      // how many of its domains each partition is in, at the least
 	Usable *big.Rat // the least over k; S* if Tight
 	Tight  bool     // this level limits the cluster
@@ -72,7 +72,7 @@ func NewBound(roles []Role, params Params) (*Bound, error) {
 	for _, i := range c.index {
 		b.nodes = append(b.nodes, roles[i].Node)
 	}
-	for _, l := range c.levels() {
+	for _, l := range c.bounds() {
 		l.solve()
 		b.Levels = append(b.Levels, l)
 	}
@@ -85,17 +85,24 @@ func NewBound(roles []Role, params Params) (*Bound, error) {
 	return b, nil
 }
 
-// levels returns the failure levels of the cluster, unsolved.
-func (c *cluster) levels() []LevelBound {
+// bounds returns the failure levels of the cluster, nodes among them, unsolved.
+func (c *cluster) bounds() []LevelBound {
 	node := LevelBound{Name: "node", Spread: c.replicas}
-	zone := LevelBound{Name: "zone", Spread: c.minZones, of: c.zone, domains: make([]amount, len(c.zones))}
 	for v, capacity := range c.capacity {
 		node.of = append(node.of, v)
 		node.domains = append(node.domains, amount{lo: capacity})
-		z := &zone.domains[c.zone[v]]
-		*z = z.plus(amount{lo: capacity})
 	}
-	return []LevelBound{node, zone}
+	all := []LevelBound{node}
+	for i, l := range c.levels {
+		bound := LevelBound{Name: []string{"zone", "region"}[i], Spread: l.least, of: l.of,
+			domains: make([]amount, l.count)}
+		for v, capacity := range c.capacity {
+			d := &bound.domains[l.of[v]]
+			*d = d.plus(amount{lo: capacity})
+		}
+		all = append(all, bound)
+	}
+	return all
 }
 
 // solve finds the least of T_k/(Spread−k), where T_k is what all but the k greatest domains have.

@@ -13,7 +13,7 @@ import (
 // subsetBound is S* and, for each level, its own bound, by every set of domains that the others must make
 // up for. Rows of capacities are by level, then by domain.
 func subsetBound(levels [][]uint64, spread []int) (least *big.Rat, own []*big.Rat) {
-	for l, domains := range levels {
+	for l, domains := range levels[:len(spread)] {
 		var best *big.Rat
 		for set := range 1 << len(domains) {
 			k := bits.OnesCount(uint(set))
@@ -39,23 +39,31 @@ func subsetBound(levels [][]uint64, spread []int) (least *big.Rat, own []*big.Ra
 	return least, own
 }
 
-// domainsOf lists the capacities of the storing nodes and of their zones.
-func domainsOf(roles []Role) [][]uint64 {
-	var nodes, zones []uint64
-	index := map[ZoneName]int{}
-	for _, r := range roles {
-		if !r.Stores() {
-			continue
+// domainsOf lists, for each level, the capacities of its domains that store, and how many storing nodes each
+// has: the nodes themselves, the zones, and the regions.
+func domainsOf(roles []Role) (capacities [][]uint64, members [][]int) {
+	for _, domain := range []func(Role) string{
+		func(r Role) string { return r.Node.String() },
+		func(r Role) string { return string(r.Zone) },
+		func(r Role) string { return r.Zone.Region() },
+	} {
+		index := map[string]int{}
+		var bytes []uint64
+		var nodes []int
+		for _, r := range roles {
+			if !r.Stores() {
+				continue
+			}
+			if _, ok := index[domain(r)]; !ok {
+				index[domain(r)] = len(bytes)
+				bytes, nodes = append(bytes, 0), append(nodes, 0)
+			}
+			bytes[index[domain(r)]] += r.Capacity
+			nodes[index[domain(r)]]++
 		}
-		nodes = append(nodes, r.Capacity)
-		z, ok := index[r.Zone]
-		if !ok {
-			z = len(zones)
-			index[r.Zone], zones = z, append(zones, 0)
-		}
-		zones[z] += r.Capacity
+		capacities, members = append(capacities, bytes), append(members, nodes)
 	}
-	return [][]uint64{nodes, zones}
+	return capacities, members
 }
 
 func genBounded() *rapid.Generator[Version] {
@@ -81,7 +89,7 @@ func TestTheorem2(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		levels := domainsOf(c.Roles)
+		levels, _ := domainsOf(c.Roles)
 		least, own := subsetBound(levels, spreadOf(b))
 		if b.Usable.Cmp(least) != 0 {
 			t.Fatalf("bound %v, the subsets give %v", b.Usable, least)
@@ -111,23 +119,9 @@ func TestTheorem2(t *testing.T) {
 // integralFloor is what integer tables reach, but for P bytes: the least T·P/(mP + N') over the sets of
 // domains whose others have N' nodes.
 func integralFloor(roles []Role, spread []int, partitions int64) *big.Rat {
-	nodes := domainsOf(roles)[0]
-	counts := map[ZoneName]int{}
-	var order []ZoneName
-	for _, r := range roles {
-		if r.Stores() {
-			if counts[r.Zone] == 0 {
-				order = append(order, r.Zone)
-			}
-			counts[r.Zone]++
-		}
-	}
-	members := [][]int{slices.Repeat([]int{1}, len(nodes)), nil}
-	for _, zone := range order {
-		members[1] = append(members[1], counts[zone])
-	}
+	capacities, members := domainsOf(roles)
 	var least *big.Rat
-	for l, domains := range domainsOf(roles) {
+	for l, domains := range capacities[:len(spread)] {
 		for set := range 1 << len(domains) {
 			m := int64(spread[l] - bits.OnesCount(uint(set)))
 			if m <= 0 {
@@ -165,7 +159,7 @@ func TestPrices(t *testing.T) {
 		which := rapid.IntRange(0, len(b.nodes)-1).Draw(t, "node")
 		node := b.nodes[which]
 		with := func(delta int64) *big.Rat {
-			levels := domainsOf(resized(c.Roles, node, delta))
+			levels, _ := domainsOf(resized(c.Roles, node, delta))
 			least, _ := subsetBound(levels, spreadOf(b))
 			return least.Sub(least, b.Usable)
 		}
