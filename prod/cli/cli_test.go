@@ -79,8 +79,21 @@ const (
 {"node":"ddddeeeeffff","from":{"node":"ddddeeeeffff","zone":"lyon","capacity_bytes":5000000000}}]}]`
 	noLayoutJSON = `{"version":0,"replicas":3,"min_zones":0,"partitions":256,"roles":[],"staged":[],
 "missing":"2 more nodes needed"}`
+	planJSON = `{"refusals":[],"warnings":[
+{"code":"usable_falls","text":"usable capacity falls from 14.9 TB to 10 TB","remedy":"add capacity",
+"confirm":true},
+{"code":"spread_costs","text":"2 zones would be more","confirm":false}],"confirm":true,"version":3,
+"settings":{"replicas":3,"min_zones":3,"partitions":256,"partitions_advised":128,"tolerance":0},
+"usable":{"before_bytes":14883720930048,"after_bytes":10000000000000,"optimum_bytes":10000000000000,
+"bound_bytes":10000000000000,"partition_size_bytes":39062500000},
+"limit":{"level":"zone","spread":3,"full":[],"limiting":["neptune"],"text":"neptune limits"}}`
+	refusedPlanJSON = `{"version":3,"refusals":[{"code":"too_few_nodes","text":"2 storing nodes, 3 needed",
+"remedy":"add nodes"}]}`
 	tokenJSON = `{"token":"granary-join-XYZ","expires":"2026-03-04T05:06:07Z","address":"a.example:3901"}`
 )
+
+// talkFile describes a cluster.
+const talkFile = "../roles/testdata/talk.toml"
 
 // TestGolden runs commands against a fake API and compares all that they print, and what they asked, with
 // testdata. The flag -update writes it.
@@ -126,6 +139,37 @@ func TestGolden(t *testing.T) {
 			"POST /v1/layout/apply": `{"version":3}`}, ""},
 		"layout-apply-nothing": {"layout apply", map[string]string{
 			"POST /v1/layout/apply": `{"version":3,"unchanged":true}`}, ""},
+		"layout-apply-confirm": {"layout apply --confirm usable_falls,idle_node", map[string]string{
+			"POST /v1/layout/apply": `{"version":3}`}, ""},
+		"layout-apply-refused": {"layout apply --yes --json", nil, ""},
+		"layout-plan": {"layout plan --bandwidth 100M", map[string]string{
+			"GET /v1/layout/plan?bandwidth=100000000": planJSON}, ""},
+		"layout-plan-refused": {"layout plan", map[string]string{
+			"GET /v1/layout/plan": refusedPlanJSON}, ""},
+		"layout-plan-nothing": {"layout plan", map[string]string{
+			"GET /v1/layout/plan": `{"unchanged":true}`}, ""},
+		"layout-plan-bad": {"layout plan --bandwidth fast", nil, ""},
+		"layout-explain": {"layout explain", map[string]string{
+			"GET /v1/layout/explain": `{"text":"The layout holds 1 TB.\n"}`}, ""},
+		"layout-explain-node": {"layout explain a/b", map[string]string{
+			"GET /v1/layout/explain/a%2Fb": `{"text":"It limits.\n"}`}, ""},
+		"layout-simulate-server": {"layout simulate --remove alpha --add new:lyon:5T --resize b:c:1T " +
+			"--staged --tolerance 1% --bandwidth 1M", map[string]string{
+			"POST /v1/layout/simulate": `{"report":` + planJSON + `}`}, ""},
+		"layout-simulate": {"layout simulate --roles " + talkFile, nil, ""},
+		"layout-simulate-change": {"layout simulate --roles " + talkFile + " --resize courgette:10T " +
+			"--remove celeri --add persil:neptune:1.5T --min-zones 2", nil, ""},
+		"layout-simulate-refused":      {"layout simulate --remove io --roles " + talkFile, nil, ""},
+		"layout-simulate-refused-json": {"layout simulate --json --replicas 8 --roles " + talkFile, nil, ""},
+		"layout-simulate-absent":       {"layout simulate --remove x --roles " + talkFile, nil, ""},
+		"layout-simulate-twice":        {"layout simulate --add io:x:1T --roles " + talkFile, nil, ""},
+		"layout-simulate-add":          {"layout simulate --add persil:10T", nil, ""},
+		"layout-simulate-resize":       {"layout simulate --resize io:lots", nil, ""},
+		"layout-simulate-no-file":      {"layout simulate --roles nowhere.toml", nil, ""},
+		"layout-simulate-bad-file":     {"layout simulate --roles testdata/faulty.toml", nil, ""},
+		"layout-simulate-previous": {"layout simulate --roles " + talkFile + " --previous " +
+			talkFile, nil, ""},
+		"layout-simulate-both": {"layout simulate --staged --roles " + talkFile, nil, ""},
 		"layout-remove": {"layout remove alpha", map[string]string{
 			"POST /v1/layout/remove": layoutJSON}, ""},
 		"layout-params": {"layout params --min-zones 0 --partitions 512 --tolerance 1.5%", map[string]string{

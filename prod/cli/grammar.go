@@ -34,9 +34,13 @@ type grammar struct {
 		Assign  layoutAssignCmd  `cmd:"" help:"Stage the role of a node."`
 		Remove  layoutRemoveCmd  `cmd:"" help:"Stage that a node has no role."`
 		Params  layoutParamsCmd  `cmd:"" help:"Stage parameters: replicas, zones, partitions, tolerance."`
+		Plan    layoutPlanCmd    `cmd:"" help:"Show what applying what is staged would do."`
 		Apply   layoutApplyCmd   `cmd:"" help:"Make a layout version of what is staged."`
 		Revert  layoutRevertCmd  `cmd:"" help:"Withdraw what is staged, or stage an earlier version."`
 		History layoutHistoryCmd `cmd:"" help:"List the versions of the layout and what each changed."`
+		Explain layoutExplainCmd `cmd:"" help:"Say what limits the layout, or why a node has what it has."`
+		// Without a server if --roles is given.
+		Simulate layoutSimulateCmd `cmd:"" help:"Show what a layout would be, here or in a file."`
 	} `cmd:"" help:"What the nodes are there for."`
 	Node struct {
 		List   nodeListCmd   `cmd:"" help:"List the members of the cluster."`

@@ -110,7 +110,7 @@ func (a *app) stage(path string, in any) error {
 			a.printf("\nNothing is staged.\n")
 			return
 		}
-		a.printf("\nApply it with granary layout apply.\n")
+		a.printf("\nSee what it would do with granary layout plan; apply it with granary layout apply.\n")
 	})
 }
 
@@ -123,22 +123,33 @@ func (c layoutRemoveCmd) Run(a *app) error {
 	return a.stage("/v1/layout/remove", admin.Retire{Node: c.Node})
 }
 
-type layoutParamsCmd struct {
+// paramFlags are parameters of a layout.
+type paramFlags struct {
 	Replicas   *int    `placeholder:"N" help:"Copies of each partition, on distinct nodes."`
 	MinZones   *int    `placeholder:"N" help:"Least number of zones among them; 0 is as many as there are."`
 	Partitions *int    `placeholder:"N" help:"A power of two; at least 12 per node is advised."`
 	Tolerance  *string `placeholder:"SHARE" help:"Capacity that may be given up to move less: 1%, 0.01."`
 }
 
-// Run stages parameters.
-func (c layoutParamsCmd) Run(a *app) error {
-	in := admin.NewParams{Replicas: c.Replicas, MinZones: c.MinZones, Partitions: c.Partitions}
-	if c.Tolerance != nil {
-		t, err := roles.ParseTolerance(*c.Tolerance)
+func (f paramFlags) params() (admin.NewParams, error) {
+	in := admin.NewParams{Replicas: f.Replicas, MinZones: f.MinZones, Partitions: f.Partitions}
+	if f.Tolerance != nil {
+		t, err := roles.ParseTolerance(*f.Tolerance)
 		if err != nil {
-			return usageError{fmt.Errorf("--tolerance: %w", err)}
+			return in, usageError{fmt.Errorf("--tolerance: %w", err)}
 		}
 		in.Tolerance = (*int)(&t)
+	}
+	return in, nil
+}
+
+type layoutParamsCmd struct{ paramFlags }
+
+// Run stages parameters.
+func (c layoutParamsCmd) Run(a *app) error {
+	in, err := c.params()
+	if err != nil {
+		return err
 	}
 	if in == (admin.NewParams{}) {
 		return usageError{errors.New("nothing to change: give --replicas, --min-zones, --partitions or " +
@@ -195,12 +206,24 @@ func called(c admin.Change) string {
 
 type layoutApplyCmd struct {
 	Version uint64 `placeholder:"N" help:"Only if this is the number that the new version gets."`
+	confirmFlags
+}
+
+// confirmFlags say which warnings were read.
+type confirmFlags struct {
+	Confirm []string `placeholder:"CODE" help:"Go on in spite of these warnings of the plan."`
+	Yes     bool     `help:"Go on in spite of all warnings of the plan."`
+}
+
+func (f confirmFlags) confirmation() admin.Confirmation {
+	return admin.Confirmation{Confirm: f.Confirm, Yes: f.Yes}
 }
 
 // Run applies what is staged.
 func (c layoutApplyCmd) Run(a *app) error {
 	var done admin.Applied
-	if err := a.ask("POST", "/v1/layout/apply", admin.Apply{Version: c.Version}, &done); err != nil {
+	in := admin.Apply{Version: c.Version, Confirmation: c.confirmation()}
+	if err := a.ask("POST", "/v1/layout/apply", in, &done); err != nil {
 		return err
 	}
 	return a.print(done, func() {

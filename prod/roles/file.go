@@ -13,6 +13,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"granary/core/layout"
+	"granary/core/rt"
 	"granary/prod/config"
 )
 
@@ -44,6 +45,15 @@ func (f *File) Roles() []layout.Role {
 			Capacity: n.Capacity}
 	}
 	return list
+}
+
+// Names returns what the ids of the nodes are called.
+func (f *File) Names() map[rt.NodeID]string {
+	names := map[rt.NodeID]string{}
+	for _, n := range f.Nodes {
+		names[layout.NamedNode(n.Name)] = n.Name
+	}
+	return names
 }
 
 // Parse reads a file; path is for messages.
@@ -284,6 +294,12 @@ func capacity(v any) (uint64, error) {
 	var size config.Size
 	switch c := v.(type) {
 	case int64:
+		size = config.Size(c)
+	case float64:
+		if c != math.Trunc(c) || math.Abs(c) > layout.CapacityMax {
+			return 0, fmt.Errorf("%v: want a whole number of bytes, at most %v", c,
+				config.Size(layout.CapacityMax))
+		}
 		size = config.Size(c)
 	case string:
 		var err error

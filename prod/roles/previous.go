@@ -6,59 +6,30 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
+	"granary/core/api/admin"
 	"granary/core/layout"
 	"granary/core/rt"
 )
 
-// Table is a layout by names: what a simulation prints, and reads as the previous one.
-type Table struct {
-	// Version counts the layouts, from 1. Zero is 1.
-	Version uint64 `json:"version,omitempty"`
-	// MinZones and Tolerance are the parameters that it was made with; the others follow from Table.
-	MinZones  int `json:"min_zones"`
-	Tolerance int `json:"tolerance"` // ten-thousandths
+// previous is what is read of an admin.Simulation.
+type previous struct {
+	Version   uint64 `json:"version"` // 0 is 1
+	MinZones  int    `json:"min_zones"`
+	Tolerance int    `json:"tolerance"` // ten-thousandths
 	// Nodes says where the nodes are and what they hold. A node that is not here is taken to be as in the
 	// new description, and if it is not there either, in a zone of its own and large.
-	Nodes []Described `json:"nodes,omitempty"`
+	Nodes []admin.Described `json:"nodes"`
 	// Table has the names of the nodes of each partition.
 	Table [][]string `json:"table"`
 }
 
-// Described is a node of a Table.
-type Described struct {
-	Name       string `json:"name"`
-	Zone       string `json:"zone"`
-	Capacity   uint64 `json:"capacity"`   // bytes
-	Partitions int    `json:"partitions"` // that it stores
-}
-
-// TableOf returns a version by the names of its nodes.
-func TableOf(v *layout.Version, name func(rt.NodeID) string) Table {
-	t := Table{Version: v.Number, MinZones: v.Params.MinZones, Tolerance: v.Params.Tolerance}
-	loads := v.Loads()
-	for i, r := range v.Roles {
-		t.Nodes = append(t.Nodes, Described{Name: name(r.Node), Zone: string(r.Zone), Capacity: r.Capacity,
-			Partitions: loads[i]})
-	}
-	slices.SortFunc(t.Nodes, func(a, b Described) int { return strings.Compare(a.Name, b.Name) })
-	for p := range layout.Partition(v.Params.Partitions) {
-		row := []string{}
-		for _, node := range v.Replicas(p) {
-			row = append(row, name(node))
-		}
-		t.Table = append(t.Table, row)
-	}
-	return t
-}
-
 // ParsePrevious reads the table that a simulation printed; f is the new description, path for messages. The
-// version it returns is good to follow, not to store.
+// version it returns is good to follow, not to store; with it come the names of its nodes.
 //
 // Errors: the first fault.
-func ParsePrevious(path string, raw []byte, f *File) (*layout.Version, error) {
-	var t Table
+func ParsePrevious(path string, raw []byte, f *File) (*layout.Version, map[rt.NodeID]string, error) {
+	var t previous
 	if err := json.Unmarshal(raw, &t); err != nil {
 		offset := int64(0)
 		var syntax *json.SyntaxError
@@ -71,18 +42,27 @@ func ParsePrevious(path string, raw []byte, f *File) (*layout.Version, error) {
 		}
 		before := raw[:min(max(offset-1, 0), int64(len(raw)))]
 		line := 1 + bytes.Count(before, []byte("\n"))
-		return nil, fmt.Errorf("%s:%d:%d: %w; want what granary layout simulate --json printed", path, line,
-			len(before)-bytes.LastIndexByte(before, '\n'), err)
+		return nil, nil, fmt.Errorf("%s:%d:%d: %w; want what granary layout simulate --json printed", path,
+			line, len(before)-bytes.LastIndexByte(before, '\n'), err)
 	}
 	v, err := t.version(f)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w; want what granary layout simulate --json printed", path, err)
+		return nil, nil, fmt.Errorf("%s: %w; want what granary layout simulate --json printed", path, err)
 	}
-	return v, nil
+	names := map[rt.NodeID]string{}
+	for _, n := range t.Nodes {
+		names[layout.NamedNode(n.Name)] = n.Name
+	}
+	for _, row := range t.Table {
+		for _, name := range row {
+			names[layout.NamedNode(name)] = name
+		}
+	}
+	return v, names, nil
 }
 
 // version returns the table as a version.
-func (t *Table) version(f *File) (*layout.Version, error) {
+func (t *previous) version(f *File) (*layout.Version, error) {
 	if len(t.Table) == 0 {
 		return nil, errors.New("table: it is absent or empty")
 	}
@@ -128,7 +108,7 @@ func (t *Table) version(f *File) (*layout.Version, error) {
 }
 
 // roles returns a role for every node of the table and of Nodes, ascending by id.
-func (t *Table) roles(f *File) []layout.Role {
+func (t *previous) roles(f *File) []layout.Role {
 	known := map[string]layout.Role{}
 	for _, n := range f.Nodes {
 		known[n.Name] = layout.Role{Zone: layout.ZoneName(n.Zone), Capacity: n.Capacity}

@@ -9,8 +9,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"granary/core/api/admin"
 	"granary/core/layout"
-	"granary/core/rt"
+	"granary/core/layout/plan"
 )
 
 func talk(t testing.TB) *File {
@@ -36,10 +37,11 @@ func TestParse(t *testing.T) {
 		t.Errorf("got %+v, want %+v", f.Nodes[2], want)
 	}
 	small := `tolerance = 0.01
-node = [{name = "a", zone = "x", capacity = 5}, {name = "b", zone = "y", capacity = "1Ki"}]`
+node = [{name = "a", zone = "x", capacity = 5}, {name = "b", zone = "y", capacity = "1Ki"},
+	{name = "c", zone = "y", capacity = 20e12}]`
 	f, err := Parse("-", []byte(small))
 	want := &File{Params: layout.Params{Replicas: 3, Partitions: 256, Tolerance: 100},
-		Nodes: []Node{{"a", "x", 5}, {"b", "y", 1024}}}
+		Nodes: []Node{{"a", "x", 5}, {"b", "y", 1024}, {"c", "y", 20e12}}}
 	if d := cmp.Diff(want, f); d != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, d)
 	}
@@ -75,6 +77,9 @@ func TestFaults(t *testing.T) {
 		"[[node]]\nname = \"a\"\nzone = \" x\"\ncapacity = -1\n": {`f:3:1: node "a": zone = " x"`,
 			`f:4:1: node "a": capacity: -1: want 0 to 1024Pi bytes`},
 		"[[node]]\nname = \"a\"\nzone = \"x\"\ncapacity = 1.5\n": {`f:4:1: node "a": capacity: 1.5: want a ` +
+			`whole number of bytes, at most`},
+		"[[node]]\nname = \"a\"\nzone = \"x\"\ncapacity = 1e99\n": {`f:4:1: node "a": capacity: 1e+99: want`},
+		"[[node]]\nname = \"a\"\nzone = \"x\"\ncapacity = [1]\n": {`f:4:1: node "a": capacity: [1]: want a ` +
 			`whole number of bytes, or a text`},
 		node + node: {`f:6:1: name = "a": the node at line 1 is called so: give each another`},
 		"node = [{name = \"a\", zone = \"x\", size = 1}]\n": {`f:1:1: node "a" has no capacity`,
@@ -126,31 +131,31 @@ func TestTolerance(t *testing.T) {
 // TestPrevious: what was printed is read as the same table, and following it without change moves nothing.
 func TestPrevious(t *testing.T) {
 	f := talk(t)
-	v, err := layout.Assign(f.Roles(), f.Params, nil)
+	report, err := plan.Make(plan.Input{Roles: f.Roles(), Params: f.Params, Names: f.Names()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	names := map[rt.NodeID]string{}
-	for _, n := range f.Nodes {
-		names[layout.NamedNode(n.Name)] = n.Name
-	}
-	name := func(id rt.NodeID) string { return names[id] }
-	printed, err := json.Marshal(TableOf(v, name))
+	simulated := admin.SimulationOf(report)
+	printed, err := json.Marshal(simulated)
 	if err != nil {
 		t.Fatal(err)
 	}
-	back, err := ParsePrevious("p", printed, &File{})
+	back, names, err := ParsePrevious("p", printed, &File{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff(v, back, cmp.Comparer(func(a, b []string) bool { return slices.Equal(a, b) })); d != "" {
+	if d := cmp.Diff(f.Names(), names); d != "" {
+		t.Errorf("names (-want +got):\n%s", d)
+	}
+	equal := cmp.Comparer(func(a, b []string) bool { return slices.Equal(a, b) }) // nil or empty
+	if d := cmp.Diff(report.Next, back, equal); d != "" {
 		t.Errorf("-printed +read:\n%s", d)
 	}
-	bare, err := json.Marshal(map[string]any{"table": TableOf(v, name).Table, "more": 1})
+	bare, err := json.Marshal(map[string]any{"table": simulated.Table, "more": 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	back, err = ParsePrevious("p", bare, f)
+	back, _, err = ParsePrevious("p", bare, f)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +167,7 @@ func TestPrevious(t *testing.T) {
 		t.Errorf("version %d moves %d replicas", next.Number, moves)
 	}
 	smaller := &File{Params: f.Params, Nodes: f.Nodes[:6]}
-	if back, err = ParsePrevious("p", bare, smaller); err != nil || len(back.Roles) != 7 {
+	if back, _, err = ParsePrevious("p", bare, smaller); err != nil || len(back.Roles) != 7 {
 		t.Errorf("with a node that has gone: %v, %d roles", err, len(back.Roles))
 	}
 }
@@ -181,7 +186,7 @@ func TestPreviousFaults(t *testing.T) {
 		`{"table":[["a"]],"version":-1}`:  "p:1:",
 		`{"table":[["a"]],"nodes":[{"name":"a","zone":"","capacity":1}]}`: "zone \"\"",
 	} {
-		v, err := ParsePrevious("p", []byte(text), &File{})
+		v, _, err := ParsePrevious("p", []byte(text), &File{})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %+v, %v, want %q", text, v, err, want)
 		}
@@ -216,7 +221,7 @@ func FuzzPrevious(f *testing.F) {
 	file := &File{Params: layout.Params{Replicas: 2, Partitions: 4},
 		Nodes: []Node{{"a", "x", 10}, {"b", "y", 10}}}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		v, err := ParsePrevious("p", raw, file)
+		v, _, err := ParsePrevious("p", raw, file)
 		if err != nil || v.Params.Partitions > 64 {
 			return
 		}

@@ -307,6 +307,22 @@ func TestRefusals(t *testing.T) {
 		{"POST", "/v1/layout/apply", "", alone, 409, "no_cluster"},
 		{"POST", "/v1/layout/apply", "", nil, 503, "not_ready"},
 		{"POST", "/v1/layout/apply", `{"version":9}`, staged, 409, "layout_changed"},
+		{"POST", "/v1/layout/apply", "", staged, 409, "needs_confirmation"},
+		{"POST", "/v1/layout/apply", `{"confirm":"x"}`, staged, 400, "bad_request"},
+		{"GET", "/v1/layout/plan", "", alone, 409, "no_cluster"},
+		{"GET", "/v1/layout/plan?bandwidth=fast", "", staged, 400, "bad_request"},
+		{"GET", "/v1/layout/explain", "", alone, 409, "no_cluster"},
+		{"GET", "/v1/layout/explain", "", nil, 400, "unsuitable_layout"},
+		{"GET", "/v1/layout/explain/nowhere", "", staged, 404, "no_such_node"},
+		{"POST", "/v1/layout/simulate", `{}`, alone, 409, "no_cluster"},
+		{"POST", "/v1/layout/simulate", "", staged, 400, "bad_request"},
+		{"POST", "/v1/layout/simulate", `{"remove":["nowhere"]}`, staged, 404, "no_such_node"},
+		{"POST", "/v1/layout/simulate", `{"remove":["there","there"]}`, staged, 404, "no_such_node"},
+		{"POST", "/v1/layout/simulate", `{"remove":["there"]}`, staged, 400, "unsuitable_layout"},
+		{"POST", "/v1/layout/simulate", `{"replicas":99}`, staged, 400, "unsuitable_layout"},
+		{"POST", "/v1/layout/simulate", `{"add":[{"name":"there","zone":"x"}]}`, staged, 400, "bad_request"},
+		{"POST", "/v1/layout/simulate", `{"add":[{"zone":"x"}]}`, staged, 400, "bad_request"},
+		{"POST", "/v1/layout/simulate", `{"add":[{"name":"new","zone":" x"}]}`, staged, 400, "bad_request"},
 		{"POST", "/v1/layout/apply", "", fails(cluster.ErrHasData), 409, "has_data"},
 		{"POST", "/v1/layout/apply", "", fails(cluster.ErrChanged), 409, "layout_changed"},
 		{"POST", "/v1/layout/apply", "", func(w *world) {
@@ -384,7 +400,7 @@ func FuzzBodies(f *testing.F) {
 	paths := []string{"/v1/buckets", "/v1/buckets/photos/allow", "/v1/buckets/photos/deny", "/v1/keys",
 		"/v1/keys/import",
 		"/v1/layout/assign", "/v1/init", "/v1/join", "/v1/layout/params", "/v1/layout/remove",
-		"/v1/layout/revert", "/v1/layout/apply"}
+		"/v1/layout/revert", "/v1/layout/apply", "/v1/layout/simulate"}
 	f.Add(0, `{"name":"docs"}`)
 	f.Add(4, `{"id":"GKB","secret":"sixteencharacters"}`)
 	f.Add(7, `{"token":"granary-join-owFu","zone":"z"}`)

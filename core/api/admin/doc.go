@@ -10,7 +10,10 @@
 //	GET    /v1/layout                  what is live and what is staged; GET …/history what was live
 //	POST   /v1/layout/assign           stages a role; …/remove that a node has none, …/params parameters,
 //	                                   …/revert what is live, or was
-//	POST   /v1/layout/apply            makes a version of what is staged
+//	GET    /v1/layout/plan             what a version made of what is staged would be; ?bandwidth=BYTES
+//	POST   /v1/layout/apply            makes it
+//	GET    /v1/layout/explain          what limits the layout; …/{node} why a node has what it has
+//	POST   /v1/layout/simulate         what a layout would be after changes that nobody staged
 //	GET    /v1/nodes                   DELETE /v1/nodes/{node} removes a member for good
 //	POST   /v1/tokens                  a join token
 //	POST   /v1/init  /v1/join          found a cluster, or become a member of one
@@ -24,6 +27,8 @@
 //  2. A refusal is an [Error] with a stable code, a message and, where there is one, what to do next.
 //     Nothing was changed, unless the code is outcome_unknown.
 //  3. A body is at most BodyMax bytes of JSON without unknown fields.
-//  4. A secret is in the answer that creates a key or token, and in the answer to ?secret=show, and nowhere
+//  4. What the plan of a layout warns of, and wants to be confirmed, is refused until it is, by its code: for
+//     programs as for people.
+//  5. A secret is in the answer that creates a key or token, and in the answer to ?secret=show, and nowhere
 //     else.
 package admin

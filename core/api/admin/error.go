@@ -39,7 +39,7 @@ var kinds = []struct {
 	{cluster.ErrNotMember, http.StatusNotFound, "no_such_node", "see granary status"},
 	{cluster.ErrHasData, http.StatusConflict, "has_data", hasDataHint},
 	{cluster.ErrChanged, http.StatusConflict, "layout_changed",
-		"somebody else staged or applied something: look at granary layout show again"},
+		"somebody else staged or applied something: look at granary layout plan again"},
 	{cluster.ErrNoVersion, http.StatusNotFound, "no_such_version", "see granary layout history"},
 	{cluster.ErrUnsuitable, http.StatusBadRequest, "unsuitable_layout", ""},
 	{layout.ErrParams, http.StatusBadRequest, "unsuitable_layout", ""},
@@ -63,8 +63,8 @@ var kinds = []struct {
 }
 
 // hasDataHint says what to do in a cluster whose layout cannot be changed.
-const hasDataHint = "what is staged stays staged; for another layout now, found a new cluster with it and " +
-	"copy the objects there"
+const hasDataHint = "what is staged stays staged, and layout plan, explain and simulate work; for another " +
+	"layout now, found a new cluster with it and copy the objects there"
 
 // refusal turns any error into a refusal.
 func refusal(err error) *Error {

@@ -1,9 +1,6 @@
 package admin
 
 import (
-	"errors"
-	"fmt"
-
 	"granary/core/cluster"
 	"granary/core/layout"
 	"granary/core/rt"
@@ -126,18 +123,21 @@ func (h *Handler) stageParams(r request, in NewParams) (Layout, error) {
 		e.Hint = "give replicas, min_zones, partitions or tolerance; what is not given stays as it is"
 		return Layout{}, e
 	}
-	err := h.Cluster.StageParams(r.ctx, func(p *layout.Params) {
-		for _, f := range []struct{ from, to *int }{{in.Replicas, &p.Replicas}, {in.MinZones, &p.MinZones},
-			{in.Partitions, &p.Partitions}, {in.Tolerance, &p.Tolerance}} {
-			if f.from != nil {
-				*f.to = *f.from
-			}
-		}
-	})
-	if err != nil {
+	if err := h.Cluster.StageParams(r.ctx, func(p *layout.Params) { *p = in.Over(*p) }); err != nil {
 		return Layout{}, err
 	}
 	return h.layout(r, none{})
+}
+
+// Over returns p with the parameters that are given instead of its own.
+func (in NewParams) Over(p layout.Params) layout.Params {
+	for _, f := range []struct{ from, to *int }{{in.Replicas, &p.Replicas}, {in.MinZones, &p.MinZones},
+		{in.Partitions, &p.Partitions}, {in.Tolerance, &p.Tolerance}} {
+		if f.from != nil {
+			*f.to = *f.from
+		}
+	}
+	return p
 }
 
 func (h *Handler) revert(r request, in Revert) (Layout, error) {
@@ -174,34 +174,4 @@ func (h *Handler) layoutHistory(request, none) ([]Past, error) {
 			Changes: changesOf(c, v.Changes), Usable: v.Usable, Moves: v.Moves})
 	}
 	return list, nil
-}
-
-func (h *Handler) apply(r request, in Apply) (Applied, error) {
-	if err := h.Cluster.Sync(r.ctx); err != nil {
-		return Applied{}, err
-	}
-	c := h.Cluster.Status()
-	if len(c.ID) == 0 {
-		return Applied{}, cluster.ErrNoCluster
-	}
-	number := uint64(1)
-	if c.Layout != nil {
-		number = c.Layout.Number + 1
-	}
-	unchanged := c.Layout != nil && len(c.Pending) == 0 && !c.PendingParams
-	if in.Version != 0 && in.Version != number {
-		return Applied{}, fmt.Errorf("the next layout is version %d, not %d: %w", number, in.Version,
-			cluster.ErrChanged)
-	}
-	if unchanged {
-		return Applied{Version: number - 1, Unchanged: true}, nil
-	}
-	next, err := layout.Assign(c.Roles, c.Params, c.Layout)
-	switch {
-	case c.Layout == nil && (errors.Is(err, layout.ErrTooFewNodes) || errors.Is(err, layout.ErrTooFewZones)):
-		return Applied{}, fmt.Errorf("%w: %s", cluster.ErrNotReady, c.Missing)
-	case err != nil:
-		return Applied{}, fmt.Errorf("%w: %w", cluster.ErrUnsuitable, err)
-	}
-	return Applied{Version: number}, h.Cluster.Adopt(r.ctx, next)
 }

@@ -1,6 +1,10 @@
 package admin
 
-import "time"
+import (
+	"time"
+
+	"granary/core/layout/plan"
+)
 
 // Status is the answer of /v1/status.
 type Status struct {
@@ -197,6 +201,79 @@ type Past struct {
 type Apply struct {
 	// Version is the number that it must have. 0: whatever it is.
 	Version uint64 `json:"version,omitempty"`
+	Confirmation
+}
+
+// Confirmation says which warnings were read, and are no reason against a layout.
+type Confirmation struct {
+	Confirm []string `json:"confirm,omitempty"` // codes of notices
+	Yes     bool     `json:"yes,omitempty"`     // all of them
+}
+
+// Plan is the layout that would be applied.
+type Plan struct {
+	plan.Report
+	// Unchanged means that nothing is staged.
+	Unchanged bool `json:"unchanged,omitempty"`
+}
+
+// Explained is the live layout, or before the first the one that is wanted, in words.
+type Explained struct {
+	Text string `json:"text"`
+	plan.Report
+}
+
+// Simulate asks what the layout would be after some changes.
+type Simulate struct {
+	// Staged starts from what is staged, instead of what is live.
+	Staged bool       `json:"staged,omitempty"`
+	Remove []string   `json:"remove,omitempty"` // nodes as in Assign
+	Add    []Imagined `json:"add,omitempty"`
+	Resize []Resized  `json:"resize,omitempty"`
+	NewParams
+	// Bandwidth is what each node sends and receives, in bytes per second. 0: not known.
+	Bandwidth uint64 `json:"bandwidth,omitempty"`
+}
+
+// Imagined is a node that might be there.
+type Imagined struct {
+	Name     string `json:"name"`
+	Zone     string `json:"zone"`
+	Capacity uint64 `json:"capacity_bytes"` // 0: a gateway
+}
+
+// Resized is a node that might hold more, or less.
+type Resized struct {
+	Node     string `json:"node"` // as in Assign
+	Capacity uint64 `json:"capacity_bytes"`
+}
+
+// Simulation is a layout that might be. It can be followed by another.
+type Simulation struct {
+	Usable        uint64 `json:"usable"`         // bytes, replicas not counted
+	Bound         uint64 `json:"bound"`          // bytes that no table exceeds, rounded down
+	PartitionSize uint64 `json:"partition_size"` // bytes
+	// Limiting are the nodes, or the zones, whose capacity limits Usable.
+	Limiting []string `json:"limiting"`
+	// Prices is what one more byte on a node adds to Bound, by the node's name.
+	Prices map[string]float64 `json:"prices"`
+	// Moves is the replicas that were elsewhere before; 0 if there was no layout before.
+	Moves     int         `json:"moves"`
+	Version   uint64      `json:"version"`
+	MinZones  int         `json:"min_zones"` // 0: as many as there are
+	Tolerance int         `json:"tolerance"` // ten-thousandths
+	Nodes     []Described `json:"nodes"`
+	// Table has the names of the nodes of each partition.
+	Table  [][]string   `json:"table"`
+	Report *plan.Report `json:"report,omitempty"`
+}
+
+// Described is a node of a Simulation.
+type Described struct {
+	Name       string `json:"name"`
+	Zone       string `json:"zone"`
+	Capacity   uint64 `json:"capacity"` // bytes
+	Partitions int    `json:"partitions"`
 }
 
 // Applied is the answer of apply.
@@ -245,6 +322,8 @@ type Error struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
 	Hint    string `json:"hint,omitempty"`
+	// Notices are the reasons against a layout.
+	Notices []plan.Notice `json:"notices,omitempty"`
 }
 
 // Error returns message and hint.
