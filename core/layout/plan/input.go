@@ -13,6 +13,9 @@ type Input struct {
 	Previous *layout.Version
 	Roles    []layout.Role
 	Params   layout.Params
+	// Next is the layout to describe, if it is not the one that layout.Assign makes: a rebalance, or a return
+	// to an earlier one. Its roles and parameters replace those given here.
+	Next *layout.Version
 	// Names are for people. A node without a name is called by the first characters of its id.
 	Names map[rt.NodeID]string
 	// PartitionBytes is what one replica of each partition of Previous holds; empty if it was not measured.

@@ -33,15 +33,21 @@ func Make(in Input) (*Report, error) {
 	if in.Previous != nil {
 		m.Number = in.Previous.Number + 1
 	}
-	next, err := layout.Assign(in.Roles, in.Params, in.Previous)
+	next, err := in.Next, error(nil)
+	if next == nil {
+		next, err = layout.Assign(in.Roles, in.Params, in.Previous)
+	} else {
+		in.Roles, in.Params = next.Roles, next.Params
+		m.in = in
+	}
 	m.crowd = gather(&m.in)
 	m.settings()
 	if err != nil {
-		m.refuseError(err)
+		m.Refusals = refusals(in.Roles, in.Params, err)
 		m.describe()
 		return m.Report, nil
 	}
-	m.Next = next
+	m.Next, m.Number = next, next.Number
 	m.crowd.rows(&m.in, next)
 	if m.bound, err = layout.NewBound(in.Roles, in.Params); err != nil {
 		rt.Break("plan: version %d was assigned, yet it has no bound: %v", next.Number, err)
@@ -51,7 +57,12 @@ func Make(in Input) (*Report, error) {
 	m.whatIf()
 	m.limit()
 	m.migration()
+	m.makespan()
+	m.frontier()
+	m.dispersion()
+	m.losses()
 	m.warn()
+	m.check()
 	for _, w := range m.Warnings {
 		m.Confirm = m.Confirm || w.Confirm
 	}

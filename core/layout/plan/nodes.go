@@ -17,6 +17,7 @@ type member struct {
 	kept     int
 	stored   uint64 // bytes of what it had
 	will     uint64 // bytes of what it has
+	arriving uint64 // bytes of what it gains
 }
 
 // role is what the node is, or was if it leaves.
@@ -100,6 +101,11 @@ func (c *crowd) rows(in *Input, next *layout.Version) {
 		first, _ := p.Range(next.Params.Partitions)
 		before := translate(prev, prev.PartitionOf(first), old)
 		c.before = append(c.before, before)
+		for _, n := range after {
+			if !slices.Contains(before, n) {
+				c.members[n].arriving += bytes
+			}
+		}
 		for _, n := range before {
 			c.members[n].had++
 			c.members[n].stored += bytes
@@ -177,8 +183,8 @@ func (m *maker) node(c *member) Node {
 	n := Node{
 		ID: c.id.String(), Name: m.in.name(c.id), Zone: string(r.Zone), Capacity: c.is.Capacity,
 		Was: c.was.Capacity, Before: c.had, After: c.has, Gained: c.has - c.kept, Lost: c.had - c.kept,
-		Stored: c.stored, Will: c.will, Added: c.was.Node.IsZero(), Removed: c.is.Node.IsZero(),
-		Down: m.in.down(c.id),
+		Stored: c.stored, Will: c.will, Added: m.in.Previous != nil && c.was.Node.IsZero(),
+		Removed: c.is.Node.IsZero(), Down: m.in.down(c.id),
 	}
 	if m.Next == nil || !c.is.Stores() {
 		return n

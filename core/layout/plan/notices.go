@@ -13,11 +13,6 @@ import (
 
 func sortedNames[V any](set map[string]V) []string { return slices.Sorted(maps.Keys(set)) }
 
-// refuse adds a refusal.
-func (m *maker) refuse(code Code, remedy, format string, args ...any) {
-	m.Refusals = append(m.Refusals, Notice{Code: code, Text: fmt.Sprintf(format, args...), Remedy: remedy})
-}
-
 // advise adds a warning that needs no confirmation.
 func (m *maker) advise(code Code, remedy, format string, args ...any) {
 	m.Warnings = append(m.Warnings, Notice{Code: code, Text: fmt.Sprintf(format, args...), Remedy: remedy})
@@ -29,35 +24,40 @@ func (m *maker) ask(code Code, remedy, format string, args ...any) {
 	m.Warnings[len(m.Warnings)-1].Confirm = true
 }
 
-// refuseError turns an error of layout.Assign into a refusal.
-func (m *maker) refuseError(err error) {
+// refusals turns an error of layout.Assign into refusals.
+func refusals(roles []layout.Role, p layout.Params, err error) []Notice {
 	storing, zones := 0, map[string]bool{}
-	for _, r := range m.in.Roles {
+	for _, r := range roles {
 		if r.Stores() {
 			storing++
 			zones[string(r.Zone)] = true
 		}
 	}
-	p := m.in.Params
+	refuse := func(code Code, remedy, format string, args ...any) []Notice {
+		return []Notice{{Code: code, Text: fmt.Sprintf(format, args...), Remedy: remedy}}
+	}
 	switch {
 	case errors.Is(err, layout.ErrTooFewNodes):
-		m.refuse(TooFewNodes, "add nodes with capacity, or lower the replicas",
+		return refuse(TooFewNodes, "add nodes with capacity, or lower the replicas",
 			"%s, %d needed for %d replicas", plural(storing, "storing node"), p.Replicas, p.Replicas)
 	case errors.Is(err, layout.ErrTooFewZones):
-		m.refuse(TooFewZones, "add a node in another zone, or lower the zones",
+		return refuse(TooFewZones, "add a node in another zone, or lower the zones",
 			"storing nodes in %s (%s), %d needed", plural(len(zones), "zone"),
 			formatNames(sortedNames(zones)), p.MinZones)
 	case errors.Is(err, layout.ErrCapacity):
-		m.refuse(TooLittleCapacity, "capacities are in bytes: check their units",
+		return refuse(TooLittleCapacity, "capacities are in bytes: check their units",
 			"%s cannot hold %d replicas of %d partitions of one byte in %s", plural(storing, "storing node"),
-			p.Replicas, p.Partitions, plural(m.Settings.MinZones, "zone"))
+			p.Replicas, p.Partitions, plural(minZones(roles, p), "zone"))
 	case errors.Is(err, layout.ErrParams):
-		for _, line := range strings.Split(err.Error(), "\n") {
-			m.refuse(InvalidParameter, "correct the value", "%s", strings.TrimPrefix(line, "layout: "))
+		var all []Notice
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			all = append(all, refuse(InvalidParameter, "correct the value", "%s",
+				strings.TrimPrefix(line, "layout: "))...)
 		}
-	default:
-		rt.Break("plan: an error of no known kind: %v", err)
+		return all
 	}
+	rt.Break("plan: an error of no known kind: %v", err)
+	return nil
 }
 
 // gainMin is the share of usable capacity from which a smaller spread is worth mentioning.
@@ -71,6 +71,8 @@ func (m *maker) warn() {
 	m.warnSpread()
 	m.warnIdle()
 	m.warnSizes()
+	m.warnRoom()
+	m.warnDown()
 }
 
 // warnFalls compares with the version in force.
@@ -151,5 +153,54 @@ func (m *maker) warnSizes() {
 		remedy := fmt.Sprintf("set the partitions to %d: no data moves by that alone", s.PartitionsAdvised)
 		m.advise(FewPartitions, remedy, "%d partitions lose %s to rounding; with %d, %s would be usable",
 			s.Partitions, formatPercent(u.Rounding), s.PartitionsAdvised, formatBytes(u.Advised))
+	}
+}
+
+// warnRoom compares what the partitions hold now with what the nodes can.
+func (m *maker) warnRoom() {
+	for i := range m.crowd.members {
+		c := &m.crowd.members[i]
+		name, capacity := m.in.name(c.id), formatBytes(c.is.Capacity)
+		switch {
+		case c.will > c.is.Capacity && (c.will > c.stored || c.is.Capacity < c.was.Capacity):
+			m.Refusals = append(m.Refusals, Notice{Code: NoRoom, Remedy: "add capacity, or delete data first",
+				Text: fmt.Sprintf("%s would hold %s as partitions are filled now, %s more than its %s", name,
+					formatBytes(c.will), formatBytes(c.will-c.is.Capacity), capacity)})
+		case c.arriving > 0 && c.stored+c.arriving > c.is.Capacity:
+			m.ask(TightRoom, "let it drop partitions before it gets others",
+				"%s holds %s and gets %s, together %s more than its %s", name, formatBytes(c.stored),
+				formatBytes(c.arriving), formatBytes(c.stored+c.arriving-c.is.Capacity), capacity)
+		}
+	}
+	if g := m.Migration; g.PartitionMax > unevenFrom*g.PartitionMean {
+		m.advise(UnevenPartitions, "", "the largest partition holds %s, the mean is %s: nodes fill unevenly",
+			formatBytes(g.PartitionMax), formatBytes(g.PartitionMean))
+	}
+}
+
+// unevenFrom is how many times the mean a partition holds when it is worth mentioning.
+const unevenFrom = 4
+
+// warnDown says what nodes that do not answer have to do with the migration.
+func (m *maker) warnDown() {
+	var gaining []string
+	for _, n := range m.Nodes {
+		if n.Down && n.Gained > 0 {
+			gaining = append(gaining, n.Name)
+		}
+	}
+	if len(gaining) > 0 {
+		m.ask(DownGains, "wait until they are back, or remove them",
+			"partitions are given to nodes that are down: %s", formatNames(gaining))
+	}
+	lost := 0
+	for _, mv := range m.moves {
+		if len(mv.sources) == 0 {
+			lost++
+		}
+	}
+	if lost > 0 {
+		m.ask(NoSource, "bring one of the nodes back that have them",
+			"%s cannot be copied, since every node that has them is down", plural(lost, "replica"))
 	}
 }

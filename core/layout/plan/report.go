@@ -6,7 +6,7 @@ import "granary/core/layout"
 // replicas. Nodes are called by their names. Text renders it for people.
 type Report struct {
 	// Refusals, if there are any, say why there can be no such layout. Only Settings, Usable.Before, Zones
-	// and Nodes are filled then, as far as that is possible.
+	// and Nodes are filled then, as far as that is possible, unless the reason is NoRoom.
 	Refusals []Notice `json:"refusals"`
 	Warnings []Notice `json:"warnings"`
 	// Confirm is true if a warning needs the operator's confirmation before the layout is applied.
@@ -34,7 +34,7 @@ type Report struct {
 	// Check is the bound computed a second time, by another method.
 	Check Check `json:"check"`
 
-	// Next is the layout itself; nil if it is refused.
+	// Next is the layout itself; nil if there is none.
 	Next *layout.Version `json:"-"`
 }
 
@@ -200,7 +200,7 @@ type Node struct {
 	Limits bool `json:"limits"`
 	// BelowSize is true if the node is too small for one partition.
 	BelowSize bool `json:"below_size"`
-	Added     bool `json:"added"`
+	Added     bool `json:"added"` // false in a first layout
 	Removed   bool `json:"removed"`
 	Down      bool `json:"down"`
 }

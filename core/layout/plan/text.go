@@ -34,13 +34,17 @@ type writer struct{ out io.Writer }
 
 func (w *writer) line(format string, args ...any) { fmt.Fprintf(w.out, format+"\n", args...) }
 
-// table writes rows whose cells are separated by tabs, the numbers flush right.
+// table writes rows whose cells are separated by tabs, in columns.
 func (w *writer) table(rows []string) {
-	t := tabwriter.NewWriter(w.out, 0, 0, 2, ' ', 0)
+	var b strings.Builder
+	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
 		fmt.Fprintln(t, row)
 	}
 	t.Flush()
+	for line := range strings.Lines(b.String()) {
+		w.line("%s", strings.TrimRight(line, " \n"))
+	}
 }
 
 func (w *writer) notices(kind string, notices []Notice) {
@@ -79,7 +83,7 @@ func (w *writer) facts(r *Report) {
 		rows = append(rows, "to move\t"+g.text(), "time\t"+g.timeText())
 	}
 	if d := r.Dispersion; d != nil {
-		rows = append(rows, "spread\t"+d.text())
+		rows = append(rows, "sharing\t"+d.text())
 	}
 	w.table(rows)
 }
