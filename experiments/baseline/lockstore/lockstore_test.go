@@ -1,0 +1,20 @@
+package lockstore
+
+import (
+	"testing"
+
+	"granary/experiments/baseline/basetest"
+)
+
+func TestLinearizable(t *testing.T) { basetest.Linearizable(t, Open, 20) }
+
+func TestOneRun(t *testing.T) { basetest.OneRun(t, Open) }
+
+func TestMutantsAreCaught(t *testing.T) {
+	basetest.Caught(t, Open, "lockstore/write without lock", 20)
+	basetest.Caught(t, Open, "replica/read of one", 20)
+}
+
+func TestRounds(t *testing.T) {
+	basetest.WantRounds(t, Open, 0, basetest.Rounds{Buckets: 1, List: 1, Get: 2, Put: 2, Remove: 2})
+}
