@@ -36,6 +36,7 @@ bench: ## throughput, CPU per operation and memory of real processes, and of the
 
 figures: ## run the experiments and draw their figures
 	$(GO) run ./experiments/quorum
+	$(GO) run ./experiments/placement
 	$(GO) run ./plots/cmd/plots experiments
 
 test-failpoints: ## crashes between the durable steps of the real stores, in a build cache of their own
