@@ -4,6 +4,9 @@
 // A positive answer comes from the local copy. A negative one is given only after a majority of the voters
 // has confirmed it, so that a bucket or key that was just created through another node is found; for requests
 // that prove no identity the confirmations are rationed.
+//
+// Who has a name is decided by a register of its own, so of two who create a bucket at once one gets it. The
+// rows that everybody reads follow what the register decided.
 package bucket
 
 import (
@@ -11,8 +14,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"time"
-
-	"github.com/zeebo/blake3"
 )
 
 // BucketID names a bucket for ever; it is the partition key of everything in the bucket.
@@ -20,12 +21,6 @@ type BucketID [16]byte
 
 // String returns the id in hexadecimal.
 func (b BucketID) String() string { return hex.EncodeToString(b[:]) }
-
-// IDOf is the id of the bucket of that name: the first 16 bytes of the name's BLAKE3.
-func IDOf(name string) BucketID {
-	sum := blake3.Sum256([]byte("granary bucket " + name))
-	return BucketID(sum[:16])
-}
 
 // Bucket is what is known of a bucket.
 type Bucket struct {

@@ -1,6 +1,7 @@
 package bucket
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/hex"
@@ -10,6 +11,7 @@ import (
 	"granary/core/crdt"
 	"granary/core/hlc"
 	"granary/core/quorum"
+	"granary/core/register"
 	"granary/core/rt"
 	"granary/core/table"
 )
@@ -27,20 +29,33 @@ type Objects interface {
 	Empty(context.Context, BucketID) (bool, error)
 }
 
+// Config is what a Store stands on. All fields are needed.
+type Config struct {
+	Env       rt.Env
+	Tables    *table.Tables
+	Rows      *Rows
+	Registers *register.Registers
+	Clock     *hlc.Clock
+	Group     *rt.Group // of the node
+}
+
 // Store is one node's view of buckets, keys and grants. Safe for concurrent use.
 type Store struct {
-	env     rt.Env
-	tables  *table.Tables
-	rows    *Rows
-	clock   *hlc.Clock
-	ration  *ration
-	objects Objects
+	env       rt.Env
+	tables    *table.Tables
+	rows      *Rows
+	registers *register.Registers
+	clock     *hlc.Clock
+	group     *rt.Group
+	ration    *ration
+	objects   Objects
 }
 
 // New returns the node's bucket store.
-func New(env rt.Env, tables *table.Tables, rows *Rows, clock *hlc.Clock) *Store {
-	s := &Store{env: env, tables: tables, rows: rows, clock: clock,
-		ration: newRation(env, confirmBurst, confirmEvery)}
+func New(c Config) *Store {
+	tables, rows := c.Tables, c.Rows
+	s := &Store{env: c.Env, tables: tables, rows: rows, registers: c.Registers, clock: c.Clock,
+		group: c.Group, ration: newRation(c.Env, confirmBurst, confirmEvery)}
 	tables.RegisterFetch("bucket", func(r *table.Reader, name []byte) ([]table.Row, error) {
 		return one(rows.buckets.GetRow(r, name))
 	})
@@ -93,19 +108,28 @@ func toChange[T stamped](ctx context.Context, s *Store, t *table.Table[T], fetch
 	return v, stamp, err
 }
 
-// bucketToChange is toChange for a bucket that must be there.
+// bucketToChange is toChange for a bucket that must be there. Its row may not have reached a majority yet.
 func (s *Store) bucketToChange(ctx context.Context, name string) (bucketRow, hlc.Stamp, error) {
 	row, stamp, err := toChange(ctx, s, s.rows.buckets, "bucket", name)
-	if _, ok := row.bucket(name); err == nil && !ok {
-		err = fmt.Errorf("bucket %q: %w", name, ErrNoSuchBucket)
+	if _, ok := row.bucket(name); ok || err != nil {
+		return row, stamp, err
 	}
+	decided, err := s.decided(ctx, name)
+	if err != nil {
+		return row, stamp, err
+	}
+	row = row.Join(decided.row())
+	if _, ok := row.bucket(name); !ok {
+		return row, stamp, fmt.Errorf("bucket %q: %w", name, ErrNoSuchBucket)
+	}
+	stamp, err = s.clock.After(ctx, row.stamp())
 	return row, stamp, err
 }
 
 // ByName finds a bucket.
 //
-// Errors: ErrInvalidName, ErrNoSuchBucket once a majority confirmed it, *quorum.Error.
-// Cost: no round trip if it exists, else one.
+// Errors: ErrInvalidName, ErrNoSuchBucket once the name's register confirmed it, *quorum.Error.
+// Cost: no round trip if this node knows it, else one.
 func (s *Store) ByName(ctx context.Context, name string) (Bucket, error) {
 	if err := CheckName(name); err != nil {
 		return Bucket{}, err
@@ -116,10 +140,11 @@ func (s *Store) ByName(ctx context.Context, name string) (Bucket, error) {
 	}
 	b, ok := row.bucket(name)
 	if !ok {
-		if row, err = majority(ctx, s, s.rows.buckets, "bucket", name); err != nil {
+		decided, err := s.decided(ctx, name)
+		if err != nil {
 			return Bucket{}, err
 		}
-		b, ok = row.bucket(name)
+		b, ok = row.Join(decided.row()).bucket(name)
 	}
 	if !ok {
 		return Bucket{}, fmt.Errorf("bucket %q: %w", name, ErrNoSuchBucket)
@@ -154,35 +179,29 @@ func (s *Store) Key(ctx context.Context, id KeyID) (Key, error) {
 	return k, nil
 }
 
-// Create makes a bucket that belongs to owner, with all permissions for it. Rounds: 1 to see that it is not
-// there, 1 to write it. The row's id is the hash of the name, so two creators make the same bucket.
+// Create makes a bucket that belongs to owner, with all permissions for it, and an id of its own: what a
+// former bucket of the name held is not in it. Rounds: 2.
 //
-// Errors: ErrInvalidName, ErrBucketOwned and ErrBucketExists if it exists, *quorum.Error.
+// Errors: ErrInvalidName; ErrBucketOwned, with the bucket, and ErrBucketExists if it exists;
+// *quorum.Error, which is quorum.ErrUnknown if the bucket may have been made.
 func (s *Store) Create(ctx context.Context, name string, owner KeyID) (Bucket, error) {
 	if err := CheckName(name); err != nil {
 		return Bucket{}, err
 	}
-	before, stamp, err := toChange(ctx, s, s.rows.buckets, "bucket", name)
-	if err != nil {
-		return Bucket{}, err
-	}
-	switch b, ok := before.bucket(name); {
-	case ok && b.Owner == owner:
-		return b, fmt.Errorf("bucket %q: %w", name, ErrBucketOwned)
-	case ok:
-		return b, fmt.Errorf("bucket %q: %w", name, ErrBucketExists)
-	}
-	id := IDOf(name)
-	row := bucketRow{
-		Life: crdt.LWW[bucketLife]{Stamp: stamp,
-			Value: bucketLife{Live: true, ID: id[:], Owner: owner, Created: ms(stamp)}},
-		Grants: crdt.Map[KeyID, crdt.LWW[uint8]]{}.With(owner, allOf(stamp)),
-	}
-	if err := write(ctx, s, s.rows.buckets, name, row); err != nil {
-		return Bucket{}, err
-	}
-	b, _ := row.bucket(name)
-	return b, nil
+	id := s.env.Secret(len(BucketID{}))
+	n, err := s.rename(ctx, name, func(now bucketLife) (bucketLife, error) {
+		switch {
+		case now.Live && bytes.Equal(now.ID, id):
+			return now, nil // an attempt that was cut short got through
+		case now.Live && now.Owner == owner:
+			return now, fmt.Errorf("bucket %q: %w", name, ErrBucketOwned)
+		case now.Live:
+			return now, fmt.Errorf("bucket %q: %w", name, ErrBucketExists)
+		}
+		return bucketLife{Live: true, ID: id, Owner: owner}, nil
+	})
+	b, _ := n.row().bucket(name)
+	return b, err
 }
 
 func allOf(stamp hlc.Stamp) crdt.LWW[uint8] {
@@ -191,8 +210,8 @@ func allOf(stamp hlc.Stamp) crdt.LWW[uint8] {
 
 // Delete removes an empty bucket.
 //
-// Errors: ErrBucketNotEmpty, ErrNoSuchBucket, *quorum.Error. A write that is under way through another node
-// while the bucket is being deleted may be lost with it.
+// Errors: ErrBucketNotEmpty; ErrNoSuchBucket, also if the name is another bucket's by now; *quorum.Error.
+// A write that is under way through another node while the bucket is being deleted may be lost with it.
 func (s *Store) Delete(ctx context.Context, b Bucket) error {
 	empty, err := s.objects.Empty(ctx, b.ID)
 	if err != nil {
@@ -201,11 +220,13 @@ func (s *Store) Delete(ctx context.Context, b Bucket) error {
 	if !empty {
 		return fmt.Errorf("bucket %q: %w", b.Name, ErrBucketNotEmpty)
 	}
-	_, stamp, err := s.bucketToChange(ctx, b.Name)
-	if err != nil {
-		return err
-	}
-	return write(ctx, s, s.rows.buckets, b.Name, bucketRow{Life: crdt.LWW[bucketLife]{Stamp: stamp}})
+	_, err = s.rename(ctx, b.Name, func(now bucketLife) (bucketLife, error) {
+		if !now.Live || !bytes.Equal(now.ID, b.ID[:]) {
+			return now, fmt.Errorf("bucket %q: %w", b.Name, ErrNoSuchBucket)
+		}
+		return bucketLife{}, nil
+	})
+	return err
 }
 
 // Change changes what a key may do in a bucket, from what a majority of the voters knows of it, and returns
@@ -221,7 +242,7 @@ func (s *Store) Change(ctx context.Context, name string, key KeyID, change func(
 	b, _ := row.bucket(name)
 	g, _ := b.Grant(key)
 	change(&g)
-	delta := bucketRow{Grants: crdt.Map[KeyID, crdt.LWW[uint8]]{}.With(key,
+	delta := bucketRow{Life: row.Life, Grants: crdt.Map[KeyID, crdt.LWW[uint8]]{}.With(key,
 		crdt.LWW[uint8]{Stamp: stamp, Value: g.bits()})}
 	if err := write(ctx, s, s.rows.buckets, name, delta); err != nil {
 		return Bucket{}, err
@@ -327,8 +348,12 @@ func write[T any](ctx context.Context, s *Store, t *table.Table[T], sort string,
 	if err != nil {
 		return err
 	}
-	_, err = s.tables.WriteOne(ctx, table.Write{Subject: fmt.Sprintf("%q", sort), PK: table.FullPK(),
-		Full:  true,
-		Items: []table.Item{{With: []table.Row{row}}}})
+	return s.spread(ctx, sort, row)
+}
+
+// spread writes a row to a majority of the voters, and sends it to everybody.
+func (s *Store) spread(ctx context.Context, subject string, row table.Row) error {
+	_, err := s.tables.WriteOne(ctx, table.Write{Subject: fmt.Sprintf("%q", subject), PK: table.FullPK(),
+		Full: true, Items: []table.Item{{With: []table.Row{row}}}})
 	return err
 }

@@ -20,6 +20,7 @@ import (
 	"granary/core/kv"
 	"granary/core/object"
 	"granary/core/quorum"
+	"granary/core/register"
 	"granary/core/rpc"
 	"granary/core/rt"
 	"granary/core/table"
@@ -128,7 +129,10 @@ func (n *Node) compose(c Config) error {
 		Endpoint: n.endpoint, Registry: registry, Group: n.group})
 	blocks := block.New(block.Config{Env: c.Env, KV: c.KV, Disk: c.Disk, Tables: n.tables, Rows: blockRows,
 		Topology: n.cluster, Quorum: n.quorum, Endpoint: n.endpoint, Compress: c.Compress})
-	n.buckets = bucket.New(c.Env, n.tables, bucketRows, n.clock)
+	registers := register.New(register.Config{Env: c.Env, Store: c.KV, Topology: n.cluster, Quorum: n.quorum,
+		Endpoint: n.endpoint})
+	n.buckets = bucket.New(bucket.Config{Env: c.Env, Tables: n.tables, Rows: bucketRows, Registers: registers,
+		Clock: n.clock, Group: n.group})
 	n.objects = object.New(object.Config{Env: c.Env, Tables: n.tables, Rows: objectRows, Blocks: blocks,
 		Clock: n.clock,
 		Group: n.group})
@@ -171,6 +175,7 @@ func (n *Node) Start() {
 	n.cluster.Start(n.endpoint, n.tables.HoldsRows)
 	n.endpoint.Start()
 	n.tables.Start()
+	n.buckets.Start()
 	n.group.Go("renew clock", n.renewClock)
 	n.group.Go("announce", func(ctx context.Context) error {
 		if err := n.cluster.Update(ctx); err != nil && !errors.Is(err, context.Canceled) {

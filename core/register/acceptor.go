@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 
 	"granary/core/codec"
 	"granary/core/kv"
@@ -122,6 +123,26 @@ func (r *Registers) change(ctx context.Context, key string, f func(state) (state
 		return nil
 	})
 	return before, err
+}
+
+// Accepted calls f for the values that this node accepted, by key, of the registers whose keys begin with
+// prefix, until f returns false. They need not be decided: Read tells. f must be short and must not wait.
+//
+// Errors: codec.ErrCorrupt, of the store.
+func (r *Registers) Accepted(prefix string, f func(key string, value []byte) bool) error {
+	start := []byte(keyPrefix + prefix)
+	end := append(slices.Clone(start), 0xff)
+	return r.store.View(func(w kv.Reader) (failed error) {
+		w.Ascend(start, end, func(k, raw []byte) bool {
+			s, err := codec.Load[state](raw, kindState)
+			if err != nil {
+				failed = fmt.Errorf("register %.300q: %w", k[len(keyPrefix):], err)
+				return false
+			}
+			return s.Value == nil || f(string(k[len(keyPrefix):]), s.Value)
+		})
+		return failed
+	})
 }
 
 // load reads the state of a register; the value is a copy.

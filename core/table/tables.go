@@ -100,6 +100,12 @@ func (t *Tables) HoldsRows() (holds bool, err error) {
 	return holds, err
 }
 
+// Apply merges rows that are known to be good, such as what a register decided, into this node's own,
+// durably.
+func (t *Tables) Apply(ctx context.Context, pk []byte, rows []Row) error {
+	return t.store.Update(ctx, func(w kv.Writer) error { return t.ApplyIn(w, pk, rows) })
+}
+
 // ApplyIn merges a coordinator's unvoted rows into this node's own, inside a transaction of the caller's.
 func (t *Tables) ApplyIn(w kv.Writer, pk []byte, rows []Row) error {
 	tx := &Tx{Reader: *newReader(w, pk), w: w, registry: t.registry, stampMax: hlc.StampMax}

@@ -67,7 +67,7 @@ func (f *fakeBuckets) Create(ctx context.Context, name string, owner bucket.KeyI
 	if b, err := f.ByName(ctx, name); err == nil {
 		return b, fmt.Errorf("bucket %q: %w", name, bucket.ErrBucketExists)
 	}
-	b := bucket.Bucket{ID: bucket.IDOf(name), Name: name, Owner: owner, Created: epoch,
+	b := bucket.Bucket{ID: bucketID(name), Name: name, Owner: owner, Created: epoch,
 		Grants: []bucket.Grant{{Key: owner, Read: true, Write: true, Owner: true}}}
 	f.buckets = append(f.buckets, b)
 	return b, f.err
@@ -262,4 +262,10 @@ func (w *world) must(t *testing.T, method, path, body string, out any) string {
 		t.Fatalf("%s %s: %d %s", method, path, code, text)
 	}
 	return text
+}
+
+// bucketID is the id that the fake gives a bucket.
+func bucketID(name string) (id bucket.BucketID) {
+	copy(id[:], name)
+	return id
 }

@@ -13,7 +13,6 @@ import (
 var notes = []string{
 	"replaced and deleted data stays on disk: space is not reclaimed yet",
 	"a node that was down is caught up only as its rows are read: there is no background repair yet",
-	"a bucket's id is the hash of its name: a bucket deleted and created again is the same bucket",
 	"the layout of a cluster that holds objects cannot be changed yet",
 }
 

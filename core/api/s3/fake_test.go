@@ -80,7 +80,7 @@ func (s *fakeStore) Create(_ context.Context, name string, owner bucket.KeyID) (
 		}
 		return b, bucket.ErrBucketExists
 	}
-	b := bucket.Bucket{ID: bucket.IDOf(name), Name: name, Owner: owner, Created: s.now(),
+	b := bucket.Bucket{ID: bucketID(name), Name: name, Owner: owner, Created: s.now(),
 		Grants: []bucket.Grant{{Key: owner, Read: true, Write: true, Owner: true}}}
 	s.buckets[name] = b
 	s.objects[b.ID] = map[object.Key]*fakeObject{}
@@ -493,4 +493,10 @@ func (s *fakeStore) ListUploads(_ context.Context, b bucket.BucketID, prefix, de
 		p.NextKey, p.NextUpload = k, all[next].ID.String()
 	}, func(prefix string) { p.Prefixes, p.NextKey, p.NextUpload = append(p.Prefixes, prefix), prefix, "" })
 	return p, s.fail
+}
+
+// bucketID is the id that the fake gives a bucket.
+func bucketID(name string) (id bucket.BucketID) {
+	copy(id[:], name)
+	return id
 }

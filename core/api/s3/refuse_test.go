@@ -219,9 +219,9 @@ func TestBadInput(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(t)
 			w.put("a", "precious")
-			w.store.CreateUpload(context.Background(), bucket.IDOf("bucket"), "a", nil, "", "")
+			w.store.CreateUpload(context.Background(), bucketID("bucket"), "a", nil, "", "")
 			w.refused(tt.status, tt.code, tt.ask)
-			o, err := w.store.find(bucket.IDOf("bucket"), "a")
+			o, err := w.store.find(bucketID("bucket"), "a")
 			if err != nil || string(o.data) != "precious" {
 				t.Errorf("the object is gone or changed: %v, %v", o, err)
 			}
@@ -330,7 +330,7 @@ func TestGrants(t *testing.T) {
 			}
 			w := newWorld(t)
 			w.put("a", "x")
-			w.store.CreateUpload(context.Background(), bucket.IDOf("bucket"), "a", nil, "", "")
+			w.store.CreateUpload(context.Background(), bucketID("bucket"), "a", nil, "", "")
 			w.grant(grant)
 			if resp := w.do(tt.ask); resp.StatusCode != want {
 				t.Errorf("%s with %+v: status %d, want %d: %s", tt.name, grant, resp.StatusCode, want,

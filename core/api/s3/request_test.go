@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"granary/core/auth"
-	"granary/core/bucket"
 	"granary/core/hlc"
 	"granary/core/object"
 
@@ -255,7 +254,7 @@ func TestCopyConditions(t *testing.T) {
 func TestCopyRange(t *testing.T) {
 	w := newWorld(t)
 	w.put("src", "0123456789")
-	w.store.CreateUpload(context.Background(), bucket.IDOf("bucket"), "dst", nil, "", "")
+	w.store.CreateUpload(context.Background(), bucketID("bucket"), "dst", nil, "", "")
 	target := "/bucket/dst?partNumber=1&uploadId=" + object.UploadID{15: 1}.String()
 	copyRange := func(value string) ask {
 		return ask{method: "PUT", target: target, headers: []string{"X-Amz-Copy-Source: bucket/src",

@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"granary/core/bucket"
 	"granary/core/rt"
 	"granary/sim/sched"
 )
@@ -69,7 +68,7 @@ func TestSimulated(t *testing.T) {
 	if err := s.Run(time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	if done != 20 || len(w.store.objects[bucket.IDOf("bucket")]) != 20 {
+	if done != 20 || len(w.store.objects[bucketID("bucket")]) != 20 {
 		t.Errorf("%d requests of 20 ended", done)
 	}
 	s.Stop()

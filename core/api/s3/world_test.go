@@ -110,7 +110,7 @@ func (w *world) grant(g bucket.Grant) {
 // put stores an object behind the endpoint's back.
 func (w *world) put(key, data string, headers ...object.Header) {
 	body := &content{body: auth.NewBody(strings.NewReader(data), auth.Payload{}, auth.BodySpec{Length: -1})}
-	if _, err := w.store.Put(context.Background(), bucket.IDOf("bucket"), object.Key(key), headers, -1,
+	if _, err := w.store.Put(context.Background(), bucketID("bucket"), object.Key(key), headers, -1,
 		body); err != nil {
 		w.t.Fatal(err)
 	}
