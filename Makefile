@@ -6,7 +6,7 @@ FAILPOINT := github.com/pingcap/failpoint
 SEEDS ?= 500
 FUZZTIME ?= 20s
 
-.PHONY: run test check sim e2e bench figures test-failpoints fuzz
+.PHONY: run test check sim e2e bench latency-real figures test-failpoints fuzz
 
 run: ## a store on this machine, S3 on 127.0.0.1:3900
 	$(GO) build -o $(BIN)/granary ./prod/cmd/granary
@@ -33,6 +33,12 @@ e2e: ## real processes, driven by real clients, with one being killed
 bench: ## throughput, CPU per operation and memory of real processes, and of the simulator
 	$(GO) build -o $(BIN)/granary ./prod/cmd/granary
 	$(GO) run ./bench/load -granary $(BIN)/granary
+
+latency-real: ## what requests take of real processes in three sites 100 ms apart; needs root
+	$(GO) build -o $(BIN)/granary ./prod/cmd/granary
+	$(GO) build -o $(BIN)/wan ./netsim/cmd/wan
+	$(GO) build -o $(BIN)/latency-real ./experiments/latency/real
+	nice -n -15 $(BIN)/latency-real -granary $(BIN)/granary -wan $(BIN)/wan
 
 figures: ## run the experiments and draw their figures
 	$(GO) run ./experiments/quorum

@@ -118,6 +118,64 @@ func (n *Node) tokens() ([]string, error) {
 	return found, nil
 }
 
+// Place is where a node runs that does not choose its own ports on loopback.
+type Place struct {
+	Name, Zone string
+	S3, Peers  string   // host:port to listen at
+	Gateway    bool     // it stores nothing
+	Prefix     []string // before every command line of the node: what enters its network, for example
+}
+
+// At makes a cluster of three replicas at places, the first of which founds it, with a key. They must be in
+// three zones or more, not counting those of gateways.
+func At(ctx context.Context, o Options, places []Place) (*Cluster, error) {
+	if err := os.MkdirAll(o.Folder, 0o700); err != nil {
+		return nil, err
+	}
+	c := &Cluster{}
+	err := c.settle(ctx, o, places)
+	if err == nil {
+		err = c.MakeKey(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+// settle starts the nodes one after the other, and gives all of them their part in the layout.
+func (c *Cluster) settle(ctx context.Context, o Options, places []Place) error {
+	for i, p := range places {
+		n := o.node(p)
+		args := []string{"init", "--replicas", "3", "--min-zones", "3", "--zone", p.Zone}
+		member := func() error { _, err := n.tokens(); return err }
+		if i > 0 {
+			token, err := c.Token(ctx, i-1)
+			if err != nil {
+				return err
+			}
+			args = []string{"join", token, "--zone", p.Zone}
+			member = func() error { return n.inCluster(ctx) }
+		}
+		if p.Gateway {
+			args = append(args, "--gateway")
+		}
+		c.Nodes = append(c.Nodes, n)
+		if err := n.launch(args...); err != nil {
+			return err
+		}
+		if err := n.await(ctx, "become a member", member); err != nil {
+			return err
+		}
+	}
+	if err := c.WaitReady(ctx); err != nil {
+		return err
+	}
+	// The first layout was made when three zones were there; this takes in who came after it.
+	_, err := c.Nodes[0].Run(ctx, "layout", "apply")
+	return err
+}
+
 // Grow lets one more node join, in a zone of its own, by a token of the first.
 func (c *Cluster) Grow(ctx context.Context, o Options) error {
 	index := len(c.Nodes) + 1

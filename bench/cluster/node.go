@@ -31,6 +31,7 @@ type Node struct {
 	S3   string // host:port
 
 	binary string
+	prefix []string // of every command line
 	env    []string
 	proc   *process // nil: never started
 }
@@ -41,19 +42,24 @@ func newNode(o Options, name, zone string) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{Name: name, Zone: zone, Data: filepath.Join(o.Folder, name),
-		Log: filepath.Join(o.Folder, name+".log"),
-		S3:  ports[0], binary: o.Binary}
+	return o.node(Place{Name: name, Zone: zone, S3: ports[0], Peers: ports[1]}), nil
+}
+
+// node prepares a node at a place, without starting it.
+func (o Options) node(p Place) *Node {
+	n := &Node{Name: p.Name, Zone: p.Zone, Data: filepath.Join(o.Folder, p.Name),
+		Log: filepath.Join(o.Folder, p.Name+".log"),
+		S3:  p.S3, binary: o.Binary, prefix: p.Prefix}
 	for _, e := range os.Environ() {
 		if !strings.HasPrefix(e, "GRANARY_") && !strings.HasPrefix(e, "AWS_") {
 			n.env = append(n.env, e)
 		}
 	}
 	n.env = append(n.env, "GRANARY_DATA_FOLDER="+n.Data, "GRANARY_S3_LISTEN="+n.S3,
-		"GRANARY_PEERS_LISTEN="+ports[1],
-		"GRANARY_NODE_NAME="+name)
+		"GRANARY_PEERS_LISTEN="+p.Peers,
+		"GRANARY_NODE_NAME="+p.Name)
 	n.env = append(n.env, o.Env...)
-	return n, nil
+	return n
 }
 
 // freePorts returns addresses on loopback at which nothing listened a moment ago.
@@ -78,7 +84,8 @@ func (n *Node) Env() []string { return slices.Clone(n.env) }
 
 // command returns a command of the binary for this node, which finds folder and ports in its environment.
 func (n *Node) command(args ...string) *exec.Cmd {
-	cmd := exec.Command(n.binary, args...)
+	line := append(append(slices.Clone(n.prefix), n.binary), args...)
+	cmd := exec.Command(line[0], line[1:]...)
 	cmd.Env, cmd.Dir = n.env, filepath.Dir(n.Data)
 	return cmd
 }
@@ -87,7 +94,7 @@ func (n *Node) command(args ...string) *exec.Cmd {
 // An error holds what it printed on standard error.
 func (n *Node) Run(ctx context.Context, args ...string) (string, error) {
 	plain := n.command(args...)
-	cmd := exec.CommandContext(ctx, plain.Path, args...)
+	cmd := exec.CommandContext(ctx, plain.Path, plain.Args[1:]...)
 	cmd.Env, cmd.Dir, cmd.SysProcAttr = plain.Env, plain.Dir, dieWithParent()
 	out, err := cmd.Output()
 	var exit *exec.ExitError

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -22,6 +23,8 @@ type Endpoint struct {
 	Region      string
 	Key, Secret string
 	Bucket      string
+	// Dial opens connections. nil: from here.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
 // S3 is a Store behind an endpoint, reached by minio-go over kept connections. Requests are never repeated by
@@ -43,7 +46,7 @@ func DialS3(e Endpoint) (*S3, error) {
 		Creds: credentials.NewStaticV4(e.Key, e.Secret, ""), Secure: scheme == "https", Region: e.Region,
 		BucketLookup: minio.BucketLookupPath, MaxRetries: 1, TrailingHeaders: true,
 		Transport: &http.Transport{MaxIdleConnsPerHost: 4, ResponseHeaderTimeout: time.Minute,
-			DisableCompression: true},
+			DisableCompression: true, DialContext: e.Dial},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("client of %s: %w", e.URL, err)

@@ -129,6 +129,16 @@ func (c *Client) Down() error {
 	}
 }
 
+// Enter runs f on a thread in the namespace of a node; see Network.Enter.
+func (c *Client) Enter(node string, f func() error) error {
+	_, space, err := c.ask(request{Op: "space", A: node})
+	if err != nil {
+		return err
+	}
+	defer space.Close()
+	return enter(space, f)
+}
+
 // Exec replaces this process by a program that runs in the namespace of a node. The program finds the
 // addresses of the nodes in its environment, as WAN_NODE, and that of its own as WAN_SELF. It returns only
 // with an error.

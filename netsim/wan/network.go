@@ -32,6 +32,9 @@ type Options struct {
 	// Seed is that of the jitter and the losses. When packets are sent is decided by the machine, so equal
 	// seeds do not make equal runs.
 	Seed uint64
+	// Sysctl are kernel settings of every namespace, such as net.ipv4.tcp_congestion_control. A namespace
+	// begins with the settings of the machine.
+	Sysctl map[string]string
 }
 
 // ErrPrivilege is that the process is not allowed to make namespaces and devices.
@@ -108,6 +111,9 @@ func Up(t netsim.Topology, o Options) (_ *Network, err error) {
 			return nil, fmt.Errorf("node %s: %w", one.Name, explain(err))
 		}
 		n.nodes = append(n.nodes, node{Node: one, addr: addrOf(i), space: s})
+		if err := s.set(o.Sysctl); err != nil {
+			return nil, fmt.Errorf("node %s: %w", one.Name, err)
+		}
 	}
 	n.router, err = newRouter(model, n.nodes, o.Queue, rand.NewPCG(o.Seed, 0).Uint64)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"strings"
 	"syscall"
 	"unsafe"
 
@@ -64,6 +65,19 @@ func enter(ns *os.File, f func() error) error {
 		done <- err
 	}()
 	return <-done
+}
+
+// set changes kernel settings of the namespace.
+func (s *space) set(sysctl map[string]string) error {
+	return enter(s.file, func() error {
+		for name, value := range sysctl {
+			path := "/proc/sys/" + strings.ReplaceAll(name, ".", "/")
+			if err := os.WriteFile(path, []byte(value), 0); err != nil {
+				return fmt.Errorf("sysctl %s = %s: %w", name, value, err)
+			}
+		}
+		return nil
+	})
 }
 
 // newSpace makes a namespace with a loopback and a device of that address.

@@ -23,6 +23,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -54,8 +55,10 @@ type command struct {
 	name  string
 	queue time.Duration
 	seed  uint64
-	wait  bool
-	reset bool
+	// sysctl are arguments key=value.
+	sysctl []string
+	wait   bool
+	reset  bool
 }
 
 func run(verb string, args []string) error {
@@ -68,6 +71,11 @@ func run(verb string, args []string) error {
 		flags.DurationVar(&c.queue, "queue", 100*time.Millisecond,
 			"longest wait for a link, beyond which packets are dropped")
 		flags.Uint64Var(&c.seed, "seed", 1, "of jitter and losses")
+		flags.Func("sysctl", "kernel `setting=value` of every namespace, as often as you like",
+			func(s string) error {
+				c.sysctl = append(c.sysctl, s)
+				return nil
+			})
 		flags.BoolVar(&c.wait, "wait", false, "stay in the foreground")
 	case "stats":
 		flags.BoolVar(&c.reset, "reset", false, "begin anew")
@@ -105,11 +113,18 @@ func (c *command) up() error {
 	if !c.wait {
 		return c.background()
 	}
-	debug.SetGCPercent(-1) // there is next to nothing to collect, and the router shall not wait for it
+	sysctl, err := pairs(c.sysctl)
+	if err != nil {
+		return err
+	}
+	// The router shall wait neither for a collection, of next to nothing, nor for a processor of the
+	// runtime that belongs to a thread which the machine gave no time.
+	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(2 * wan.BufferMax)
+	runtime.GOMAXPROCS(16)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	n, err := wan.Up(topology, wan.Options{Queue: c.queue, Seed: c.seed})
+	n, err := wan.Up(topology, wan.Options{Queue: c.queue, Seed: c.seed, Sysctl: sysctl})
 	if err != nil {
 		return err
 	}
@@ -126,8 +141,11 @@ func (c *command) background() error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(self, "up", "-wait", "-name", c.name, "-queue", c.queue.String(),
-		"-seed", fmt.Sprint(c.seed), c.args[0])
+	args := []string{"up", "-wait", "-name", c.name, "-queue", c.queue.String(), "-seed", fmt.Sprint(c.seed)}
+	for _, s := range c.sysctl {
+		args = append(args, "-sysctl", s)
+	}
+	cmd := exec.Command(self, append(args, c.args[0])...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	var said strings.Builder
 	cmd.Stderr = &said
@@ -194,15 +212,24 @@ func set(n *wan.Client, args []string) error {
 	if len(args) < 3 {
 		return errors.New("wan set FROM TO delay=… jitter=… loss=… bandwidth=…")
 	}
+	settings, err := pairs(args[2:])
+	if err != nil {
+		return err
+	}
+	return n.Set(args[0], args[1], settings)
+}
+
+// pairs reads arguments setting=value.
+func pairs(args []string) (map[string]string, error) {
 	settings := map[string]string{}
-	for _, text := range args[2:] {
+	for _, text := range args {
 		setting, value, found := strings.Cut(text, "=")
 		if !found {
-			return fmt.Errorf("%q: want setting=value", text)
+			return nil, fmt.Errorf("%q: want setting=value", text)
 		}
 		settings[setting] = value
 	}
-	return n.Set(args[0], args[1], settings)
+	return settings, nil
 }
 
 func printNodes(n *wan.Client) error {

@@ -1,0 +1,81 @@
+//go:build linux
+
+package main
+
+import (
+	"time"
+
+	"granary/bench/s3lat"
+)
+
+// scene is a cluster on a network, and what is measured on it.
+type scene struct {
+	name     string
+	topology string // preset or file
+	gateway  string // the node that stores nothing, if there is one
+	system   string // in the data
+	sysctl   map[string]string
+	measures []measure
+}
+
+// measure is one plan at one node.
+type measure struct {
+	node string
+	plan s3lat.Plan
+	// rate, if it is set, is that of the link that the objects must pass: the bound is their bytes over it,
+	// and only the whole requests are reported.
+	rate int64 // bit/s
+}
+
+// asShipped are the settings of a Linux host that nobody tuned, so that the data do not depend on those of
+// this machine. The congestion control is the machine's own, for not every one is allowed in a namespace.
+func asShipped(congestion string) map[string]string {
+	settings := map[string]string{
+		"net.ipv4.tcp_slow_start_after_idle": "1",
+		"net.ipv4.tcp_rmem":                  "4096 131072 6291456",
+		"net.ipv4.tcp_wmem":                  "4096 16384 4194304",
+	}
+	if congestion != "" {
+		settings["net.ipv4.tcp_congestion_control"] = congestion
+	}
+	return settings
+}
+
+const (
+	small  = 256
+	middle = 1 << 20
+	large  = 64 << 20
+
+	linkRate = 200e6 // bit/s, of the topology 200mbit
+)
+
+// scenes are all that the command measures.
+func scenes(r *run) []scene {
+	plan := func(size int64, count, warm int, idle time.Duration, ops ...s3lat.Operation) s3lat.Plan {
+		return s3lat.Plan{Count: count, Warm: warm, Size: size, Idle: idle, Operations: ops}
+	}
+	all, moving := s3lat.Whole, []s3lat.Operation{s3lat.PutObject, s3lat.GetObject}
+	return []scene{{
+		name: "three sites", topology: "3dc-100ms", system: "granary", sysctl: asShipped(r.congestion),
+		measures: []measure{
+			{node: "a1", plan: plan(small, r.count, 10, 0, all...)},
+			{node: "a1", plan: plan(middle, r.count, 20, 0, all...)},
+			{node: "a1", plan: plan(small, r.restCount, 0, r.rest, moving...)},
+			{node: "a1", plan: plan(middle, r.restCount, 0, r.rest, moving...)},
+		},
+	}, {
+		// Reno starts every connection anew that rested, and is allowed everywhere.
+		name: "reno", topology: "3dc-100ms", system: "granary, reno", sysctl: asShipped("reno"),
+		measures: []measure{
+			{node: "a1", plan: plan(middle, r.count, 20, 0, moving...)},
+			{node: "a1", plan: plan(middle, r.restCount, 0, r.rest, moving...)},
+		},
+	}, {
+		name: "long links", topology: "experiments/latency/200mbit.toml", gateway: "d1", system: "granary",
+		sysctl: asShipped(r.congestion),
+		measures: []measure{
+			{node: "a1", rate: linkRate, plan: plan(large, r.bigCount, 1, 0, s3lat.PutObject)},
+			{node: "d1", rate: linkRate, plan: plan(large, r.bigCount, 1, 0, s3lat.GetObject)},
+		},
+	}}
+}
