@@ -67,20 +67,25 @@ func Open(n *site.Node) (site.Store, error) {
 	}
 	m.handle()
 	n.Go("raft", m.run)
-	n.Go("raft clock", func(ctx context.Context) error {
-		for {
-			if err := n.Env.Sleep(ctx, tick); err != nil {
-				return err
-			}
-			if err := m.inbox.Put(ctx, m.tick); err != nil {
-				return err
-			}
-		}
-	})
+	n.Go("raft clock", m.clock)
 	if fresh && n.Self() == 0 {
 		m.inbox.TryPut(m.campaign)
 	}
 	return &store{m}, nil
+}
+
+// clock ticks, at a phase of its own: members do not start at the same moment.
+func (m *member) clock(ctx context.Context) error {
+	wait := time.Duration(m.n.Env.Rand("raft").Int64N(int64(tick)))
+	for {
+		if err := m.n.Env.Sleep(ctx, wait); err != nil {
+			return err
+		}
+		wait = tick
+		if err := m.inbox.Put(ctx, m.tick); err != nil {
+			return err
+		}
+	}
 }
 
 // openLog returns the log on the node's disk; a new one begins after an entry that made all sites members.
