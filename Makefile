@@ -43,6 +43,7 @@ latency-real: ## what requests take of real processes in three sites 100 ms apar
 figures: ## run the experiments and draw their figures
 	$(GO) run ./experiments/quorum
 	$(GO) run ./experiments/placement
+	$(GO) run ./experiments/availability
 	$(GO) run ./plots/cmd/plots experiments
 
 test-failpoints: ## crashes between the durable steps of the real stores, in a build cache of their own
