@@ -60,6 +60,14 @@ func TestText(t *testing.T) {
 		}
 		golden(t, "testdata/"+e.name+".txt", make1(t, in).Text())
 	}
+	order, err := Buy(Purchase{
+		Roles: talk(), Params: layout.DefaultParams(), Names: names(), Target: 25 * terabyte,
+		Prices: map[layout.ZoneName]float64{"atuin": 1, "jupiter": 1, "neptune": 1.5},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "testdata/order.txt", order.Text())
 	refused := Input{Roles: talk()[:2], Params: layout.DefaultParams(), Names: names()}
 	golden(t, "testdata/refused.txt", make1(t, refused).Text())
 }

@@ -27,8 +27,8 @@ func (m *maker) limit() {
 			}
 		}
 	}
-	m.Limit = Limit{Level: level.Name, Spread: level.Spread, Full: sortedNames(full),
-		Limiting: sortedNames(limiting)}
+	m.Limit = Limit{Level: level.Name, Spread: level.Spread, Full: sortedKeys(full),
+		Limiting: sortedKeys(limiting)}
 	m.Limit.Text = m.limitText()
 }
 
@@ -197,7 +197,7 @@ func (m *maker) growTogether(step uint64) WhatIf {
 		}
 	}
 	var nodes []*member
-	for _, name := range sortedNames(largest) {
+	for _, name := range sortedKeys(largest) {
 		nodes = append(nodes, largest[name])
 	}
 	return m.grow(step, nodes...)

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -11,7 +12,7 @@ import (
 	"granary/core/rt"
 )
 
-func sortedNames[V any](set map[string]V) []string { return slices.Sorted(maps.Keys(set)) }
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }
 
 // advise adds a warning that needs no confirmation.
 func (m *maker) advise(code Code, remedy, format string, args ...any) {
@@ -43,7 +44,7 @@ func refusals(roles []layout.Role, p layout.Params, err error) []Notice {
 	case errors.Is(err, layout.ErrTooFewZones):
 		return refuse(TooFewZones, "add a node in another zone, or lower the zones",
 			"storing nodes in %s (%s), %d needed", plural(len(zones), "zone"),
-			formatNames(sortedNames(zones)), p.MinZones)
+			formatNames(sortedKeys(zones)), p.MinZones)
 	case errors.Is(err, layout.ErrCapacity):
 		return refuse(TooLittleCapacity, "capacities are in bytes: check their units",
 			"%s cannot hold %d replicas of %d partitions of one byte in %s", plural(storing, "storing node"),

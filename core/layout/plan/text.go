@@ -232,3 +232,23 @@ func (w *writer) losses(r *Report) {
 	}
 	w.table(rows)
 }
+
+// Text returns the order for people to read.
+func (o *Order) Text() string {
+	var b strings.Builder
+	w := &writer{out: &b}
+	if len(o.Items) == 0 {
+		w.line("nothing to buy: %s are usable already", formatBytes(o.Before))
+		return b.String()
+	}
+	w.line("%s usable, now %s, by %s more of capacity for %s; no less than %s is possible", formatBytes(o.Usable),
+		formatBytes(o.Before), formatBytes(o.Added), significant(o.Cost), significant(o.Bound))
+	w.line("")
+	rows := []string{"zone\tnode\tadd\tthen\tcost"}
+	for _, i := range o.Items {
+		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%s\t%s", i.Zone, i.Node, formatBytes(i.Added),
+			formatBytes(i.Was+i.Added), significant(i.Cost)))
+	}
+	w.table(rows)
+	return b.String()
+}
