@@ -15,7 +15,7 @@ const checkTolerance = 1e-9
 // different domains.
 type level struct {
 	spread int
-	of     []int // the domain of each class; -1 for none
+	of     []int // the domain of each class
 	count  int   // domains
 }
 
@@ -32,7 +32,7 @@ type class struct {
 // than this factor is noticed all the same.
 const ample = 4
 
-// classes groups the storing nodes by zone, capacity and the weights that constraints give them; ascending.
+// classes groups the storing nodes by region, zone, capacity and the weights that constraints give them.
 // Capacities are in units of the bound.
 func classes(roles []layout.Role, bound float64, constraints []Constraint) []class {
 	var out []class
@@ -56,18 +56,25 @@ func classes(roles []layout.Role, bound float64, constraints []Constraint) []cla
 }
 
 func compareClasses(a, b class) int {
-	return cmp.Or(cmp.Compare(a.zone, b.zone), cmp.Compare(a.capacity, b.capacity),
-		slices.Compare(a.weights, b.weights))
+	return cmp.Or(cmp.Compare(a.zone.Region(), b.zone.Region()), cmp.Compare(a.zone, b.zone),
+		cmp.Compare(a.capacity, b.capacity), slices.Compare(a.weights, b.weights))
 }
 
-// levelsOf returns the levels above the nodes.
-func levelsOf(all []class, minZones int) []level {
-	zone := level{spread: minZones}
+// levelsOf returns the levels above the nodes: zones, and regions if any are asked for.
+func levelsOf(all []class, roles []layout.Role, p layout.Params) []level {
+	zone, region := level{spread: minZones(roles, p)}, level{spread: p.MinRegions}
 	for i, c := range all {
 		if i == 0 || all[i-1].zone != c.zone {
 			zone.count++
 		}
+		if i == 0 || all[i-1].zone.Region() != c.zone.Region() {
+			region.count++
+		}
 		zone.of = append(zone.of, zone.count-1)
+		region.of = append(region.of, region.count-1)
+	}
+	if p.MinRegions > 1 {
+		return []level{zone, region}
 	}
 	return []level{zone}
 }
@@ -156,7 +163,7 @@ func (m *maker) check() {
 func checkBound(roles []layout.Role, p layout.Params, bound *layout.Bound) Check {
 	exact, _ := bound.Usable.Float64()
 	all := classes(roles, exact, nil)
-	levels := levelsOf(all, minZones(roles, p))
+	levels := levelsOf(all, roles, p)
 	c := Check{Program: "classes"}
 	least := &newAggregate(all, p.Replicas, levels).program
 	if len(least.rows) > RowsMax {

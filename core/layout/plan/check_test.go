@@ -36,13 +36,15 @@ func genCluster() *rapid.Generator[cluster] {
 		most := rapid.SampledFrom([]uint64{3, 1000, 1 << 50}).Draw(t, "most")
 		var c cluster
 		for i := range rapid.IntRange(1, 9).Draw(t, "nodes") {
-			zone := fmt.Sprintf("z%d", rapid.IntRange(1, zones).Draw(t, "zone"))
+			z := rapid.IntRange(1, zones).Draw(t, "zone")
+			zone := fmt.Sprintf("r%d/%d", z%3, z)
 			c.roles = append(c.roles, role(i+1, zone, rapid.Uint64Range(0, most).Draw(t, "capacity")))
 		}
 		n := rapid.IntRange(1, 5).Draw(t, "replicas")
 		c.params = layout.Params{
 			Replicas: n, MinZones: rapid.IntRange(0, n).Draw(t, "minZones"),
 			Partitions: 1 << rapid.IntRange(0, 8).Draw(t, "partitions"),
+			MinRegions: rapid.IntRange(0, min(n, 3)).Draw(t, "minRegions"),
 		}
 		c.bound, _ = layout.NewBound(c.roles, c.params)
 		return c
@@ -58,7 +60,7 @@ func TestCheck(t *testing.T) {
 			t.Fatalf("%+v", got)
 		}
 		all := classes(c.roles, floatOf(c.bound), nil)
-		levels := levelsOf(all, minZones(c.roles, c.params))
+		levels := levelsOf(all, c.roles, c.params)
 		value, _, err := newCuts(all, c.params.Replicas, levels).solve()
 		if err != nil || math.Abs(value+1) > checkTolerance {
 			t.Fatalf("cuts: %g of 1, %v", -value, err)

@@ -37,7 +37,7 @@ func Constrain(roles []layout.Role, p layout.Params, constraints ...Constraint) 
 	}
 	scale, _ := bound.Usable.Float64()
 	all := classes(roles, scale, constraints)
-	a := newAggregate(all, p.Replicas, levelsOf(all, minZones(roles, p)))
+	a := newAggregate(all, p.Replicas, levelsOf(all, roles, p))
 	for i, limit := range constraints {
 		if limit.AtMost < 0 {
 			return nil, fmt.Errorf("plan: constraint %d: at most %g bytes: want zero or more", i,

@@ -44,8 +44,11 @@ func (m *maker) tight() *layout.LevelBound {
 
 // domain names the domain of a node at a level.
 func (m *maker) domain(l *layout.LevelBound, c *member) string {
-	if l == &m.bound.Levels[zoneLevel] {
+	switch l.Name {
+	case "zone":
 		return string(c.is.Zone)
+	case "region":
+		return c.is.Zone.Region()
 	}
 	return m.in.name(c.id)
 }
@@ -63,7 +66,8 @@ func (m *maker) limitText() string {
 		case len(w.Nodes) > 0 && !grown:
 			grown = true
 			answers = append(answers, fmt.Sprintf("%s gives %s", w.Text, formatChange(w.Gain)))
-		case len(w.Nodes) == 0 && w.MinZones == m.Settings.MinZones-1:
+		case w.Gain > 0 && (w.MinZones > 0 && w.MinZones == m.Settings.MinZones-1 ||
+			w.MinRegions > 0 && w.MinRegions == m.Settings.MinRegions-1):
 			answers = append(answers,
 				fmt.Sprintf("dropping to %s would give %s", w.Text, formatBytes(w.Usable)))
 		}
@@ -103,22 +107,36 @@ func (m *maker) whatIf() {
 	if len(m.WhatIf) > 0 && m.WhatIf[0].Gain <= 0 {
 		m.WhatIf = slices.Insert(m.WhatIf, 0, m.growTogether(step))
 	}
-	for zones := m.Settings.MinZones - 1; zones >= 1; zones-- {
-		m.WhatIf = append(m.WhatIf, m.spread(zones))
-	}
-	if zones := m.Settings.MinZones + 1; zones <= min(m.Settings.Replicas, m.storingZones()) {
-		m.WhatIf = append(m.WhatIf, m.spread(zones))
-	}
+	m.spreads()
 }
 
-func (m *maker) storingZones() int {
-	n := 0
+// spreads tries other numbers of zones, and of regions where one is asked for.
+func (m *maker) spreads() {
+	s, zones := m.Settings, 0
 	for _, z := range m.Zones {
 		if z.Nodes > 0 {
-			n++
+			zones++
 		}
 	}
-	return n
+	try := func(text string, change func(*WhatIf, *layout.Params)) {
+		w, params := WhatIf{Text: text}, m.in.Params
+		change(&w, &params)
+		m.WhatIf = append(m.WhatIf, m.answer(w, m.in.Roles, params))
+	}
+	setZones := func(n int) {
+		try(plural(n, "zone"), func(w *WhatIf, p *layout.Params) { w.MinZones, p.MinZones = n, n })
+	}
+	for n := s.MinZones - 1; n >= s.MinRegions; n-- {
+		setZones(n)
+	}
+	if more := s.MinZones + 1; more <= min(s.Replicas, zones) {
+		setZones(more)
+	}
+	for n := s.MinRegions - 1; n >= 1; n-- {
+		try(plural(n, "region"), func(w *WhatIf, p *layout.Params) {
+			w.MinRegions, p.MinRegions, p.MinZones = n, n, s.MinZones
+		})
+	}
 }
 
 // step is the amount of capacity to try.
@@ -201,11 +219,4 @@ func (m *maker) growTogether(step uint64) WhatIf {
 		nodes = append(nodes, largest[name])
 	}
 	return m.grow(step, nodes...)
-}
-
-// spread answers what another number of zones gives.
-func (m *maker) spread(zones int) WhatIf {
-	params := m.in.Params
-	params.MinZones = zones
-	return m.answer(WhatIf{Text: plural(zones, "zone"), MinZones: zones}, m.in.Roles, params)
 }

@@ -82,11 +82,12 @@ func newReport() *Report {
 func (m *maker) settings() {
 	p := m.in.Params
 	m.Settings = Settings{
-		Replicas: p.Replicas, MinZones: minZones(m.in.Roles, p), Partitions: p.Partitions,
-		PartitionsAdvised: advised(m.in.Roles), Tolerance: p.Tolerance,
+		Replicas: p.Replicas, MinZones: minZones(m.in.Roles, p), MinRegions: max(1, p.MinRegions),
+		Partitions: p.Partitions, PartitionsAdvised: advised(m.in.Roles), Tolerance: p.Tolerance,
 	}
 	if prev := m.in.Previous; prev != nil {
 		m.Settings.MinZonesBefore = minZones(prev.Roles, prev.Params)
+		m.Settings.MinRegionsBefore = max(1, prev.Params.MinRegions)
 		m.Settings.PartitionsBefore = prev.Params.Partitions
 		m.Usable.Before = prev.Usable()
 	}
@@ -98,7 +99,7 @@ func (m *maker) settings() {
 // minZones resolves the zones that each partition is in.
 func minZones(roles []layout.Role, p layout.Params) int {
 	if p.MinZones > 0 {
-		return p.MinZones
+		return max(p.MinZones, p.MinRegions)
 	}
 	zones := map[layout.ZoneName]bool{}
 	for _, r := range roles {
@@ -106,7 +107,7 @@ func minZones(roles []layout.Role, p layout.Params) int {
 			zones[r.Zone] = true
 		}
 	}
-	return min(p.Replicas, len(zones))
+	return max(min(p.Replicas, len(zones)), p.MinRegions)
 }
 
 // advised returns the least number of partitions with which rounding costs little: 12 for each storing

@@ -83,3 +83,26 @@ func TestTalk(t *testing.T) {
 		t.Errorf("%s, %v", raw, err)
 	}
 }
+
+// TestRegions: a small region limits where each partition must be in both; less of that is an answer too.
+func TestRegions(t *testing.T) {
+	roles := []layout.Role{
+		role(1, "eu/a", 10*terabyte), role(2, "eu/b", 10*terabyte), role(3, "eu/c", 10*terabyte),
+		role(4, "us/a", 4*terabyte),
+	}
+	p := layout.DefaultParams()
+	p.MinRegions = 2
+	r := make1(t, Input{Roles: roles, Params: p, Names: map[rt.NodeID]string{node(4): "celeri"}})
+	want := "us limits: +100 GB on celeri gives +100 GB; dropping to 1 region would give 11.3 TB"
+	if r.Limit.Level != "region" || r.Limit.Text != want || r.Check.Alarms != 0 || r.Check.Error != "" {
+		t.Errorf("limit %+v, want %q; check %+v", r.Limit, want, r.Check)
+	}
+	if r.Usable.Bound != 4*terabyte || r.Settings.MinRegions != 2 {
+		t.Errorf("usable %+v, settings %+v", r.Usable, r.Settings)
+	}
+	p.MinRegions = 0
+	in := Input{Previous: r.Next, Roles: roles, Params: p}
+	if got := codes(make1(t, in).Warnings); got != "spread_falls!" {
+		t.Errorf("warnings %q", got)
+	}
+}

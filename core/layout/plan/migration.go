@@ -8,14 +8,10 @@ import (
 
 // move is one replica to be copied. Members are numbers in the crowd.
 type move struct {
-	partition int
-	to        int
-	from      int // noSource if every node that has it is down
-	sources   []int
-	bytes     uint64
+	to      int
+	sources []int // the nodes that have it and are not down
+	bytes   uint64
 }
-
-const noSource = -1
 
 // migration fills what must be copied.
 func (m *maker) migration() {
@@ -32,13 +28,12 @@ func (m *maker) migration() {
 		g.PartitionMean = m.Usable.Stored / uint64(len(m.in.PartitionBytes))
 	}
 	m.moves = m.listMoves()
-	chooseSources(m.moves, len(m.crowd.members))
 	g.Replicas = len(m.moves)
 	g.Share = ratio(float64(g.Replicas), float64(len(m.Next.Table)))
 	for _, mv := range m.moves {
 		g.Bytes += mv.bytes
 	}
-	g.Waves = wavesOf(m.moves, len(m.crowd.members), g.TransfersMax)
+	m.wave()
 }
 
 // listMoves returns the replicas that are new to their nodes, by partition.
@@ -50,7 +45,7 @@ func (m *maker) listMoves() []move {
 			if slices.Contains(before, to) {
 				continue
 			}
-			mv := move{partition: p, to: to, from: noSource, bytes: m.Next.Size}
+			mv := move{to: to, bytes: m.Next.Size}
 			if len(m.in.PartitionBytes) > 0 {
 				mv.bytes = m.in.bytesOf(layout.Partition(p), m.Next.Params.Partitions)
 			}
@@ -65,33 +60,19 @@ func (m *maker) listMoves() []move {
 	return moves
 }
 
-// chooseSources lets every move read from the source that sends least so far.
-func chooseSources(moves []move, members int) {
-	sends := make([]uint64, members)
-	for i := range moves {
-		mv := &moves[i]
-		for _, n := range mv.sources {
-			if mv.from == noSource || sends[n] < sends[mv.from] {
-				mv.from = n
-			}
-		}
-		if mv.from != noSource {
-			sends[mv.from] += max(mv.bytes, 1)
-		}
-	}
-}
+// wavesMax is the most moves that are put into waves one by one.
+const wavesMax = 20_000
 
-// wavesOf returns the rounds that the busiest node needs. By a theorem of König, no node needs more.
-func wavesOf(moves []move, members, transfersMax int) int {
-	out, in := make([]int, members), make([]int, members)
-	most := 0
-	for _, mv := range moves {
-		in[mv.to]++
-		most = max(most, in[mv.to])
-		if mv.from != noSource {
-			out[mv.from]++
-			most = max(most, out[mv.from])
-		}
+// wave orders the moves; where they are too many, it only says how many waves the busiest receiver needs.
+func (m *maker) wave() {
+	if len(m.moves) <= wavesMax {
+		m.Waves = layout.Waves(m.in.Previous, m.Next, m.Migration.TransfersMax, m.in.Down)
+		m.Migration.Waves = len(m.Waves)
+		return
 	}
-	return (most + transfersMax - 1) / transfersMax
+	most := 0
+	for _, c := range m.crowd.members {
+		most = max(most, c.has-c.kept)
+	}
+	m.Migration.Waves = (most + m.Migration.TransfersMax - 1) / m.Migration.TransfersMax
 }

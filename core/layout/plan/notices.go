@@ -27,11 +27,12 @@ func (m *maker) ask(code Code, remedy, format string, args ...any) {
 
 // refusals turns an error of layout.Assign into refusals.
 func refusals(roles []layout.Role, p layout.Params, err error) []Notice {
-	storing, zones := 0, map[string]bool{}
+	storing, zones, regions := 0, map[string]bool{}, map[string]bool{}
 	for _, r := range roles {
 		if r.Stores() {
 			storing++
 			zones[string(r.Zone)] = true
+			regions[r.Zone.Region()] = true
 		}
 	}
 	refuse := func(code Code, remedy, format string, args ...any) []Notice {
@@ -41,6 +42,10 @@ func refusals(roles []layout.Role, p layout.Params, err error) []Notice {
 	case errors.Is(err, layout.ErrTooFewNodes):
 		return refuse(TooFewNodes, "add nodes with capacity, or lower the replicas",
 			"%s, %d needed for %d replicas", plural(storing, "storing node"), p.Replicas, p.Replicas)
+	case errors.Is(err, layout.ErrTooFewZones) && len(regions) < p.MinRegions:
+		return refuse(TooFewRegions, "add a node in another region (the text before the slash of its zone),"+
+			" or lower the regions", "storing nodes in %s (%s), %d needed",
+			plural(len(regions), "region"), formatNames(sortedKeys(regions)), p.MinRegions)
 	case errors.Is(err, layout.ErrTooFewZones):
 		return refuse(TooFewZones, "add a node in another zone, or lower the zones",
 			"storing nodes in %s (%s), %d needed", plural(len(zones), "zone"),
@@ -87,6 +92,11 @@ func (m *maker) warnFalls() {
 		m.ask(SpreadFalls, "keep storing nodes in as many zones",
 			"each partition will be in %s, now it is in %d", plural(s.MinZones, "zone"), s.MinZonesBefore)
 	}
+	if s.MinRegions < s.MinRegionsBefore {
+		m.ask(SpreadFalls, "leave the regions as they are",
+			"each partition will be in %s, now it is in %d", plural(s.MinRegions, "region"),
+			s.MinRegionsBefore)
+	}
 	if before := m.in.Previous.Params.Replicas; s.Replicas < before {
 		m.ask(ReplicasFall, "", "each partition will have %s, now it has %d", plural(s.Replicas, "replica"),
 			before)
@@ -96,6 +106,9 @@ func (m *maker) warnFalls() {
 // warnSpread says what the last zone of the spread costs. It asks where that is new.
 func (m *maker) warnSpread() {
 	lower := m.Settings.MinZones - 1
+	if lower < m.Settings.MinRegions {
+		return
+	}
 	more, dear := spreadCost(m.in.Roles, m.in.Params, lower)
 	if !dear {
 		return

@@ -36,6 +36,8 @@ type Report struct {
 
 	// Next is the layout itself; nil if there is none.
 	Next *layout.Version `json:"-"`
+	// Waves has what is copied, in rounds; empty if that is nothing, or too much to be listed.
+	Waves [][]layout.Move `json:"-"`
 }
 
 // Notice is a reason against a layout.
@@ -59,6 +61,8 @@ const (
 	TooFewNodes Code = "too_few_nodes"
 	// TooFewZones means fewer zones with storing nodes than each partition shall be in.
 	TooFewZones Code = "too_few_zones"
+	// TooFewRegions means fewer regions with storing nodes than each partition shall be in.
+	TooFewRegions Code = "too_few_regions"
 	// TooLittleCapacity means that the nodes do not hold one byte per partition.
 	TooLittleCapacity Code = "too_little_capacity"
 	// InvalidParameter means that a role or a parameter is out of its range.
@@ -71,7 +75,7 @@ const (
 const (
 	// UsableFalls means that less is usable than now. To be confirmed.
 	UsableFalls Code = "usable_falls"
-	// SpreadFalls means that partitions are in fewer zones than now. To be confirmed.
+	// SpreadFalls means that partitions are in fewer zones, or regions, than now. To be confirmed.
 	SpreadFalls Code = "spread_falls"
 	// ReplicasFall means that partitions have fewer replicas than now. To be confirmed.
 	ReplicasFall Code = "replicas_fall"
@@ -108,6 +112,8 @@ type Settings struct {
 	Replicas         int `json:"replicas"`
 	MinZones         int `json:"min_zones"` // as many as there are is resolved
 	MinZonesBefore   int `json:"min_zones_before,omitempty"`
+	MinRegions       int `json:"min_regions"` // 1: nothing is asked of regions
+	MinRegionsBefore int `json:"min_regions_before,omitempty"`
 	Partitions       int `json:"partitions"`
 	PartitionsBefore int `json:"partitions_before,omitempty"`
 	// PartitionsAdvised is the least power of two that is at least 12 per storing node.
@@ -138,7 +144,7 @@ type Usable struct {
 // Limit says what limits the bound. Each partition is in at least Spread domains of the level; the Full
 // ones hold every partition, and the Limiting ones all that they can.
 type Limit struct {
-	Level    string   `json:"level"` // "node", "zone"
+	Level    string   `json:"level"` // "node", "zone", "region"
 	Spread   int      `json:"spread"`
 	Full     []string `json:"full"`
 	Limiting []string `json:"limiting"`
@@ -149,10 +155,11 @@ type Limit struct {
 // WhatIf is one more change, and its exact consequence.
 type WhatIf struct {
 	Text string `json:"text"` // "+1 TB on courgette"
-	// Nodes each grow by Added; or none does, and MinZones is another.
-	Nodes    []string `json:"nodes,omitempty"`
-	Added    uint64   `json:"added_bytes,omitempty"`
-	MinZones int      `json:"min_zones,omitempty"`
+	// Nodes each grow by Added; or none does, and MinZones or MinRegions is another.
+	Nodes      []string `json:"nodes,omitempty"`
+	Added      uint64   `json:"added_bytes,omitempty"`
+	MinZones   int      `json:"min_zones,omitempty"`
+	MinRegions int      `json:"min_regions,omitempty"`
 	// Usable is the most that a table holds then, and Gain how much more that is than Usable.Optimum.
 	Usable uint64 `json:"usable_bytes"`
 	Gain   int64  `json:"gain_bytes"`
@@ -214,7 +221,7 @@ type Migration struct {
 	Bytes    uint64 `json:"bytes"`
 	Measured bool   `json:"measured"`
 	// Waves is how many rounds it takes if a node sends, and receives, at most TransfersMax replicas in
-	// each.
+	// each, and no partition changes more replicas than its writes can do without.
 	Waves        int `json:"waves"`
 	TransfersMax int `json:"transfers_max"`
 	// Seconds is the least time that the links allow; nil if their bandwidth is not known.

@@ -63,7 +63,7 @@ func (s *shop) cheapest(useful func(capacity uint64) float64) ([]float64, float6
 		regions[zone.Region()] = region
 	}
 	p.atLeast(float64(s.Params.Replicas), all)
-	p.atLeast(float64(max(s.minZones, s.Params.MinRegions)), spread)
+	p.atLeast(float64(s.minZones), spread)
 	if s.Params.MinRegions > 1 {
 		var wide sum
 		for _, name := range sortedKeys(regions) {

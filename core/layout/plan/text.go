@@ -63,7 +63,10 @@ func (w *writer) notices(kind string, notices []Notice) {
 // facts writes what concerns the cluster as a whole.
 func (w *writer) facts(r *Report) {
 	s, u, g := r.Settings, r.Usable, r.Migration
-	now := ""
+	now, regions := "", ""
+	if s.MinRegions > 1 {
+		regions = fmt.Sprintf(" of %d regions", s.MinRegions)
+	}
 	if u.Before > 0 {
 		now = fmt.Sprintf(", now %s", formatBytes(u.Before))
 	}
@@ -71,8 +74,8 @@ func (w *writer) facts(r *Report) {
 		fmt.Sprintf("usable\t%s%s", formatBytes(u.After), now),
 		fmt.Sprintf("bound\t%s, of which rounding to whole partitions takes %s", formatBytes(u.Bound),
 			formatPercent(u.Rounding)),
-		fmt.Sprintf("table\t%d replicas in %s; %d partitions of at most %s", s.Replicas,
-			plural(s.MinZones, "zone"), s.Partitions, formatBytes(u.PartitionSize)),
+		fmt.Sprintf("table\t%d replicas in %s%s; %d partitions of at most %s", s.Replicas,
+			plural(s.MinZones, "zone"), regions, s.Partitions, formatBytes(u.PartitionSize)),
 		fmt.Sprintf("limit\t%s", r.Limit.Text),
 	}
 	if s.Tolerance > 0 {
@@ -241,8 +244,9 @@ func (o *Order) Text() string {
 		w.line("nothing to buy: %s are usable already", formatBytes(o.Before))
 		return b.String()
 	}
-	w.line("%s usable, now %s, by %s more of capacity for %s; no less than %s is possible", formatBytes(o.Usable),
-		formatBytes(o.Before), formatBytes(o.Added), significant(o.Cost), significant(o.Bound))
+	w.line("%s usable, now %s, by %s more of capacity for %s; no less than %s is possible",
+		formatBytes(o.Usable), formatBytes(o.Before), formatBytes(o.Added), significant(o.Cost),
+		significant(o.Bound))
 	w.line("")
 	rows := []string{"zone\tnode\tadd\tthen\tcost"}
 	for _, i := range o.Items {
