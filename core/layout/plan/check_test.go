@@ -17,7 +17,7 @@ import (
 
 // init asks for more random cases than rapid's default; -rapid.checks on the command line still wins.
 func init() {
-	if err := flag.Set("rapid.checks", "1000"); err != nil {
+	if err := flag.Set("rapid.checks", "2000"); err != nil {
 		panic(err)
 	}
 }

@@ -6,6 +6,9 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"granary/core/layout"
+	"granary/core/rt"
 )
 
 // TestMakespan compares the time with its slow twin: for each set of links, what must pass through one of
@@ -69,4 +72,55 @@ func leastTime(t *traffic, moves []move) float64 {
 		}
 	}
 	return least
+}
+
+// TestTime: what a report says of the time, and when it says nothing.
+func TestTime(t *testing.T) {
+	p := layout.DefaultParams()
+	first := make1(t, Input{Roles: talk(), Params: p}).Next
+	pluto := append(talk(), role(8, "pluto", 10*terabyte))
+	many, fine := randomCluster(20, 5), p
+	fine.Partitions = 1024
+	before := make1(t, Input{Roles: many, Params: fine}).Next
+	measured := map[rt.NodeID]uint64{}
+	for i := 1; i <= 8; i++ {
+		measured[node(i)] = 100_000_000
+	}
+	allButOne := map[rt.NodeID]uint64{node(1): 100_000_000}
+	slow := map[layout.ZoneName]uint64{"pluto": 50_000_000}
+	tests := []struct {
+		name    string
+		in      Input
+		method  string
+		seconds float64 // 0: unknown, or not looked at
+		slowest string
+	}{
+		{"given", Input{Previous: first, Roles: pluto, AnyBandwidth: 100_000_000}, byProgram, 99_075,
+			"persil"},
+		{"measured", Input{Previous: first, Roles: pluto, Bandwidth: measured}, byProgram, 99_075,
+			"persil"},
+		{"a slow zone", Input{Previous: first, Roles: pluto, Bandwidth: measured, ZoneBandwidth: slow},
+			byProgram, 198_150, "zone pluto"},
+		{"some unknown", Input{Previous: first, Roles: pluto, Bandwidth: allButOne}, "", 0, ""},
+		{"nothing moves", Input{Previous: first, Roles: talk(), AnyBandwidth: 1}, "", 0, ""},
+		{"too many sorts of moves", Input{Previous: before, Roles: many[1:], Params: fine, AnyBandwidth: 1},
+			byGreed, 0, ""},
+	}
+	for _, tt := range tests {
+		if tt.in.Names = names(); tt.in.Params.Replicas == 0 {
+			tt.in.Params = p
+		}
+		g := make1(t, tt.in).Migration
+		if g.Method != tt.method || (g.Seconds == nil) != (tt.method == "") {
+			t.Errorf("%s: method %q, seconds %v; want %q", tt.name, g.Method, g.Seconds, tt.method)
+			continue
+		}
+		if tt.seconds == 0 {
+			continue
+		}
+		if math.Abs(*g.Seconds-tt.seconds) > tt.seconds/1000 || g.Bottleneck != tt.slowest {
+			t.Errorf("%s: %g s by %s, want %g by %s", tt.name, *g.Seconds, g.Bottleneck, tt.seconds,
+				tt.slowest)
+		}
+	}
 }

@@ -114,7 +114,11 @@ func (g *Migration) timeText() string {
 	case g.Seconds == nil:
 		return "unknown: no bandwidth was measured or given"
 	}
-	return fmt.Sprintf("at least %s; the link of %s is the slowest", formatSeconds(*g.Seconds), g.Bottleneck)
+	least := "at least"
+	if g.Method == byGreed {
+		least = "about"
+	}
+	return fmt.Sprintf("%s %s; the link of %s is the slowest", least, formatSeconds(*g.Seconds), g.Bottleneck)
 }
 
 func (d *Dispersion) text() string {
