@@ -61,6 +61,24 @@ func TestBuyTalk(t *testing.T) {
 	}
 }
 
+// TestBuyNewNode: nodes that hold every partition already are passed over, and those at their maximum.
+func TestBuyNewNode(t *testing.T) {
+	giant := uint64(100 * terabyte)
+	in := Purchase{
+		Roles:  []layout.Role{role(1, "a", 5*terabyte), role(2, "a", giant), role(3, "a", giant)},
+		Params: layout.DefaultParams(), Target: 50 * terabyte, Names: names(), Unit: terabyte,
+		Prices:  map[layout.ZoneName]float64{"a": 2},
+		NodeMax: map[rt.NodeID]uint64{node(1): 10 * terabyte}, NewNodes: map[layout.ZoneName]int{"a": 2},
+	}
+	o, err := Buy(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "io 5 TB, new node 1 in a 41 TB"; o.String() != want || o.Cost != 92 || len(o.Roles) != 4 {
+		t.Errorf("%v for %g, %d roles; want %s", o, o.Cost, len(o.Roles), want)
+	}
+}
+
 func TestBuyRefuses(t *testing.T) {
 	p := layout.DefaultParams()
 	neptune := map[layout.ZoneName]float64{"neptune": 1}

@@ -152,18 +152,12 @@ func (t *traffic) measure(method string) {
 }
 
 // improve splits each group over its sources so that the slowest link takes the least time, if the program is
-// not too large. Bytes are in units of all that is to be copied, and time in what greed needed.
+// not too large; what receivers take is not to be chosen. Bytes are in units of all that is to be copied, and
+// time in what greed needed.
 func (t *traffic) improve() {
 	p := &program{}
 	unit := t.seconds
 	duration := p.column(1)
-	receive := 0.0
-	for _, l := range t.in {
-		if l.busy > 0 {
-			receive = max(receive, l.seconds())
-		}
-	}
-	p.atMost(-receive/unit, term{duration, -1})
 	carried := map[*link][]term{}
 	var links []*link // those of carried, in order
 	shares := make([][]int, len(t.groups))
