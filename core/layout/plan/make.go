@@ -27,8 +27,7 @@ func Make(in Input) (*Report, error) {
 	if measured > 0 && (in.Previous == nil || measured != in.Previous.Params.Partitions) {
 		return nil, fmt.Errorf("plan: sizes of %d partitions do not fit the version in force", measured)
 	}
-	in.Roles = slices.Clone(in.Roles)
-	slices.SortFunc(in.Roles, func(a, b layout.Role) int { return a.Node.Compare(b.Node) })
+	in.Roles = sortedRoles(in.Roles)
 	m := &maker{Report: newReport(), in: in}
 	if in.Previous != nil {
 		m.Number = in.Previous.Number + 1
@@ -67,6 +66,13 @@ func Make(in Input) (*Report, error) {
 		m.Confirm = m.Confirm || w.Confirm
 	}
 	return m.Report, nil
+}
+
+// sortedRoles returns roles in the order of their nodes.
+func sortedRoles(roles []layout.Role) []layout.Role {
+	return slices.SortedFunc(slices.Values(roles), func(a, b layout.Role) int {
+		return a.Node.Compare(b.Node)
+	})
 }
 
 // newReport returns a report of a first version; its lists are empty rather than nil.

@@ -240,6 +240,7 @@ type Migration struct {
 type FrontierPoint struct {
 	Tolerance int    `json:"tolerance"` // ten-thousandths
 	Replicas  int    `json:"replicas"`  // moved
+	Bytes     uint64 `json:"bytes"`     // copied, as in Migration
 	Usable    uint64 `json:"usable_bytes"`
 	Chosen    bool   `json:"chosen"` // this is the layout's own
 }

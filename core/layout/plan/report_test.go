@@ -88,7 +88,8 @@ func checkReport(t *rapid.T, in Input, r *Report) {
 		checkWhatIf(t, in, r, w)
 	}
 	for i, f := range r.Frontier {
-		if i > 0 && f.Usable > r.Frontier[0].Usable || f.Chosen && f.Replicas != gained {
+		if i > 0 && (f.Usable > r.Frontier[0].Usable || f.Replicas > r.Frontier[i-1].Replicas) ||
+			f.Chosen && f.Replicas != gained {
 			t.Fatalf("frontier %+v", r.Frontier)
 		}
 	}

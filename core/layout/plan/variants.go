@@ -2,6 +2,7 @@ package plan
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"granary/core/layout"
@@ -28,20 +29,60 @@ func (m *maker) frontier() {
 	all := append(slices.Clip(tolerances), chosen)
 	slices.Sort(all)
 	for _, tolerance := range slices.Compact(all) {
-		params := m.in.Params
-		params.Tolerance = tolerance
-		v := m.Next
+		f := FrontierPoint{Tolerance: tolerance, Replicas: m.Migration.Replicas, Bytes: m.Migration.Bytes,
+			Usable: m.Usable.After, Chosen: true}
 		if tolerance != chosen {
-			var err error
-			if v, err = layout.Assign(m.in.Roles, params, m.in.Previous); err != nil {
-				rt.Break("plan: with tolerance %d there is no layout: %v", tolerance, err)
-			}
+			f = tolerating(m.in, tolerance)
 		}
-		m.Frontier = append(m.Frontier, FrontierPoint{
-			Tolerance: tolerance, Replicas: v.Moves(m.in.Previous), Usable: v.Usable(),
-			Chosen: tolerance == chosen,
-		})
+		m.Frontier = append(m.Frontier, f)
 	}
+}
+
+// tolerating says what a tolerance would do. The layout exists with another one.
+func tolerating(in Input, tolerance int) FrontierPoint {
+	in.Params.Tolerance = tolerance
+	v, err := layout.Assign(in.Roles, in.Params, in.Previous)
+	if err != nil {
+		rt.Break("plan: with tolerance %d there is no layout: %v", tolerance, err)
+	}
+	m := &maker{Report: &Report{Next: v}, in: in, crowd: gather(&in)}
+	m.crowd.rows(&in, v)
+	f := FrontierPoint{Tolerance: tolerance, Usable: v.Usable()}
+	for _, mv := range m.listMoves() {
+		f.Replicas++
+		f.Bytes += mv.bytes
+	}
+	return f
+}
+
+// Within returns the least tolerance with which the layout that follows in.Previous copies no more than so
+// many bytes, for a change that is to be made at once. What is moved falls as the tolerance rises.
+//
+// Errors: those of layout.Assign; ErrUnreachable if the greatest tolerance does not do. Cost: a dozen
+// layouts.
+func Within(in Input, bytes uint64) (FrontierPoint, error) {
+	if in.Previous == nil {
+		return FrontierPoint{}, fmt.Errorf("plan: a first layout copies nothing")
+	}
+	if _, err := layout.Assign(in.Roles, in.Params, in.Previous); err != nil {
+		return FrontierPoint{}, err
+	}
+	in.Roles = sortedRoles(in.Roles)
+	least := tolerating(in, layout.ToleranceMax)
+	if least.Bytes > bytes {
+		return least, fmt.Errorf("plan: %s to copy: %w: with a tolerance of %s it is still %s;"+
+			" make a smaller change", formatBytes(bytes), ErrUnreachable,
+			formatTolerance(layout.ToleranceMax), formatBytes(least.Bytes))
+	}
+	low := -1 // copies more
+	for least.Tolerance-low > 1 {
+		if f := tolerating(in, low+(least.Tolerance-low)/2); f.Bytes > bytes {
+			low = f.Tolerance
+		} else {
+			least = f
+		}
+	}
+	return least, nil
 }
 
 // losses leaves out each zone and each node in turn.
