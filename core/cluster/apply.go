@@ -194,6 +194,9 @@ func (c *Cluster) apply(ctx context.Context, version *layout.Version) (number ui
 		if err := now.fits(next); err != nil {
 			return now, err
 		}
+		if version != nil {
+			c.verify(version, now.Layout)
+		}
 		number = next.Number
 		return document{Layout: next, Past: recorded(stamp, next, now.Layout)}, nil
 	})

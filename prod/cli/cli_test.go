@@ -170,6 +170,17 @@ func TestGolden(t *testing.T) {
 		"layout-simulate-previous": {"layout simulate --roles " + talkFile + " --previous " +
 			talkFile, nil, ""},
 		"layout-simulate-both": {"layout simulate --staged --roles " + talkFile, nil, ""},
+		"layout-rebalance": {"layout rebalance --budget 500G --confirm usable_falls", map[string]string{
+			"POST /v1/layout/rebalance": `{"version":3,"report":` + planJSON + `}`}, ""},
+		"layout-rebalance-dry": {"layout rebalance --budget 1T --dry-run", map[string]string{
+			"POST /v1/layout/rebalance": `{"version":3,"report":` + planJSON + `}`}, ""},
+		"layout-rebalance-nothing": {"layout rebalance --budget 1T", map[string]string{
+			"POST /v1/layout/rebalance": `{"version":2,"unchanged":true}`}, ""},
+		"layout-rebalance-bad":  {"layout rebalance --budget much", nil, ""},
+		"layout-rebalance-none": {"layout rebalance", nil, ""},
+		"layout-params-regions": {"layout params --min-regions 2", map[string]string{
+			"POST /v1/layout/params": `{"version":2,"replicas":3,"min_regions":2,"partitions":8}`},
+			""},
 		"layout-remove": {"layout remove alpha", map[string]string{
 			"POST /v1/layout/remove": layoutJSON}, ""},
 		"layout-params": {"layout params --min-zones 0 --partitions 512 --tolerance 1.5%", map[string]string{

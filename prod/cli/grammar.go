@@ -40,7 +40,8 @@ type grammar struct {
 		History layoutHistoryCmd `cmd:"" help:"List the versions of the layout and what each changed."`
 		Explain layoutExplainCmd `cmd:"" help:"Say what limits the layout, or why a node has what it has."`
 		// Without a server if --roles is given.
-		Simulate layoutSimulateCmd `cmd:"" help:"Show what a layout would be, here or in a file."`
+		Simulate  layoutSimulateCmd  `cmd:"" help:"Show what a layout would be, here or in a file."`
+		Rebalance layoutRebalanceCmd `cmd:"" help:"Place anew what is there, more evenly, on a budget."`
 	} `cmd:"" help:"What the nodes are there for."`
 	Node struct {
 		List   nodeListCmd   `cmd:"" help:"List the members of the cluster."`

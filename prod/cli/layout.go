@@ -55,6 +55,9 @@ func params(p admin.Params) string {
 	if p.MinZones > 0 {
 		zones = "at least " + plural(p.MinZones, "zone")
 	}
+	if p.MinRegions > 1 {
+		zones += " and " + plural(p.MinRegions, "region")
+	}
 	text := fmt.Sprintf("%s in %s, %s", plural(p.Replicas, "replica"), zones,
 		plural(p.Partitions, "partition"))
 	if p.Tolerance > 0 {
@@ -127,12 +130,14 @@ func (c layoutRemoveCmd) Run(a *app) error {
 type paramFlags struct {
 	Replicas   *int    `placeholder:"N" help:"Copies of each partition, on distinct nodes."`
 	MinZones   *int    `placeholder:"N" help:"Least number of zones among them; 0 is as many as there are."`
+	MinRegions *int    `placeholder:"N" help:"Least number of regions: zones are named region/zone."`
 	Partitions *int    `placeholder:"N" help:"A power of two; at least 12 per node is advised."`
 	Tolerance  *string `placeholder:"SHARE" help:"Capacity that may be given up to move less: 1%, 0.01."`
 }
 
 func (f paramFlags) params() (admin.NewParams, error) {
-	in := admin.NewParams{Replicas: f.Replicas, MinZones: f.MinZones, Partitions: f.Partitions}
+	in := admin.NewParams{Replicas: f.Replicas, MinZones: f.MinZones, MinRegions: f.MinRegions,
+		Partitions: f.Partitions}
 	if f.Tolerance != nil {
 		t, err := roles.ParseTolerance(*f.Tolerance)
 		if err != nil {
@@ -152,8 +157,8 @@ func (c layoutParamsCmd) Run(a *app) error {
 		return err
 	}
 	if in == (admin.NewParams{}) {
-		return usageError{errors.New("nothing to change: give --replicas, --min-zones, --partitions or " +
-			"--tolerance; granary layout show has the present ones")}
+		return usageError{errors.New("nothing to change: give --replicas, --min-zones, --min-regions, " +
+			"--partitions or --tolerance; granary layout show has the present ones")}
 	}
 	return a.stage("/v1/layout/params", in)
 }

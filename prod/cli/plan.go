@@ -96,6 +96,37 @@ func (c layoutExplainCmd) Run(a *app) error {
 	return a.print(e, func() { a.printf("%s", e.Text) })
 }
 
+type layoutRebalanceCmd struct {
+	Budget string `required:"" placeholder:"SIZE" help:"What may be moved, were the cluster full: 500G."`
+	DryRun bool   `help:"Only show what it would do."`
+	confirmFlags
+}
+
+// Run places anew what is there.
+func (c layoutRebalanceCmd) Run(a *app) error {
+	budget, err := config.ParseSize(c.Budget)
+	if err != nil {
+		return usageError{fmt.Errorf("--budget: %w", err)}
+	}
+	in := admin.Rebalance{Budget: uint64(budget), DryRun: c.DryRun,
+		Apply: admin.Apply{Confirmation: c.confirmation()}}
+	var done admin.Rebalanced
+	if err := a.ask("POST", "/v1/layout/rebalance", in, &done); err != nil {
+		return err
+	}
+	return a.print(done, func() {
+		switch {
+		case done.Unchanged:
+			a.printf("nothing to gain: layout version %d stays\n", done.Version)
+		case c.DryRun:
+			again := fmt.Sprintf(" --budget %s%s", c.Budget, confirmation(done.Report))
+			a.printf("%s\nDo it with granary layout rebalance%s\n", done.Report.Text(), again)
+		default:
+			a.printf("%s\nlayout version %d is live\n", done.Report.Text(), done.Version)
+		}
+	})
+}
+
 type layoutSimulateCmd struct {
 	Roles    string   `placeholder:"FILE" help:"Take the cluster from this TOML file; no server is needed."`
 	Previous string   `placeholder:"FILE" help:"With --roles: follow the layout that --json printed."`

@@ -5,6 +5,7 @@
 //
 //	replicas = 3        # copies of each partition, on distinct nodes (3)
 //	min_zones = 0       # zones among them, at the least; 0 is as many as there are (0)
+//	min_regions = 0     # regions among them: zones are named region/zone; 0 and 1 ask for none (0)
 //	partitions = 256    # a power of two (256)
 //	tolerance = "1%"    # capacity that may be given up to move less: "1%", "0.01" or 0.01 (0)
 //

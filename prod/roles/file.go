@@ -137,7 +137,7 @@ func (p *parser) at(name string) place {
 
 // fileKeys and nodeKeys are the keys that there are.
 var (
-	fileKeys = []string{"replicas", "min_zones", "partitions", "tolerance", "node"}
+	fileKeys = []string{"replicas", "min_zones", "min_regions", "partitions", "tolerance", "node"}
 	nodeKeys = []string{"name", "zone", "capacity"}
 )
 
@@ -172,6 +172,7 @@ func (p *parser) params(values map[string]any, out *layout.Params) {
 	}{
 		{"replicas", &out.Replicas, 1, layout.ReplicasMax, "copies of each partition"},
 		{"min_zones", &out.MinZones, 0, layout.ReplicasMax, "zones among them, or 0: as many as there are"},
+		{"min_regions", &out.MinRegions, 0, layout.ReplicasMax, "regions among them, or 0: no matter which"},
 		{"partitions", &out.Partitions, 1, layout.PartitionsMax, "a power of two, at least 12 per node"},
 	} {
 		v, ok := values[k.name]
@@ -196,6 +197,10 @@ func (p *parser) params(values map[string]any, out *layout.Params) {
 	if n := out.Partitions; n&(n-1) != 0 {
 		p.fault(p.at("partitions"), "partitions = %d: want a power of two: %d or %d", n, floor2(n),
 			2*floor2(n))
+	}
+	if out.MinRegions > out.Replicas {
+		p.fault(p.at("min_regions"), "min_regions = %d: want at most the replicas, %d", out.MinRegions,
+			out.Replicas)
 	}
 	if out.MinZones > out.Replicas {
 		p.fault(p.at("min_zones"), "min_zones = %d: want at most the replicas, %d, or 0 for as many zones "+

@@ -14,9 +14,8 @@ import (
 
 // previous is what is read of an admin.Simulation.
 type previous struct {
-	Version   uint64 `json:"version"` // 0 is 1
-	MinZones  int    `json:"min_zones"`
-	Tolerance int    `json:"tolerance"` // ten-thousandths
+	Version uint64 `json:"version"` // 0 is 1
+	admin.Params
 	// Nodes says where the nodes are and what they hold. A node that is not here is taken to be as in the
 	// new description, and if it is not there either, in a zone of its own and large.
 	Nodes []admin.Described `json:"nodes"`
@@ -67,7 +66,8 @@ func (t *previous) version(f *File) (*layout.Version, error) {
 		return nil, errors.New("table: it is absent or empty")
 	}
 	v := &layout.Version{Number: max(t.Version, 1), Algorithm: layout.Algorithm, Params: layout.Params{
-		Replicas: len(t.Table[0]), MinZones: t.MinZones, Partitions: len(t.Table), Tolerance: t.Tolerance}}
+		Replicas: len(t.Table[0]), MinZones: t.MinZones, MinRegions: t.MinRegions, Partitions: len(t.Table),
+		Tolerance: t.Tolerance}}
 	if v.Number > 1 {
 		v.Parent[0] = 1 // of a version that is not known
 	}

@@ -51,19 +51,20 @@ node = [{name = "a", zone = "x", capacity = 5}, {name = "b", zone = "y", capacit
 func TestFaults(t *testing.T) {
 	const node = "[[node]]\nname = \"a\"\nzone = \"x\"\ncapacity = 1\n"
 	for text, want := range map[string][]string{
-		"":                                     {"f:1:1: no nodes: add a table [[node]]"},
-		"replicas = \n" + node:                 {"f:1:12: not TOML: "},
-		"replicas = 17\n" + node:               {"f:1:1: replicas = 17: want a whole number from 1 to 16"},
-		"replicas = \"3\"\n" + node:            {"f:1:1: replicas = 3: want a whole number from 1 to 16"},
-		"\n partitions = 100\n" + node:         {"f:2:2: partitions = 100: want a power of two: 64 or 128"},
-		"replicas = 2\nmin_zones = 3\n" + node: {"f:2:1: min_zones = 3: want at most the replicas, 2"},
-		"tolerance = 1\n" + node:               {`f:1:1: tolerance "1": too large; write a percent`},
-		"tolerance = 0.00001\n" + node:         {`f:1:1: tolerance "0.00001": finer than 0.01%; write`},
-		"tolerance = -0.1\n" + node:            {`f:1:1: tolerance "-0.1": not a share; write`},
-		"tolerance = \"1 %%\"\n" + node:        {`f:1:1: tolerance "1 %%": not a share`},
-		"tolerance = true\n" + node:            {`f:1:1: tolerance "true": not a share`},
-		"replica = 3\n" + node: {"f:1:1: replica: no such key; there are replicas, min_zones, partitions, " +
-			"tolerance, node"},
+		"":                                       {"f:1:1: no nodes: add a table [[node]]"},
+		"replicas = \n" + node:                   {"f:1:12: not TOML: "},
+		"replicas = 17\n" + node:                 {"f:1:1: replicas = 17: want a whole number from 1 to 16"},
+		"replicas = \"3\"\n" + node:              {"f:1:1: replicas = 3: want a whole number from 1 to 16"},
+		"\n partitions = 100\n" + node:           {"f:2:2: partitions = 100: want a power of two: 64 or 128"},
+		"replicas = 2\nmin_zones = 3\n" + node:   {"f:2:1: min_zones = 3: want at most the replicas, 2"},
+		"replicas = 2\nmin_regions = 3\n" + node: {"f:2:1: min_regions = 3: want at most the replicas, 2"},
+		"tolerance = 1\n" + node:                 {`f:1:1: tolerance "1": too large; write a percent`},
+		"tolerance = 0.00001\n" + node:           {`f:1:1: tolerance "0.00001": finer than 0.01%; write`},
+		"tolerance = -0.1\n" + node:              {`f:1:1: tolerance "-0.1": not a share; write`},
+		"tolerance = \"1 %%\"\n" + node:          {`f:1:1: tolerance "1 %%": not a share`},
+		"tolerance = true\n" + node:              {`f:1:1: tolerance "true": not a share`},
+		"replica = 3\n" + node: {"f:1:1: replica: no such key; there are replicas, min_zones, min_regions, " +
+			"partitions, tolerance, node"},
 		node + "colour = \"red\"\n":      {"f:5:1: colour: no such key; there are name, zone, capacity"},
 		node + "[node.disk]\nsize = 1\n": {"f:5:2: disk: no such key", "f:6:1: size: no such key"},
 		node + "\"node.0\" = 1\n":        {"f:5:1: node?0: no such key"},

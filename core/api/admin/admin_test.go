@@ -400,7 +400,7 @@ func FuzzBodies(f *testing.F) {
 	paths := []string{"/v1/buckets", "/v1/buckets/photos/allow", "/v1/buckets/photos/deny", "/v1/keys",
 		"/v1/keys/import",
 		"/v1/layout/assign", "/v1/init", "/v1/join", "/v1/layout/params", "/v1/layout/remove",
-		"/v1/layout/revert", "/v1/layout/apply", "/v1/layout/simulate"}
+		"/v1/layout/revert", "/v1/layout/apply", "/v1/layout/simulate", "/v1/layout/rebalance"}
 	f.Add(0, `{"name":"docs"}`)
 	f.Add(4, `{"id":"GKB","secret":"sixteencharacters"}`)
 	f.Add(7, `{"token":"granary-join-owFu","zone":"z"}`)

@@ -12,6 +12,7 @@
 //	                                   …/revert what is live, or was
 //	GET    /v1/layout/plan             what a version made of what is staged would be; ?bandwidth=BYTES
 //	POST   /v1/layout/apply            makes it
+//	POST   /v1/layout/rebalance        makes one that places anew what is live, on a budget
 //	GET    /v1/layout/explain          what limits the layout; …/{node} why a node has what it has
 //	POST   /v1/layout/simulate         what a layout would be after changes that nobody staged
 //	GET    /v1/nodes                   DELETE /v1/nodes/{node} removes a member for good

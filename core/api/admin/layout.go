@@ -27,8 +27,8 @@ func (h *Handler) layout(request, none) (Layout, error) {
 }
 
 func paramsOf(p layout.Params) Params {
-	return Params{Replicas: p.Replicas, MinZones: p.MinZones, Partitions: p.Partitions,
-		Tolerance: p.Tolerance}
+	return Params{Replicas: p.Replicas, MinZones: p.MinZones, MinRegions: p.MinRegions,
+		Partitions: p.Partitions, Tolerance: p.Tolerance}
 }
 
 func roleOf(c cluster.Status, r layout.Role) Role {
@@ -120,7 +120,7 @@ func (h *Handler) stageParams(r request, in NewParams) (Layout, error) {
 	}
 	if in == (NewParams{}) {
 		e := badRequest("no parameter given")
-		e.Hint = "give replicas, min_zones, partitions or tolerance; what is not given stays as it is"
+		e.Hint = "give replicas, min_zones, min_regions, partitions or tolerance; what is not given stays"
 		return Layout{}, e
 	}
 	if err := h.Cluster.StageParams(r.ctx, func(p *layout.Params) { *p = in.Over(*p) }); err != nil {
@@ -132,7 +132,7 @@ func (h *Handler) stageParams(r request, in NewParams) (Layout, error) {
 // Over returns p with the parameters that are given instead of its own.
 func (in NewParams) Over(p layout.Params) layout.Params {
 	for _, f := range []struct{ from, to *int }{{in.Replicas, &p.Replicas}, {in.MinZones, &p.MinZones},
-		{in.Partitions, &p.Partitions}, {in.Tolerance, &p.Tolerance}} {
+		{in.MinRegions, &p.MinRegions}, {in.Partitions, &p.Partitions}, {in.Tolerance, &p.Tolerance}} {
 		if f.from != nil {
 			*f.to = *f.from
 		}

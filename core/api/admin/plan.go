@@ -102,8 +102,7 @@ func (h *Handler) apply(r request, in Apply) (Applied, error) {
 		return Applied{}, err
 	}
 	if in.Version != 0 && in.Version != report.Number {
-		return Applied{}, fmt.Errorf("the next layout is version %d, not %d: %w", report.Number, in.Version,
-			cluster.ErrChanged)
+		return Applied{}, notNext(report, in.Version)
 	}
 	if unchanged(c) {
 		return Applied{Version: c.Layout.Number, Unchanged: true}, nil
@@ -298,7 +297,7 @@ func (h *Handler) add(c cluster.Status, to *plan.Input, in Simulate) error {
 func SimulationOf(r *plan.Report) Simulation {
 	s := Simulation{Usable: r.Usable.After, Bound: r.Usable.Bound, PartitionSize: r.Usable.PartitionSize,
 		Limiting: r.Limit.Limiting, Prices: map[string]float64{}, Version: r.Number,
-		MinZones: r.Next.Params.MinZones, Tolerance: r.Next.Params.Tolerance, Report: r}
+		Params: paramsOf(r.Next.Params), Report: r}
 	if r.Usable.Before > 0 {
 		s.Moves = r.Migration.Replicas
 	}

@@ -117,8 +117,10 @@ type NewKey struct {
 
 // Params are the parameters of a layout.
 type Params struct {
-	Replicas   int `json:"replicas"`
-	MinZones   int `json:"min_zones"` // 0: as many as there are
+	Replicas int `json:"replicas"`
+	MinZones int `json:"min_zones"` // 0: as many as there are
+	// MinRegions is of the regions, the parts of zones' names before a slash. 0: nothing is asked.
+	MinRegions int `json:"min_regions,omitempty"`
 	Partitions int `json:"partitions"`
 	// Tolerance is the capacity that may be given up to move less, in ten-thousandths.
 	Tolerance int `json:"tolerance"`
@@ -169,6 +171,7 @@ type Assign struct {
 type NewParams struct {
 	Replicas   *int `json:"replicas,omitempty"`
 	MinZones   *int `json:"min_zones,omitempty"`
+	MinRegions *int `json:"min_regions,omitempty"`
 	Partitions *int `json:"partitions,omitempty"`
 	Tolerance  *int `json:"tolerance,omitempty"` // ten-thousandths
 }
@@ -217,6 +220,21 @@ type Plan struct {
 	Unchanged bool `json:"unchanged,omitempty"`
 }
 
+// Rebalance asks to place anew what is there, so that nodes share it more evenly.
+type Rebalance struct {
+	// Budget is what may be moved, in bytes, were the cluster full.
+	Budget uint64 `json:"budget_bytes"`
+	// DryRun only reports.
+	DryRun bool `json:"dry_run,omitempty"`
+	Apply
+}
+
+// Rebalanced is the answer of rebalance.
+type Rebalanced struct {
+	Applied              // Unchanged: there was nothing to gain
+	Report  *plan.Report `json:"report"`
+}
+
 // Explained is the live layout, or before the first the one that is wanted, in words.
 type Explained struct {
 	Text string `json:"text"`
@@ -258,11 +276,10 @@ type Simulation struct {
 	// Prices is what one more byte on a node adds to Bound, by the node's name.
 	Prices map[string]float64 `json:"prices"`
 	// Moves is the replicas that were elsewhere before; 0 if there was no layout before.
-	Moves     int         `json:"moves"`
-	Version   uint64      `json:"version"`
-	MinZones  int         `json:"min_zones"` // 0: as many as there are
-	Tolerance int         `json:"tolerance"` // ten-thousandths
-	Nodes     []Described `json:"nodes"`
+	Moves   int    `json:"moves"`
+	Version uint64 `json:"version"`
+	Params
+	Nodes []Described `json:"nodes"`
 	// Table has the names of the nodes of each partition.
 	Table  [][]string   `json:"table"`
 	Report *plan.Report `json:"report,omitempty"`
