@@ -170,6 +170,17 @@ func TestGolden(t *testing.T) {
 		"layout-simulate-previous": {"layout simulate --roles " + talkFile + " --previous " +
 			talkFile, nil, ""},
 		"layout-simulate-both": {"layout simulate --staged --roles " + talkFile, nil, ""},
+		"layout-buy": {"layout buy --to 25T --price neptune=1,jupiter=2.5 --price atuin=1 --roles " +
+			talkFile, nil, ""},
+		"layout-buy-new": {"layout buy --to 20T --price neptune=3,pluto=1 --new-node pluto=1 " +
+			"--node-max 25T --unit 1T --roles " + talkFile, nil, ""},
+		"layout-buy-nothing": {"layout buy --to 1T --price neptune=1 --roles " + talkFile, nil, ""},
+		"layout-buy-price":   {"layout buy --to 25T --price neptune=-1 --roles " + talkFile, nil, ""},
+		"layout-buy-to":      {"layout buy --to much --price neptune=1", nil, ""},
+		"layout-buy-none":    {"layout buy --to 25T", nil, ""},
+		"layout-buy-server": {"layout buy --to 25T --price neptune=1 --staged --node-max 8T " +
+			"--new-node x=2", map[string]string{
+			"POST /v1/layout/buy": `{"before_bytes":30000000000000,"items":[]}`}, ""},
 		"layout-rebalance": {"layout rebalance --budget 500G --confirm usable_falls", map[string]string{
 			"POST /v1/layout/rebalance": `{"version":3,"report":` + planJSON + `}`}, ""},
 		"layout-rebalance-dry": {"layout rebalance --budget 1T --dry-run", map[string]string{

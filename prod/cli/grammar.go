@@ -41,6 +41,7 @@ type grammar struct {
 		Explain layoutExplainCmd `cmd:"" help:"Say what limits the layout, or why a node has what it has."`
 		// Without a server if --roles is given.
 		Simulate  layoutSimulateCmd  `cmd:"" help:"Show what a layout would be, here or in a file."`
+		Buy       layoutBuyCmd       `cmd:"" help:"Say which capacity is the cheapest that reaches a target."`
 		Rebalance layoutRebalanceCmd `cmd:"" help:"Place anew what is there, more evenly, on a budget."`
 	} `cmd:"" help:"What the nodes are there for."`
 	Node struct {

@@ -128,12 +128,12 @@ func (c layoutRebalanceCmd) Run(a *app) error {
 }
 
 type layoutSimulateCmd struct {
-	Roles    string   `placeholder:"FILE" help:"Take the cluster from this TOML file; no server is needed."`
+	Roles    string   `placeholder:"FILE" help:"Take the cluster from this file, without a server."`
 	Previous string   `placeholder:"FILE" help:"With --roles: follow the layout that --json printed."`
 	Remove   []string `placeholder:"NODE" help:"Without this node."`
 	Add      []string `placeholder:"NAME:ZONE:SIZE" help:"With one more node; size 0 is a gateway."`
 	Resize   []string `placeholder:"NODE:SIZE" help:"With another capacity of a node."`
-	Staged   bool     `help:"Start from what is staged in the running cluster, instead of what is live."`
+	Staged   bool     `help:"Start from what is staged, instead of what is live."`
 	paramFlags
 	bandwidthFlag
 }
@@ -147,7 +147,7 @@ func (c layoutSimulateCmd) Run(a *app) error {
 	var s admin.Simulation
 	switch {
 	case c.Roles != "" && c.Staged:
-		return usageError{errors.New("--staged is for a running cluster, --roles for none: give one of them")}
+		return usageError{errStagedFile}
 	case c.Roles == "" && c.Previous != "":
 		return usageError{errors.New("--previous follows a layout of files: give --roles FILE too")}
 	case c.Roles != "":

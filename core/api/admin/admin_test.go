@@ -316,6 +316,14 @@ func TestRefusals(t *testing.T) {
 		{"GET", "/v1/layout/explain/nowhere", "", staged, 404, "no_such_node"},
 		{"POST", "/v1/layout/simulate", `{}`, alone, 409, "no_cluster"},
 		{"POST", "/v1/layout/simulate", "", staged, 400, "bad_request"},
+		{"POST", "/v1/layout/buy", `{"target_bytes":9,"prices":{"lyon":1}}`, alone, 409, "no_cluster"},
+		{"POST", "/v1/layout/buy", "", staged, 400, "bad_request"},
+		{"POST", "/v1/layout/buy", `{"prices":{"lyon":1}}`, staged, 400, "bad_request"},
+		{"POST", "/v1/layout/buy", `{"target_bytes":9,"prices":{"nowhere":1}}`, staged, 400, "bad_request"},
+		{"POST", "/v1/layout/buy", `{"target_bytes":9,"prices":{"lyon":-1}}`, staged, 400, "bad_request"},
+		{"POST", "/v1/layout/buy", `{"target_bytes":9,"new_nodes":{"lyon":-1}}`, staged, 400, "bad_request"},
+		{"POST", "/v1/layout/buy", `{"target_bytes":200000000000,"prices":{"lyon":1}}`, staged, 409,
+			"unreachable_target"},
 		{"POST", "/v1/layout/simulate", `{"remove":["nowhere"]}`, staged, 404, "no_such_node"},
 		{"POST", "/v1/layout/simulate", `{"remove":["there","there"]}`, staged, 404, "no_such_node"},
 		{"POST", "/v1/layout/simulate", `{"remove":["there"]}`, staged, 400, "unsuitable_layout"},
@@ -400,7 +408,8 @@ func FuzzBodies(f *testing.F) {
 	paths := []string{"/v1/buckets", "/v1/buckets/photos/allow", "/v1/buckets/photos/deny", "/v1/keys",
 		"/v1/keys/import",
 		"/v1/layout/assign", "/v1/init", "/v1/join", "/v1/layout/params", "/v1/layout/remove",
-		"/v1/layout/revert", "/v1/layout/apply", "/v1/layout/simulate", "/v1/layout/rebalance"}
+		"/v1/layout/revert", "/v1/layout/apply", "/v1/layout/simulate", "/v1/layout/rebalance",
+		"/v1/layout/buy"}
 	f.Add(0, `{"name":"docs"}`)
 	f.Add(4, `{"id":"GKB","secret":"sixteencharacters"}`)
 	f.Add(7, `{"token":"granary-join-owFu","zone":"z"}`)

@@ -63,8 +63,8 @@ var kinds = []struct {
 }
 
 // hasDataHint says what to do in a cluster whose layout cannot be changed.
-const hasDataHint = "what is staged stays staged, and layout plan, explain and simulate work; for another " +
-	"layout now, found a new cluster with it and copy the objects there"
+const hasDataHint = "what is staged stays staged, and layout plan, explain, simulate and buy work; for " +
+	"another layout now, found a new cluster with it and copy the objects there"
 
 // refusal turns any error into a refusal.
 func refusal(err error) *Error {

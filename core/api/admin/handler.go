@@ -61,6 +61,7 @@ func (h *Handler) routes() {
 	route(h, "GET /v1/layout/explain", h.explain)
 	route(h, "GET /v1/layout/explain/{node}", h.explain)
 	route(h, "POST /v1/layout/simulate", h.simulate)
+	route(h, "POST /v1/layout/buy", h.buy)
 	route(h, "POST /v1/layout/apply", h.apply)
 	route(h, "POST /v1/layout/rebalance", h.rebalance)
 	route(h, "GET /v1/nodes", h.listNodes)

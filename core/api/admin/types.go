@@ -235,6 +235,21 @@ type Rebalanced struct {
 	Report  *plan.Report `json:"report"`
 }
 
+// Buy asks for the cheapest capacity that makes so much usable.
+type Buy struct {
+	Target uint64 `json:"target_bytes"`
+	// Prices are for a terabyte of capacity, by zone. A zone without a price sells none.
+	Prices map[string]float64 `json:"prices"`
+	// NodeMax is the capacity up to which nodes can be enlarged. 0: as much as one likes.
+	NodeMax uint64 `json:"node_max_bytes,omitempty"`
+	// NewNodes is how many nodes may be added to a zone, which need not have any yet.
+	NewNodes map[string]int `json:"new_nodes,omitempty"`
+	// Unit is what capacity is sold by. 0: a gigabyte.
+	Unit uint64 `json:"unit_bytes,omitempty"`
+	// Staged starts from what is staged, instead of what is live.
+	Staged bool `json:"staged,omitempty"`
+}
+
 // Explained is the live layout, or before the first the one that is wanted, in words.
 type Explained struct {
 	Text string `json:"text"`
