@@ -171,22 +171,15 @@ func (h *Handler) explain(r request, _ none) (Explained, error) {
 		return Explained{}, err
 	}
 	in := inputOf(c)
-	if c.Layout != nil {
-		in.Roles, in.Params = c.Layout.Roles, c.Layout.Params
-	}
+	in.Next = c.Layout
 	report, err := plan.Make(in)
 	if err != nil {
 		return Explained{}, err
 	}
-	if c.Layout == nil {
-		if err := Refused(report); err != nil {
-			return Explained{}, err
-		}
+	if err := Refused(report); err != nil {
+		return Explained{}, err
 	}
 	e := Explained{Report: *report}
-	if c.Layout != nil {
-		e.Number = c.Layout.Number
-	}
 	what := r.http.PathValue("node")
 	if what == "" {
 		e.Text = report.Explain()

@@ -99,7 +99,7 @@ func warnings(f Facts, c cluster.Status) []string {
 		"its peers': set it, for example by NTP", c.ClockOffset.Round(time.Millisecond))
 	warn(c.Params.Replicas > 1 && len(zones) == 1, "all nodes are in one zone: losing it loses everything")
 	warn(len(c.Pending) > 0 || c.PendingParams, "layout changes are staged but not applied: see granary "+
-		"layout show")
+		"layout plan")
 	return list
 }
 

@@ -8,6 +8,9 @@ import (
 	"granary/core/rt"
 )
 
+// roundingSaid is the least share of the bound, lost to whole partitions, that is worth a sentence.
+const roundingSaid = 0.001
+
 // sayer gathers sentences.
 type sayer struct{ strings.Builder }
 
@@ -45,7 +48,7 @@ func (r *Report) Explain() string {
 			formatBytes(u.Optimum-u.After))
 	}
 	switch lost := formatBytes(u.Bound - min(u.Optimum, u.Bound)); {
-	case u.Bound <= u.Optimum:
+	case u.Rounding < roundingSaid:
 	case s.PartitionsAdvised > s.Partitions:
 		t.say("%s is lost because partitions are whole; %d partitions instead of %d would hold %s.", lost,
 			s.PartitionsAdvised, s.Partitions, formatBytes(u.Advised))
