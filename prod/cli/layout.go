@@ -209,26 +209,23 @@ func called(c admin.Change) string {
 	return short(c.Node)
 }
 
-type layoutApplyCmd struct {
-	Version uint64 `placeholder:"N" help:"Only if this is the number that the new version gets."`
-	confirmFlags
-}
-
-// confirmFlags say which warnings were read.
-type confirmFlags struct {
+// applyFlags say when a version may become live.
+type applyFlags struct {
+	Version uint64   `placeholder:"N" help:"Only if this is the number that the new version gets."`
 	Confirm []string `placeholder:"CODE" help:"Go on in spite of these warnings of the plan."`
 	Yes     bool     `help:"Go on in spite of all warnings of the plan."`
 }
 
-func (f confirmFlags) confirmation() admin.Confirmation {
-	return admin.Confirmation{Confirm: f.Confirm, Yes: f.Yes}
+func (f applyFlags) apply() admin.Apply {
+	return admin.Apply{Version: f.Version, Confirmation: admin.Confirmation{Confirm: f.Confirm, Yes: f.Yes}}
 }
+
+type layoutApplyCmd struct{ applyFlags }
 
 // Run applies what is staged.
 func (c layoutApplyCmd) Run(a *app) error {
 	var done admin.Applied
-	in := admin.Apply{Version: c.Version, Confirmation: c.confirmation()}
-	if err := a.ask("POST", "/v1/layout/apply", in, &done); err != nil {
+	if err := a.ask("POST", "/v1/layout/apply", c.apply(), &done); err != nil {
 		return err
 	}
 	return a.print(done, func() {

@@ -99,7 +99,7 @@ func (c layoutExplainCmd) Run(a *app) error {
 type layoutRebalanceCmd struct {
 	Budget string `required:"" placeholder:"SIZE" help:"What may be moved, were the cluster full: 500G."`
 	DryRun bool   `help:"Only show what it would do."`
-	confirmFlags
+	applyFlags
 }
 
 // Run places anew what is there.
@@ -108,8 +108,7 @@ func (c layoutRebalanceCmd) Run(a *app) error {
 	if err != nil {
 		return usageError{fmt.Errorf("--budget: %w", err)}
 	}
-	in := admin.Rebalance{Budget: uint64(budget), DryRun: c.DryRun,
-		Apply: admin.Apply{Confirmation: c.confirmation()}}
+	in := admin.Rebalance{Budget: uint64(budget), DryRun: c.DryRun, Apply: c.apply()}
 	var done admin.Rebalanced
 	if err := a.ask("POST", "/v1/layout/rebalance", in, &done); err != nil {
 		return err
@@ -119,8 +118,8 @@ func (c layoutRebalanceCmd) Run(a *app) error {
 		case done.Unchanged:
 			a.printf("nothing to gain: layout version %d stays\n", done.Version)
 		case c.DryRun:
-			again := fmt.Sprintf(" --budget %s%s", c.Budget, confirmation(done.Report))
-			a.printf("%s\nDo it with granary layout rebalance%s\n", done.Report.Text(), again)
+			a.printf("%s\nDo it with granary layout rebalance --budget %s --version %d%s\n",
+				done.Report.Text(), c.Budget, done.Version, confirmation(done.Report))
 		default:
 			a.printf("%s\nlayout version %d is live\n", done.Report.Text(), done.Version)
 		}
