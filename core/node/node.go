@@ -11,12 +11,14 @@ import (
 	"net/http"
 	"time"
 
+	k2vapi "granary/core/api/k2v"
 	"granary/core/api/s3"
 	"granary/core/block"
 	"granary/core/bucket"
 	"granary/core/cluster"
 	"granary/core/codec"
 	"granary/core/hlc"
+	"granary/core/k2v"
 	"granary/core/kv"
 	"granary/core/object"
 	"granary/core/quorum"
@@ -53,6 +55,7 @@ type Config struct {
 	Region    string       // of the S3 endpoint
 	Domains   []string     // roots of virtual-host style names
 	Compress  bool         // compress blocks
+	ValueMax  int          // of one K2V value, in bytes; 0: k2v.ValueMax
 	RPC       *rpc.Config  // nil: rpc.DefaultConfig
 }
 
@@ -68,7 +71,9 @@ type Node struct {
 	tables   *table.Tables
 	buckets  *bucket.Store
 	objects  *object.Store
+	items    *k2v.Store
 	s3       http.Handler
+	k2v      http.Handler
 	store    storeIdentity
 }
 
@@ -124,6 +129,7 @@ func (n *Node) compose(c Config) error {
 	objectRows := object.RegisterTables(registry)
 	blockRows := block.RegisterTables(registry)
 	bucketRows := bucket.RegisterTables(registry)
+	itemRows := k2v.RegisterTables(registry, c.Env)
 	n.tables = table.New(table.Config{Env: c.Env, Store: c.KV, Clock: n.clock, Topology: n.cluster,
 		Quorum:   n.quorum,
 		Endpoint: n.endpoint, Registry: registry, Group: n.group})
@@ -136,10 +142,29 @@ func (n *Node) compose(c Config) error {
 	n.objects = object.New(object.Config{Env: c.Env, Tables: n.tables, Rows: objectRows, Blocks: blocks,
 		Clock: n.clock,
 		Group: n.group})
-	n.buckets.SetObjects(n.objects)
+	n.items = k2v.New(k2v.Config{Env: c.Env, KV: c.KV, Tables: n.tables, Rows: itemRows, Clock: n.clock,
+		Topology: n.cluster, Quorum: n.quorum, Endpoint: n.endpoint, Group: n.group, StoreID: n.store.ID,
+		ValueMax: c.ValueMax})
+	n.buckets.SetObjects(contents{n.objects, n.items})
 	n.s3 = s3.New(s3.Config{Env: c.Env, Objects: s3.Over(n.objects), Buckets: n.buckets, Region: c.Region,
 		Domain: c.Domains, Ready: n.Ready})
+	n.k2v = k2vapi.New(k2vapi.Config{Env: c.Env, Items: n.items, Buckets: n.buckets, Region: c.Region,
+		Ready: n.Ready})
 	return nil
+}
+
+// contents are the two collections that a bucket may hold.
+type contents struct {
+	objects *object.Store
+	items   *k2v.Store
+}
+
+// Empty implements bucket.Objects.
+func (c contents) Empty(ctx context.Context, b bucket.BucketID) (bool, error) {
+	if empty, err := c.objects.Empty(ctx, b); err != nil || !empty {
+		return false, err
+	}
+	return c.items.Empty(ctx, b)
 }
 
 // heard is the clock as messages move it.
@@ -176,6 +201,7 @@ func (n *Node) Start() {
 	n.endpoint.Start()
 	n.tables.Start()
 	n.buckets.Start()
+	n.items.Start()
 	n.group.Go("renew clock", n.renewClock)
 	n.group.Go("announce", func(ctx context.Context) error {
 		if err := n.cluster.Update(ctx); err != nil && !errors.Is(err, context.Canceled) {
@@ -215,6 +241,12 @@ func (n *Node) Ready() error {
 
 // S3 is the S3 endpoint.
 func (n *Node) S3() http.Handler { return n.s3 }
+
+// K2V is the K2V endpoint.
+func (n *Node) K2V() http.Handler { return n.k2v }
+
+// Items are the node's view of K2V items.
+func (n *Node) Items() *k2v.Store { return n.items }
 
 // Cluster is the node's membership.
 func (n *Node) Cluster() *cluster.Cluster { return n.cluster }

@@ -85,6 +85,8 @@ type Tx struct {
 	// stampMax is the newest stamp that a coordinator may have made by now; zero means that the write is not
 	// a coordinator's.
 	stampMax hlc.Stamp
+	// after is what waits for the transaction to be durable; nil for a caller's own.
+	after *[]func()
 }
 
 // Get returns the local row at sort. A row that fails its checksum is an error, never absent.

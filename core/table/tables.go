@@ -65,6 +65,7 @@ func New(c Config) *Tables {
 	rpc.Handle(c.Endpoint, methodWrite, t.handleWrite)
 	rpc.Handle(c.Endpoint, methodFetch, t.handleFetch)
 	rpc.Handle(c.Endpoint, methodPage, t.handlePage)
+	rpc.Handle(c.Endpoint, methodRange, t.handleRange)
 	rpc.Handle(c.Endpoint, methodSync, t.handleSync)
 	return t
 }

@@ -90,9 +90,11 @@ func (t *Tables) handleWrite(ctx context.Context, _ rt.NodeID, req *writeRequest
 	if !req.Merge {
 		stampMax = max(t.clock.Wall(), t.clock.Last(), req.Over).Add(hlc.SkewMax)
 	}
+	var after []func()
 	err := t.store.Update(ctx, func(w kv.Writer) error {
-		return t.applyBatch(w, req, stampMax, resp)
+		return t.applyBatch(w, req, stampMax, resp, &after)
 	})
+	err = finish(after, err)
 	var refusal *Refusal
 	if errors.As(err, &refusal) {
 		resp.Answers[0], err = refused(refusal), nil
@@ -109,9 +111,10 @@ func refused(r *Refusal) wireAnswer {
 
 // applyBatch applies every item by itself: one that is refused changes nothing. A batch of one item returns
 // its refusal, which takes the transaction back; of more, the refused ones are undone inside it.
-func (t *Tables) applyBatch(w kv.Writer, req *writeRequest, stampMax hlc.Stamp, resp *writeResponse) error {
+func (t *Tables) applyBatch(w kv.Writer, req *writeRequest, stampMax hlc.Stamp, resp *writeResponse,
+	after *[]func()) error {
 	for i, rows := range req.Items {
-		tx := &Tx{Reader: *newReader(w, req.PK), w: w, registry: t.registry, stampMax: stampMax}
+		tx := &Tx{Reader: *newReader(w, req.PK), w: w, registry: t.registry, stampMax: stampMax, after: after}
 		var undo *undoWriter
 		if len(req.Items) > 1 {
 			undo = &undoWriter{Writer: w}
