@@ -183,15 +183,20 @@ const (
 // runIndex sends changed counts to the index, in passes of which each is one row batch per bucket.
 func (s *Store) runIndex(ctx context.Context) error {
 	for s.env.Sleep(ctx, indexEvery) == nil {
-		for full := true; full && ctx.Err() == nil; {
-			var err error
-			if full, err = s.indexPass(ctx); err != nil {
-				s.env.Debug("the k2v index waits", "err", err)
-				break
-			}
+		if err := s.FlushIndex(ctx); err != nil {
+			s.env.Debug("the k2v index waits", "err", err)
 		}
 	}
 	return nil
+}
+
+// FlushIndex sends all changed counts of this node to the index.
+func (s *Store) FlushIndex(ctx context.Context) error {
+	for {
+		if full, err := s.indexPass(ctx); err != nil || !full {
+			return err
+		}
+	}
 }
 
 type dirtyCount struct {

@@ -93,9 +93,16 @@ func CheckKey(field, key string) error {
 	return nil
 }
 
-func invalid(format string, args ...any) error {
-	return fmt.Errorf("%w: "+format, append([]any{ErrInvalid}, args...)...)
-}
+// invalidError is an ErrInvalid that names the field.
+type invalidError string
+
+// Error implements error.
+func (e invalidError) Error() string { return string(e) }
+
+// Is matches ErrInvalid.
+func (e invalidError) Is(target error) bool { return target == ErrInvalid }
+
+func invalid(format string, args ...any) error { return invalidError(fmt.Sprintf(format, args...)) }
 
 // itemOf is what clients see of a stored item.
 func itemOf(sk []byte, d crdt.DVVS) Item {

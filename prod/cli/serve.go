@@ -77,6 +77,12 @@ func (a *app) start(loaded *config.Loaded, dev bool) (*daemon.Daemon, error) {
 	if dev && loaded.Origin("log.level") == "default" {
 		c.Log.Level = "warn"
 	}
+	if dev && loaded.Origin("k2v.listen") == "default" {
+		c.K2V.Listen = "127.0.0.1:" + config.K2VPort
+		if loaded.Origin("s3.listen") != "default" { // the usual ports may be another store's
+			c.K2V.Listen = "127.0.0.1:0"
+		}
+	}
 	return daemon.Start(a.ctx, daemon.Options{Config: c, Dev: dev, Version: Version(), Log: a.Err})
 }
 
@@ -92,13 +98,14 @@ func (a *app) welcome(d *daemon.Daemon, c config.Config) {
   key id     %s
   region     %s
   bucket     %s
+  k2v        %s
 
 In another shell, for the aws CLI and SDKs (this sets the secret too):
 
   eval "$(%s)"
 
 Ctrl-C stops it; the data stays.
-`, c.Data.Folder, d.S3URL(), d.Dev().KeyID, c.S3.Region, daemon.DevBucket, env)
+`, c.Data.Folder, d.S3URL(), d.Dev().KeyID, c.S3.Region, daemon.DevBucket, d.K2VURL(), env)
 }
 
 type initCmd struct {
@@ -390,10 +397,14 @@ func (envCmd) Run(a *app) error {
 		}
 		return err
 	}
-	vars := []struct{ name, value string }{
+	type variable struct{ name, value string }
+	vars := []variable{
 		{"AWS_ENDPOINT_URL", s.S3.Endpoint}, {"AWS_ACCESS_KEY_ID", c.KeyID},
 		{"AWS_SECRET_ACCESS_KEY", c.Secret},
 		{"AWS_REGION", s.S3.Region}, {"AWS_DEFAULT_REGION", s.S3.Region},
+	}
+	if s.K2V != "" {
+		vars = append(vars, variable{"K2V_ENDPOINT", s.K2V})
 	}
 	shown := map[string]string{}
 	for _, v := range vars {

@@ -92,6 +92,9 @@ func (a *app) status(s admin.Status) {
 	up := (time.Duration(s.Node.UptimeSeconds) * time.Second).String()
 	a.printf("node     %s (%s), granary %s, up %s%s\n", s.Node.Name, short(s.Node.ID), s.Version, up, dev)
 	a.printf("S3       %s, region %s: %s\n", s.S3.Endpoint, s.S3.Region, ready)
+	if s.K2V != "" {
+		a.printf("K2V      %s\n", s.K2V)
+	}
 	a.printf("storage  metadata %s, disk %s free of %s\n", approx(s.Storage.MetadataBytes),
 		approx(s.Storage.DiskFree),
 		approx(s.Storage.DiskTotal))

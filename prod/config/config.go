@@ -9,6 +9,7 @@ type Config struct {
 	Data     Data
 	Peers    Peers
 	S3       S3
+	K2V      K2V
 	Admin    Admin
 	Metadata Metadata
 	Log      Log
@@ -52,6 +53,15 @@ type S3 struct {
 // TLS reports whether clients connect by TLS.
 func (s S3) TLS() bool { return s.TLSCert != "" }
 
+// K2V is the listener for K2V clients. Its region, certificate and limits of connections are those of S3.
+type K2V struct {
+	Listen   string // empty: none
+	ValueMax Size
+}
+
+// K2VPort is the port at which a --dev store serves K2V.
+const K2VPort = "3904"
+
 // Admin is the listener of the admin API beside the socket in the data folder.
 type Admin struct {
 	Listen    string // empty: only the socket
@@ -93,6 +103,7 @@ func Default() Config {
 			HeaderTimeout: 10 * time.Second, StallTimeout: 30 * time.Second,
 			IdleTimeout: 2 * time.Minute, ConnectionsMax: 4096,
 		},
+		K2V:      K2V{ValueMax: 1 << 20},
 		Metadata: Metadata{Fsync: true},
 		Log:      Log{Level: "info", Format: "text"},
 	}

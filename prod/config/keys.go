@@ -34,6 +34,7 @@ var sections = []struct{ name, doc string }{
 	{"data", "Where data lies."},
 	{"peers", "How the other nodes reach this one."},
 	{"s3", "The S3 endpoint."},
+	{"k2v", "The K2V endpoint. Region, certificate, timeouts and connections are those of [s3]."},
 	{"admin", "The admin API. The CLI uses the socket admin.sock in the data folder, which is always there."},
 	{"metadata", "The metadata store."},
 	{"log", "The log, on standard error."},
@@ -90,6 +91,12 @@ func (c *Config) keys() []key {
 			"Time that a connection is kept open between requests.", false},
 		{"s3.connections_max", &c.S3.ConnectionsMax,
 			"Connections of clients at a time; more wait to be accepted.", false},
+
+		{"k2v.listen", &c.K2V.Listen,
+			"Address for K2V clients. Empty: none; 127.0.0.1:3904 with --dev.", false},
+		{"k2v.value_max", &c.K2V.ValueMax,
+			"Bound of one value. The concurrent values that one of n replicas wrote into\n" +
+				"an item may take 3.5Mi / n together, so at most 1.1Mi fit with 3 replicas.", false},
 
 		{"admin.listen", &c.Admin.Listen,
 			"Address of the admin API over TCP, also for /livez, /readyz and /metrics.\n" +

@@ -20,6 +20,8 @@ const (
 	connectionsTop = 1 << 20
 	headerLow      = 8 << 10
 	headerTop      = 1 << 20
+	valueLow       = 1 << 10
+	valueTop       = 3 << 20
 	timeoutLow     = 100 * time.Millisecond
 	timeoutTop     = time.Hour
 )
@@ -57,6 +59,8 @@ func (l *loader) validate() {
 	l.check("peers.listen", checkAddr(c.Peers.Listen, true))
 	l.check("peers.advertise", checkAdvertise(c.Peers.Advertise))
 	l.validateS3(c.S3)
+	l.check("k2v.listen", checkAddr(c.K2V.Listen, true))
+	l.check("k2v.value_max", checkRange(c.K2V.ValueMax, valueLow, valueTop))
 	l.validateAdmin(c.Admin)
 	l.check("log.level", checkOneOf(c.Log.Level, "debug", "info", "warn", "error"))
 	l.check("log.format", checkOneOf(c.Log.Format, "text", "json"))

@@ -62,6 +62,7 @@ type Daemon struct {
 	node      *node.Node
 	servers   []*http.Server
 	conns     atomic.Int64 // open for S3
+	k2vConns  atomic.Int64
 	adminOpen atomic.Int64
 
 	stopping atomic.Bool
@@ -129,7 +130,7 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	}
 	n, err := node.Open(ctx, node.Config{Env: d.env, Transport: d.transport, KV: d.kv, Disk: d.disk,
 		Identity: identity, Name: d.name(), Addr: d.transport.Addr(), Region: c.S3.Region,
-		Domains: c.S3.Domains})
+		Domains: c.S3.Domains, ValueMax: int(c.K2V.ValueMax)})
 	if err != nil {
 		return err
 	}
@@ -202,6 +203,9 @@ func (d *Daemon) serve() {
 	d.gauges()
 	limits := d.opts.Config.S3
 	d.serveAt(d.doors.s3, server(d.env, d.log, "S3", d.node.S3(), limits, &d.conns))
+	if d.doors.k2v != nil {
+		d.serveAt(d.doors.k2v, server(d.env, d.log, "K2V", d.node.K2V(), limits, &d.k2vConns))
+	}
 	limits.HeaderMax = 64 << 10
 	d.serveAt(d.doors.socket, server(d.env, d.log, "admin", h.Trusted(), limits, &d.adminOpen))
 	if d.doors.admin != nil {
@@ -239,6 +243,9 @@ func (d *Daemon) gauges() {
 		return 1
 	})
 	g("s3_connections", "Open connections of S3 clients.", func() float64 { return float64(d.conns.Load()) })
+	g("k2v_connections", "Open connections of K2V clients.",
+		func() float64 { return float64(d.k2vConns.Load()) })
+	g("k2v_polls", "K2V polls that wait.", func() float64 { return float64(d.node.Items().Waiting()) })
 	g("metadata_bytes", "Size of the metadata store.",
 		func() float64 { return float64(d.kv.Stats().SizeBytes) })
 	g("metadata_free_bytes", "Reusable space in it.",
@@ -262,6 +269,9 @@ func (d *Daemon) facts(ctx context.Context) admin.Facts {
 		S3Region: c.S3.Region, S3Domains: c.S3.Domains,
 		PeersAdvertise: d.transport.Addr(), MetadataFsync: c.Metadata.Fsync, BlocksFsync: c.Data.Fsync,
 		MetadataBytes: d.kv.Stats().SizeBytes, Zone: c.Node.Zone, Capacity: uint64(c.Node.Capacity),
+	}
+	if d.doors.k2v != nil {
+		f.K2VListen, f.K2VBeyond = reachable(d.doors.k2v.Addr()), beyond(d.doors.k2v.Addr())
 	}
 	if !d.opts.Dev {
 		f.PeersListen = c.PeerListen()
@@ -320,12 +330,21 @@ func (d *Daemon) end(text string) {
 }
 
 // S3URL is where S3 is served.
-func (d *Daemon) S3URL() string {
-	scheme := "http"
-	if d.opts.Config.S3.TLS() {
-		scheme = "https"
+func (d *Daemon) S3URL() string { return d.scheme() + reachable(d.doors.s3.Addr()) }
+
+// K2VURL is where K2V is served, empty if it is not.
+func (d *Daemon) K2VURL() string {
+	if d.doors.k2v == nil {
+		return ""
 	}
-	return scheme + "://" + reachable(d.doors.s3.Addr())
+	return d.scheme() + reachable(d.doors.k2v.Addr())
+}
+
+func (d *Daemon) scheme() string {
+	if d.opts.Config.S3.TLS() {
+		return "https://"
+	}
+	return "http://"
 }
 
 // AdminAddr is the address of the admin API over TCP, empty if there is none.

@@ -29,6 +29,7 @@ const socketPathMax = 100
 // listeners are the open doors for HTTP.
 type listeners struct {
 	s3     net.Listener
+	k2v    net.Listener // nil: none
 	socket net.Listener
 	admin  net.Listener // nil: none
 
@@ -36,7 +37,7 @@ type listeners struct {
 }
 
 func (l *listeners) close() {
-	for _, one := range []net.Listener{l.s3, l.socket, l.admin} {
+	for _, one := range []net.Listener{l.s3, l.k2v, l.socket, l.admin} {
 		if one != nil {
 			one.Close()
 		}
@@ -57,6 +58,12 @@ func listen(f *folder, c config.Config) (l *listeners, err error) {
 	if l.s3, err = listenTCP("S3", "s3.listen", c.S3.Listen, c.S3.TLSCert, c.S3.TLSKey,
 		c.S3.ConnectionsMax); err != nil {
 		return l, err
+	}
+	if c.K2V.Listen != "" {
+		if l.k2v, err = listenTCP("K2V", "k2v.listen", c.K2V.Listen, c.S3.TLSCert, c.S3.TLSKey,
+			c.S3.ConnectionsMax); err != nil {
+			return l, err
+		}
 	}
 	if c.Admin.Listen != "" {
 		l.admin, err = listenTCP("the admin API", "admin.listen", c.Admin.Listen, c.Admin.TLSCert,

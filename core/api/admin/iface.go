@@ -99,6 +99,8 @@ type Facts struct {
 	S3TLS    bool
 	// S3Beyond is set when others than this machine can connect.
 	S3Beyond  bool
+	K2VListen string // the address as bound, with the TLS of S3; empty: none
+	K2VBeyond bool
 	S3Region  string
 	S3Domains []string
 

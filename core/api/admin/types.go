@@ -15,6 +15,7 @@ type Status struct {
 	Missing string  `json:"missing,omitempty"`
 	Node    Self    `json:"node"`
 	S3      S3      `json:"s3"`
+	K2V     string  `json:"k2v,omitempty"` // where it is served, as a URL; the region is that of S3
 	Storage Storage `json:"storage"`
 	Cluster *Cloud  `json:"cluster,omitempty"` // absent: this node belongs to none
 	Nodes   []Node  `json:"nodes,omitempty"`

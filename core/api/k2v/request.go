@@ -162,7 +162,13 @@ func (c *call) document(v any) error {
 	}
 	d := json.NewDecoder(strings.NewReader(string(b)))
 	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil {
+	var wrong *json.UnmarshalTypeError
+	switch err := d.Decode(v); {
+	case errors.As(err, &wrong) && wrong.Field == "":
+		return badRequest("body: a %s is not what the request takes; see docs/k2v.md", wrong.Value)
+	case errors.As(err, &wrong):
+		return badRequest("body: %s: a %s is not what it takes", wrong.Field, wrong.Value)
+	case err != nil:
 		return badRequest("body: %s", strings.TrimPrefix(err.Error(), "json: "))
 	}
 	if _, err := d.Token(); err != io.EOF {
