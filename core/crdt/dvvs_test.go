@@ -77,7 +77,8 @@ func TestDVVSKeeps(t *testing.T) {
 		}
 		var want []byte
 		for i, w := range writes {
-			if !slices.ContainsFunc(writes, func(o write) bool { return o.seen.At(w.dot.Node) >= w.dot.Time }) {
+			if !slices.ContainsFunc(writes,
+				func(o write) bool { return o.seen.At(w.dot.Node) >= w.dot.Time }) {
 				want = append(want, byte(i))
 			}
 		}
@@ -98,7 +99,8 @@ func TestRetryLeavesNoZombie(t *testing.T) {
 	w := crdt.DVVSValue{ID: crdt.WriteID{7}, Bytes: []byte("w")}
 	cutOff, _ := crdt.DVVS{}.Write(1, 10, nil, w)
 	retried, _ := crdt.DVVS{}.Write(2, 20, nil, w)
-	replaced, _ := retried.Write(2, 30, retried.Context(), crdt.DVVSValue{ID: crdt.WriteID{8}, Bytes: []byte("x")})
+	replaced, _ := retried.Write(2, 30, retried.Context(),
+		crdt.DVVSValue{ID: crdt.WriteID{8}, Bytes: []byte("x")})
 	for _, all := range []crdt.DVVS{replaced.Join(cutOff), cutOff.Join(replaced)} {
 		if v := all.Values(); len(v) != 1 || string(v[0].Bytes) != "x" {
 			t.Errorf("values %+v, want x alone", v)

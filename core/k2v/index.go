@@ -209,10 +209,11 @@ func (s *Store) indexPass(ctx context.Context) (full bool, err error) {
 	var dirty []dirtyCount
 	err = s.store.View(func(r kv.Reader) (err error) {
 		var pks [][]byte
-		r.Ascend(prefixDirty, under(prefixDirty[:len(prefixDirty)-1], []byte{'/' + 1}), func(k, _ []byte) bool {
-			pks = append(pks, append([]byte(nil), k[len(prefixDirty):]...))
-			return len(pks) < indexPass
-		})
+		r.Ascend(prefixDirty, under(prefixDirty[:len(prefixDirty)-1], []byte{'/' + 1}),
+			func(k, _ []byte) bool {
+				pks = append(pks, append([]byte(nil), k[len(prefixDirty):]...))
+				return len(pks) < indexPass
+			})
 		for _, pk := range pks {
 			local, err := codec.Load[localCount](r.Get(under(prefixCount, pk)), kindCount)
 			if err != nil {

@@ -14,8 +14,8 @@ const MarkerMax = 2 << 20
 
 var kindMarker = codec.Register(0x73, 1, "k2v marker")
 
-// marker is what a client of PollRange has seen: of each node all that it wrote in the range up to Clock; and of
-// the items named one by one, ordered by sort key, what is beyond that.
+// marker is what a client of PollRange has seen: of each node all that it wrote in the range up to Clock;
+// and of the items named one by one, ordered by sort key, what is beyond that.
 //
 // Only a node's own whole answer moves its time in Clock: nobody else knows all that it wrote.
 type marker struct {
@@ -44,8 +44,8 @@ func (m marker) isNew(sk string, context crdt.Context) bool {
 	return context.Newer(seen)
 }
 
-// mark returns what has been seen after node answered with items that were new to m, ordered by sort key; whole
-// says that these were all.
+// mark returns what has been seen after node answered with items that were new to m, ordered by sort key;
+// whole says that these were all.
 func (m marker) mark(node uint64, items []told, whole bool) marker {
 	for _, t := range items {
 		if whole {
@@ -105,7 +105,8 @@ func (m marker) encode() (string, error) {
 		return "", err
 	}
 	if len(b) > MarkerMax {
-		return "", invalid("the range holds more than a marker can name (%d bytes, at most %d): poll narrower ranges",
+		return "", invalid("the range holds more than a marker can name (%d bytes, at most %d): "+
+			"poll narrower ranges",
 			len(b), MarkerMax)
 	}
 	return base64.RawURLEncoding.EncodeToString(b), nil
@@ -129,7 +130,10 @@ func parseMarker(text string) (marker, error) {
 // ordered reports whether the marker has the form that join makes.
 func (m marker) ordered() bool {
 	sorted := func(c crdt.Context) bool {
-		return slices.IsSortedFunc(c, func(a, b crdt.Dot) int { return cmp.Or(cmp.Compare(a.Node, b.Node), -1) })
+		return slices.IsSortedFunc(c, func(a, b crdt.Dot) int {
+			return cmp.Or(cmp.Compare(a.Node, b.Node),
+				-1)
+		})
 	}
 	for i, t := range m.Items {
 		if !sorted(t.Seen) || i > 0 && m.Items[i-1].SK >= t.SK {

@@ -15,16 +15,18 @@ import (
 	"granary/core/table"
 )
 
-// pollGrace is how long PollRange waits for replicas beyond a read quorum, whose answers keep its marker short.
+// pollGrace is how long PollRange waits for replicas beyond a read quorum, whose answers keep its marker
+// short.
 const pollGrace = 50 * time.Millisecond
 
-// PollItem waits until an item's context is newer than seen, and returns the item; an empty context waits for its
-// creation. It waits for at most limit; 0 means PollDefault.
+// PollItem waits until an item's context is newer than seen, and returns the item; an empty context waits
+// for its creation. It waits for at most limit; 0 means PollDefault.
 //
 // Errors: ErrNothingNew when the time is over, ErrTooManyPolls, ErrInvalid; *quorum.Error if too few replicas
 // could be asked at the end.
 // Cost: two rounds to begin, and one after each change that reaches a replica.
-func (s *Store) PollItem(ctx context.Context, k Key, seen crdt.Context, limit time.Duration) (item Item, err error) {
+func (s *Store) PollItem(ctx context.Context, k Key, seen crdt.Context, limit time.Duration) (item Item,
+	err error) {
 	if err := errors.Join(CheckKey("partition key", k.PK), CheckKey("sort key", k.SK)); err != nil {
 		return item, err
 	}
@@ -38,8 +40,8 @@ func (s *Store) PollItem(ctx context.Context, k Key, seen crdt.Context, limit ti
 	return item, err
 }
 
-// poll calls look until it reports that it is done: at first, whenever a sort key changes that p holds, and every
-// watchRenew; for at most limit. That a look failed is told only if the last one did.
+// poll calls look until it reports that it is done: at first, whenever a sort key changes that p holds,
+// and every watchRenew; for at most limit. That a look failed is told only if the last one did.
 //
 // Errors: those of look, ErrTooManyPolls, ErrNothingNew, ErrInvalid.
 func (s *Store) poll(ctx context.Context, pk []byte, p *poll, limit time.Duration,
@@ -81,8 +83,8 @@ func (s *Store) poll(ctx context.Context, pk []byte, p *poll, limit time.Duratio
 	}
 }
 
-// News is what PollRange returns: the items that are new, and the marker that has seen them. More says that there
-// were more: ask again with the marker.
+// News is what PollRange returns: the items that are new, and the marker that has seen them. More says
+// that there were more: ask again with the marker.
 type News struct {
 	Items  []Item
 	Marker string

@@ -32,7 +32,8 @@ func (r Range) limit() int {
 
 // Check says what is wrong with a range.
 func (r Range) Check() error {
-	for _, f := range []struct{ name, value string }{{"prefix", r.Prefix}, {"start", r.Start}, {"end", r.End}} {
+	for _, f := range []struct{ name, value string }{{"prefix", r.Prefix}, {"start", r.Start},
+		{"end", r.End}} {
 		if f.value != "" {
 			if err := CheckKey(f.name, f.value); err != nil {
 				return err
@@ -200,7 +201,8 @@ func (q Search) wants(i Item) bool {
 	return (q.Tombstones || i.Live()) && (!q.ConflictsOnly || len(i.Values) > 1) && len(i.Values) > 0
 }
 
-func (s *Store) search(ctx context.Context, b bucket.BucketID, q Search, left *budget) (out Found, err error) {
+func (s *Store) search(ctx context.Context, b bucket.BucketID, q Search, left *budget) (out Found,
+	err error) {
 	if err := CheckKey("partitionKey", q.PK); err != nil {
 		return out, err
 	}

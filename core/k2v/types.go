@@ -17,8 +17,8 @@ const (
 	KeyMax = 1024
 	// ValueMax is the default bound of one value; Config.ValueMax may say otherwise.
 	ValueMax = 1 << 20
-	// ItemMax bounds the concurrent values of an item together. Each replica may fill its share of it, so that
-	// an item can always be sent in one message, however its values were written.
+	// ItemMax bounds the concurrent values of an item together. Each replica may fill its share of it, so
+	// that an item can always be sent in one message, however its values were written.
 	ItemMax = 7 << 19
 	// ValuesMax bounds the concurrent values of an item that one replica wrote.
 	ValuesMax = 1000

@@ -82,7 +82,8 @@ func (s *Store) handleWatch(_ context.Context, from rt.NodeID, req *watchRequest
 	now := s.env.Now()
 	w.lock.Lock()
 	defer w.lock.Unlock()
-	leases := slices.DeleteFunc(w.pks[string(req.PK)], func(l lease) bool { return l.node == from || l.ends < now })
+	leases := slices.DeleteFunc(w.pks[string(req.PK)],
+		func(l lease) bool { return l.node == from || l.ends < now })
 	if len(leases) == 0 && len(w.pks) >= watchesMax {
 		return nil, errTooManyWatches
 	}
@@ -262,7 +263,8 @@ func (s *Store) watch(ctx context.Context, pk []byte, at *watcher) error {
 		return err
 	}
 	now := s.env.Now()
-	err = askReplicas(ctx, s, view, 0, "watch", func(ctx context.Context, to rt.NodeID) (*watchResponse, error) {
+	err = askReplicas(ctx, s, view, 0, "watch", func(ctx context.Context, to rt.NodeID) (*watchResponse,
+		error) {
 		return methodWatch.Call(ctx, s.endpoint, to, &watchRequest{PK: pk})
 	}, func(rt.NodeID, *watchResponse) error { return nil })
 	if err == nil {
@@ -271,8 +273,8 @@ func (s *Store) watch(ctx context.Context, pk []byte, at *watcher) error {
 	return err
 }
 
-// askReplicas makes a round over the read set and gives the answers of a read quorum, and those that come within
-// grace after it, to take.
+// askReplicas makes a round over the read set and gives the answers of a read quorum, and those that come
+// within grace after it, to take.
 //
 // Errors: *quorum.Error, and take's.
 func askReplicas[R any](ctx context.Context, s *Store, view cluster.View, grace time.Duration, subject string,

@@ -76,13 +76,15 @@ var (
 // errNoReplica is the answer of a node that does not store the partition.
 var errNoReplica = rpc.RegisterError("k2v.no_replica", errors.New("not a replica of the partition"))
 
-// chunkMax bounds the writes, and the rows, that go into one message, in bytes; a single longer one still goes.
+// chunkMax bounds the writes, and the rows, that go into one message, in bytes; a single longer one still
+// goes.
 const chunkMax = 3 << 20
 
 // Insert writes one value. It returns the item's new context if the value is the only one in it, else nil:
 // there are values that the client has not seen, and must read.
 //
-// Errors: ErrInvalid, ErrFull; *quorum.Error, after which the write may have happened unless it says otherwise.
+// Errors: ErrInvalid, ErrFull; *quorum.Error, after which the write may have happened unless it says
+// otherwise.
 // Cost: one round, and a way inside the zone if this node is no replica.
 func (s *Store) Insert(ctx context.Context, w Write) (crdt.Context, error) {
 	done, err := s.insert(ctx, []Write{w})
@@ -157,7 +159,8 @@ func (s *Store) groups(writes []Write) (groups []*group, err error) {
 			return nil, err
 		}
 		wire := wireWrite{Bucket: w.Bucket, PK: w.PK, SK: w.SK, Seen: w.Seen,
-			ID: crdt.WriteID(s.env.Secret(len(crdt.WriteID{}))), Deleted: w.Value.Deleted, Bytes: w.Value.Bytes}
+			ID: crdt.WriteID(s.env.Secret(len(crdt.WriteID{}))), Deleted: w.Value.Deleted,
+			Bytes: w.Value.Bytes}
 		name := ""
 		for _, set := range view.Live {
 			for _, n := range set.Nodes {
@@ -291,7 +294,8 @@ func (l *local) write(writes []wireWrite, done []written) (parts []mergePart, er
 	return parts, nil
 }
 
-// readClock learns the time below which this node writes nothing: that of the wall clock, and of all it wrote.
+// readClock learns the time below which this node writes nothing: that of the wall clock, and of all it
+// wrote.
 func (l *local) readClock(tx *table.Tx) {
 	ms := func(wall interface{ UnixMilli() int64 }) uint64 { return uint64(max(wall.UnixMilli(), 0)) }
 	l.now = ms(l.clock.Wall().Time())
@@ -334,16 +338,19 @@ func (l *local) one(tx *table.Tx, w *wireWrite) (out written, err error) {
 func (l *local) add(state crdt.DVVS, w *wireWrite) (crdt.DVVS, error) {
 	for _, d := range w.Seen {
 		if d.Time > max(l.seen, state.Context().At(d.Node)) {
-			return state, invalid("causality token: it names a time more than %v ahead; check the nodes' clocks",
+			return state, invalid("causality token: it names a time more than %v ahead; "+
+				"check the nodes' clocks",
 				hlc.SkewMax)
 		}
 	}
-	next, t := state.Write(l.actor, l.now, w.Seen, crdt.DVVSValue{ID: w.ID, Deleted: w.Deleted, Bytes: w.Bytes})
+	next, t := state.Write(l.actor, l.now, w.Seen, crdt.DVVSValue{ID: w.ID, Deleted: w.Deleted,
+		Bytes: w.Bytes})
 	l.now = t
 	values, length := next.Own(l.actor)
 	if size := length + values*valueOverhead; values > ValuesMax || size > l.share {
-		return state, fmt.Errorf("%w: %v would hold %d concurrent values of %d bytes of one replica; at most %d, "+
-			"and %d bytes; read it and write with its causality token", ErrFull, w.key(), values, length, ValuesMax,
+		return state, fmt.Errorf("%w: %v would hold %d concurrent values of %d bytes of one "+
+			"replica; at most %d, and %d bytes; read it and write with its causality token", ErrFull, w.key(),
+			values, length, ValuesMax,
 			l.share)
 	}
 	return next, nil

@@ -112,7 +112,8 @@ func RangeRows[T any](ctx context.Context, t *Tables, tab *Table[T], q RangeRequ
 		return out, err
 	}
 	f := &Fetched{tables: t, view: view, pk: q.PK, subject: q.Subject, rows: map[rowKey]Row{}}
-	whole, edge, err := t.askRange(ctx, f, &rangeRequest{Table: tab.def.ID, PK: q.PK, Start: q.Start, End: q.End,
+	whole, edge, err := t.askRange(ctx, f, &rangeRequest{Table: tab.def.ID, PK: q.PK, Start: q.Start,
+		End:     q.End,
 		Reverse: q.Reverse, Max: q.Max})
 	if err != nil {
 		return out, err

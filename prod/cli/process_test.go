@@ -133,7 +133,8 @@ func TestDevServer(t *testing.T) {
 	for _, m := range regexp.MustCompile(`export (\w+)='(.*)'`).FindAllStringSubmatch(text, -1) {
 		env[m[1]] = m[2]
 	}
-	if len(env) != 5 || env["AWS_REGION"] != "us-east-1" || env["AWS_DEFAULT_REGION"] != "us-east-1" {
+	if len(env) != 6 || env["K2V_ENDPOINT"] == "" || env["AWS_REGION"] != "us-east-1" ||
+		env["AWS_DEFAULT_REGION"] != "us-east-1" {
 		t.Errorf("env printed %v", env)
 	}
 	putAndGet(t, env["AWS_ENDPOINT_URL"], env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"], "demo")

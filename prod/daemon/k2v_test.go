@@ -19,7 +19,8 @@ func k2vClient(d *Daemon, name string, id, secret string) *client.Client {
 		Region: "us-east-1", Key: auth.KeyID(id), Secret: auth.Secret(secret), Now: time.Now}
 }
 
-// TestK2VStory tells the story of the endpoint over real HTTP. A client that polls is not cut as one that stalls.
+// TestK2VStory tells the story of the endpoint over real HTTP. A client that polls is not cut as one that
+// stalls.
 func TestK2VStory(t *testing.T) {
 	opts := options(t.TempDir())
 	opts.Config.K2V.Listen = "127.0.0.1:0"
@@ -40,7 +41,7 @@ func TestK2VStory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k2vtest.Run(t, k2vtest.World{
+	k2vtest.Run(t, k2vtest.World{Ctx: ctx,
 		Client: k2vClient(d, "bucket", string(keys[0].ID), keys[0].Secret),
 		Reader: k2vClient(d, "bucket", string(keys[1].ID), keys[1].Secret),
 		Go: func(f func()) func() {

@@ -1,7 +1,6 @@
 package world
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -9,8 +8,8 @@ import (
 	"granary/core/rt"
 )
 
-// K2VDoer answers K2V requests at machine i, as an http.Client would against its endpoint, but without a network
-// between: for tests and measurements.
+// K2VDoer answers K2V requests at machine i, as an http.Client would against its endpoint, but without a
+// network between: for tests and measurements.
 func (w *World) K2VDoer(i int) *Doer { return &Doer{w, i} }
 
 // Doer is a client.Doer. It must be used from tasks outside the cluster.
@@ -26,12 +25,12 @@ func (d *Doer) Do(req *http.Request) (*http.Response, error) {
 		return nil, fmt.Errorf("machine %s is down", m.Name)
 	}
 	env, handler := m.Env, m.Node.K2V()
-	r := req.Clone(context.Background())
+	r := req.Clone(env.Background())
 	r.RequestURI = r.URL.RequestURI()
 	done := rt.NewFuture[*http.Response](d.w.Env)
 	env.Go("k2v", func() {
 		rec := httptest.NewRecorder()
-		handler.ServeHTTP(rec, r.WithContext(env.Background()))
+		handler.ServeHTTP(rec, r)
 		done.Set(rec.Result(), nil)
 	})
 	return done.Get(req.Context())

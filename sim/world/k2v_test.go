@@ -3,6 +3,7 @@ package world
 import (
 	"context"
 	"flag"
+	"fmt"
 	"os"
 	"testing"
 	"time"
@@ -24,7 +25,7 @@ func k2vClient(w *World, i int, key bucket.Key) *k2v.Client {
 }
 
 func TestK2VStory(t *testing.T) {
-	w, c := flatWorld(t, 7)
+	w, _ := flatWorld(t, 7)
 	key, err := w.MakeBucket("bucket")
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +45,7 @@ func TestK2VStory(t *testing.T) {
 	}
 	story := ""
 	err = w.Do(time.Hour, func(ctx context.Context) error {
-		story = k2vtest.Run(t, k2vtest.World{
+		story = k2vtest.Run(t, k2vtest.World{Ctx: ctx,
 			Client: k2vClient(w, 0, key), Reader: k2vClient(w, 0, reader),
 			Go: func(f func()) func() {
 				done := rt.NewFuture[struct{}](w.Env)
@@ -58,10 +59,78 @@ func TestK2VStory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = c
 	if *update {
-		if err := os.WriteFile("../../core/api/k2v/k2vtest/testdata/answers.txt", []byte(story), 0o644); err != nil {
+		if err := os.WriteFile("../../core/api/k2v/k2vtest/testdata/answers.txt", []byte(story),
+			0o644); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestK2VRounds holds the K2V operations to their budgets.
+func TestK2VRounds(t *testing.T) {
+	w, _ := flatWorld(t, 8)
+	key, err := w.MakeBucket("bucket")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := k2vClient(w, 0, key)
+	ctx := context.Background()
+	must := func(what string, rounds float64, f func() error) {
+		t.Helper()
+		from := w.Sched.Now()
+		if err := f(); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		if got := float64(w.Sched.Now()-from) / float64(roundTrip); got > rounds+0.05 || got < rounds-0.05 {
+			t.Errorf("%s: %.2f rounds, budget %v", what, got, rounds)
+		}
+	}
+	err = w.Do(time.Hour, func(context.Context) error {
+		var token k2v.Token
+		insert := func(v string) func() error {
+			return func() (err error) {
+				token, err = c.Insert(ctx, "pk", "sk", token,
+					k2v.Value(v))
+				return err
+			}
+		}
+		insert("warm-up")()
+		w.Env.Sleep(w.Env.Background(), 10*time.Second)
+		must("InsertItem", 1, insert("1"))
+		must("a chained InsertItem", 1, insert("2"))
+		must("ReadItem", 1, func() error { _, err := c.Read(ctx, "pk", "sk"); return err })
+		must("DeleteItem", 1, func() error { _, err := c.Insert(ctx, "pk", "gone", "", nil); return err })
+		var batch []k2v.Insertion
+		var searches []k2v.Search
+		for i := range 100 {
+			pk := fmt.Sprint("pk", i)
+			batch = append(batch, k2v.Insertion{PK: pk, SK: "sk", Value: k2v.Value("x")})
+			searches = append(searches, k2v.Search{PK: pk})
+		}
+		must("InsertBatch", 1, func() error { return c.InsertBatch(ctx, batch) })
+		must("ReadBatch", 2, func() error { _, err := c.ReadBatch(ctx, searches); return err }) // 64 at once
+		must("DeleteBatch", 2, func() error {
+			_, err := c.DeleteBatch(ctx, []k2v.Deletion{{PK: "pk1"}, {PK: "pk2", Prefix: "s"}})
+			return err
+		})
+		must("ReadIndex", 1, func() error { _, err := c.ReadIndex(ctx, k2v.Search{}); return err })
+		// A poll is woken by the first replica that has the write, and reads once.
+		done := rt.NewFuture[time.Duration](w.Env)
+		w.Env.Go("poll", func() {
+			_, err := c.Poll(ctx, "pk", "sk", token, time.Minute)
+			done.Set(w.Sched.Now(), err)
+		})
+		w.Env.Sleep(w.Env.Background(), time.Second)
+		from := w.Sched.Now()
+		insert("3")()
+		woken, err := done.Get(ctx)
+		if got := float64(woken-from) / float64(roundTrip); err != nil || got > 2.05 {
+			t.Errorf("poll wake-up: %.2f rounds, budget 2: %v", got, err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }

@@ -71,8 +71,9 @@ func warnings(f Facts, c cluster.Status) []string {
 	warn(!f.MetadataFsync, "metadata.fsync is off: acknowledged writes, or all metadata of this node, "+
 		"may be lost when power fails")
 	warn(!f.BlocksFsync, "data.fsync is off: acknowledged objects may be lost when power fails")
-	warn(f.K2VBeyond && !f.S3TLS, "K2V is served beyond this machine without TLS (%s): items and who reads them can"+
-		" be seen on the way; set s3.tls_cert and s3.tls_key, or put a proxy in front", f.K2VListen)
+	warn(f.K2VBeyond && !f.S3TLS,
+		"K2V is served beyond this machine without TLS (%s): items and who reads them can"+
+			" be seen on the way; set s3.tls_cert and s3.tls_key, or put a proxy in front", f.K2VListen)
 	warn(f.S3Beyond && !f.S3TLS, "S3 is served beyond this machine without TLS (%s): objects and who "+
 		"reads them can be seen"+
 		" on the way; set s3.tls_cert and s3.tls_key, or put a proxy in front", f.S3Listen)

@@ -136,7 +136,8 @@ func text(s *string) string {
 func (s search) check() (k2v.Search, error) {
 	q := k2v.Search{PK: s.PartitionKey, Single: s.SingleItem, ConflictsOnly: s.ConflictsOnly,
 		Tombstones: s.Tombstones,
-		Range:      k2v.Range{Prefix: text(s.Prefix), Start: text(s.Start), End: text(s.End), Reverse: s.Reverse}}
+		Range: k2v.Range{Prefix: text(s.Prefix), Start: text(s.Start), End: text(s.End),
+			Reverse: s.Reverse}}
 	if err := k2v.CheckKey("partitionKey", q.PK); err != nil {
 		return q, badRequest("%v", err)
 	}
@@ -146,7 +147,8 @@ func (s search) check() (k2v.Search, error) {
 		}
 	}
 	if q.Single && (s.Prefix != nil || s.End != nil || s.Limit != nil || s.Reverse || s.Start == nil) {
-		return q, badRequest("singleItem: start must be the sort key; prefix, end, limit and reverse must be absent")
+		return q, badRequest("singleItem: start must be the sort key; " +
+			"prefix, end, limit and reverse must be absent")
 	}
 	return q, q.Check()
 }

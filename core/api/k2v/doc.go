@@ -1,5 +1,5 @@
-// Package k2v answers the K2V API: items of concurrent values under a partition key and a sort key, by HTTP and
-// JSON, compatible with existing K2V clients. docs/k2v.md describes it for users.
+// Package k2v answers the K2V API: items of concurrent values under a partition key and a sort key, by
+// HTTP and JSON, compatible with existing K2V clients. docs/k2v.md describes it for users.
 //
 // A request passes these gates, in order; the first that refuses it answers it:
 //

@@ -94,7 +94,8 @@ func classify(err error, writes bool) *failure {
 		}
 	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		f := &failure{code: "ServiceUnavailable", message: "the request took longer than its deadline", cause: err}
+		f := &failure{code: "ServiceUnavailable", message: "the request took longer than its deadline",
+			cause: err}
 		if writes {
 			f.code, f.message = "OutcomeUnknown", f.message+mayHaveHappened
 		}
@@ -121,7 +122,8 @@ func (c *call) fail(err error) error {
 	if status >= 500 {
 		write = c.Env.Warn
 	}
-	write("k2v request failed", "operation", c.name(), "status", status, "code", f.code, "bucket", c.bucketName,
+	write("k2v request failed", "operation", c.name(), "status", status, "code", f.code, "bucket",
+		c.bucketName,
 		"signer", string(c.verified.Key), "error", err.Error())
 	if status == http.StatusServiceUnavailable {
 		c.w.Header().Set("Retry-After", "2")

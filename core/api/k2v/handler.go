@@ -24,7 +24,8 @@ const TokenHeader = "X-Garage-Causality-Token"
 // documentMax bounds a body that is a document, in bytes.
 const documentMax = 32 << 20
 
-// Items is what the endpoint needs of items, a *k2v.Store. Errors are of the kinds of packages k2v and quorum.
+// Items is what the endpoint needs of items, a *k2v.Store. Errors are of the kinds of packages k2v and
+// quorum.
 type Items interface {
 	// Read returns an item.
 	Read(ctx context.Context, k k2v.Key) (k2v.Item, error)
@@ -146,7 +147,8 @@ func (c *call) authenticate() error {
 	case err != nil:
 		return err
 	case v.Mechanism == auth.Anonymous:
-		return refuse("AccessDenied", "anonymous access is not possible: sign the request for the service k2v")
+		return refuse("AccessDenied",
+			"anonymous access is not possible: sign the request for the service k2v")
 	}
 	if c.verified = v; signer == "" { // the look-up was cached
 		signer = bucket.KeyID(v.Key)
@@ -166,7 +168,8 @@ func (c *call) authenticate() error {
 // signed returns the request as the signature covers it.
 func (c *call) signed() auth.Request {
 	path, query := requestLine(c.http)
-	return auth.Request{Method: c.http.Method, Path: path, Query: query, Host: c.http.Host, Header: c.http.Header,
+	return auth.Request{Method: c.http.Method, Path: path, Query: query, Host: c.http.Host,
+		Header:        c.http.Header,
 		ContentLength: c.http.ContentLength, TransferEncoding: c.http.TransferEncoding}
 }
 

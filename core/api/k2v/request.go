@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -86,9 +87,10 @@ func parse(h *http.Request) (r request, err error) {
 	if r.bucketName == "" {
 		return r, badRequest("path: want /<bucket> or /<bucket>/<partition key>")
 	}
-	for p := range r.params { //det:ok any unknown one is as good a reason to refuse
+	for _, p := range slices.Sorted(maps.Keys(r.params)) {
 		if r.op.writes && !slices.Contains(r.op.params, p) && !strings.HasPrefix(p, "X-Amz-") {
-			return r, badRequest("query: unknown parameter for %s; it knows %q", r.op.name, r.op.params)
+			return r, badRequest("query: unknown parameter %.40q of %s; it knows %q", p, r.op.name,
+				r.op.params)
 		}
 	}
 	if strings.HasSuffix(r.op.name, "Item") && !r.params.Has("sort_key") {

@@ -81,8 +81,8 @@ type Deletion struct {
 	SingleItem bool   `json:"singleItem,omitempty"`
 }
 
-// DeleteBatch deletes what it finds, and returns how many items each deletion deleted. What is written meanwhile
-// survives.
+// DeleteBatch deletes what it finds, and returns how many items each deletion deleted. What is written
+// meanwhile survives.
 func (c *Client) DeleteBatch(ctx context.Context, list []Deletion) ([]int, error) {
 	var answers []struct {
 		DeletedItems int `json:"deletedItems"`
@@ -116,7 +116,8 @@ type Index struct {
 // ReadIndex lists partition keys; of a Search, Prefix, Start, End, Limit and Reverse count.
 func (c *Client) ReadIndex(ctx context.Context, s Search) (page Index, err error) {
 	q := url.Values{}
-	for _, p := range []struct{ name, value string }{{"prefix", s.Prefix}, {"start", s.Start}, {"end", s.End}} {
+	for _, p := range []struct{ name, value string }{{"prefix", s.Prefix}, {"start", s.Start},
+		{"end", s.End}} {
 		if p.value != "" {
 			q.Set(p.name, p.value)
 		}

@@ -78,7 +78,8 @@ type Answer struct {
 }
 
 // Raw signs and makes any request; target is path and query, escaped. What is refused is an answer, no error.
-func (c *Client) Raw(ctx context.Context, method, target string, header http.Header, body []byte) (Answer, error) {
+func (c *Client) Raw(ctx context.Context, method, target string, header http.Header, body []byte) (Answer,
+	error) {
 	u, err := url.Parse(strings.TrimSuffix(c.Endpoint, "/") + target)
 	if err != nil {
 		return Answer{}, fmt.Errorf("k2v: endpoint %q: %w", c.Endpoint, err)
@@ -91,7 +92,8 @@ func (c *Client) Raw(ctx context.Context, method, target string, header http.Hea
 	if len(body) > 0 {
 		req.Body = io.NopCloser(bytes.NewReader(body))
 	}
-	signer := auth.Signer{Key: c.Key, Secret: c.Secret, Region: c.Region, Service: k2v.Service, PathTwice: true}
+	signer := auth.Signer{Key: c.Key, Secret: c.Secret, Region: c.Region, Service: k2v.Service,
+		PathTwice: true}
 	_, err = signer.Sign(&auth.Request{Method: method, Path: u.EscapedPath(), Query: u.RawQuery, Host: u.Host,
 		Header: header, ContentLength: req.ContentLength}, c.Now(),
 		auth.PayloadHash(auth.Hashed, sha256.Sum256(body)))
@@ -111,7 +113,8 @@ func (c *Client) Raw(ctx context.Context, method, target string, header http.Hea
 }
 
 // ask makes a request. pk is empty for one about the bucket.
-func (c *Client) ask(ctx context.Context, method, pk string, query url.Values, header http.Header, body []byte) (
+func (c *Client) ask(ctx context.Context, method, pk string, query url.Values, header http.Header,
+	body []byte) (
 	Answer, error) {
 	target := "/" + auth.EscapePath(c.Bucket)
 	if pk != "" {
@@ -192,8 +195,8 @@ const emptyToken = "AAAAAAAAAAA"
 
 func seconds(d time.Duration) string { return strconv.Itoa(int(d / time.Second)) }
 
-// Insert writes a value in place of what was read with token; a nil value deletes. It returns the token of the
-// new value if nothing stands beside it, else an empty one.
+// Insert writes a value in place of what was read with token; a nil value deletes. It returns the token of
+// the new value if nothing stands beside it, else an empty one.
 //
 // Errors: *Error; what is not an *Error of a status below 500 may have happened.
 func (c *Client) Insert(ctx context.Context, pk, sk string, token Token, v Value) (Token, error) {

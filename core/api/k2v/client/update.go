@@ -5,9 +5,10 @@ import (
 	"errors"
 )
 
-// Update reads an item, makes one value of its values by merge, and writes that with the token of what was read.
-// If others wrote meanwhile, their values stay beside it, until a later Update merges them: nothing is lost, and
-// nobody waits. merge gets the values as they are, none if the item was never written; a nil result deletes.
+// Update reads an item, makes one value of its values by merge, and writes that with the token of what was
+// read. If others wrote meanwhile, their values stay beside it, until a later Update merges them: nothing
+// is lost, and nobody waits. merge gets the values as they are, none if the item was never written; a nil
+// result deletes.
 //
 // Errors: those of Read and Insert.
 func (c *Client) Update(ctx context.Context, pk, sk string, merge func([]Value) Value) (Token, error) {

@@ -1,5 +1,5 @@
-// Package k2vtest is the suite that every K2V endpoint passes, in the simulator and over real HTTP: a story of
-// requests and the whole answers to them, in testdata/answers.txt.
+// Package k2vtest is the suite that every K2V endpoint passes, in the simulator and over real HTTP: a
+// story of requests and the whole answers to them, in testdata/answers.txt.
 package k2vtest
 
 import (
@@ -21,6 +21,7 @@ var story string
 
 // World is an endpoint with a bucket named "bucket" of which Reader may only read.
 type World struct {
+	Ctx    context.Context
 	Client *client.Client
 	Reader *client.Client
 	// Go runs f beside the caller, and returns how to wait for its end.
@@ -32,12 +33,12 @@ type World struct {
 // Run tells the story and compares the answers. It returns the story as it went, for the file.
 //
 // A block is a request: method and target; headers; and a body behind "| ". "reader" before the method has it
-// signed by Reader, "later" has it run beside the next block. "settle" is a block that has no answer. "$name" in
-// a request stands for a token or marker that a line "keep name" kept of an earlier answer. Behind "=> " is the
-// answer, in which tokens and markers are masked.
+// signed by Reader, "later" has it run beside the next block. "settle" is a block that has no answer.
+// "$name." in a request stands for a token or marker that a line "keep name" kept of an earlier answer.
+// Behind "=> " is the answer, in which tokens and markers are masked.
 func Run(t *testing.T, w World) string {
 	t.Helper()
-	s := &teller{t: t, w: w, kept: map[string]string{}}
+	s := &teller{t: t, w: w}
 	var told []string
 	for block := range strings.SplitSeq(strings.TrimSpace(story), "\n\n") {
 		told = append(told, s.block(block))
@@ -52,9 +53,12 @@ func Run(t *testing.T, w World) string {
 type teller struct {
 	t     *testing.T
 	w     World
-	kept  map[string]string
+	kept  []kept        // newest first
 	later func() string // ends the block that runs beside
 }
+
+// kept is a token or marker that the story named.
+type kept struct{ name, value string }
 
 // block tells one block and returns it with the answer that came.
 func (s *teller) block(text string) string {
@@ -68,8 +72,8 @@ func (s *teller) block(text string) string {
 		}
 		asked = append(asked, l)
 		filled := l
-		for name, v := range s.kept {
-			filled = strings.ReplaceAll(filled, "$"+name+".", v)
+		for _, k := range s.kept {
+			filled = strings.ReplaceAll(filled, "$"+k.name+".", k.value)
 		}
 		name, value, isHeader := strings.Cut(filled, ": ")
 		switch {
@@ -120,17 +124,18 @@ var (
 )
 
 func (s *teller) ask(c *client.Client, method, target string, header http.Header, body, keep string) string {
-	a, err := c.Raw(context.Background(), method, target, header, []byte(body))
+	a, err := c.Raw(s.w.Ctx, method, target, header, []byte(body))
 	if err != nil {
 		return "\n=> " + err.Error()
 	}
 	token := a.Header.Get(k2v.TokenHeader)
 	text := string(a.Body)
 	if keep != "" {
-		s.kept[keep] = token
+		k := kept{keep, token}
 		if m := masked.FindStringSubmatch(text); m != nil {
-			s.kept[keep] = m[2]
+			k.value = m[2]
 		}
+		s.kept = append([]kept{k}, s.kept...)
 	}
 	out := fmt.Sprintf("\n=> %d", a.Status)
 	if ct := a.Header.Get("Content-Type"); ct != "" && method != "HEAD" {
