@@ -171,9 +171,14 @@ func (c *Cluster) settle(ctx context.Context, o Options, places []Place) error {
 	if err := c.WaitReady(ctx); err != nil {
 		return err
 	}
-	// The first layout was made when three zones were there; this takes in who came after it.
-	_, err := c.Nodes[0].Run(ctx, "layout", "apply")
-	return err
+	// The first layout was made when three zones were there; this takes in who came after it. It is refused
+	// while the founder has not heard of a node that it is up.
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	return c.Nodes[0].await(ctx, "apply the layout", func() error {
+		_, err := c.Nodes[0].Run(ctx, "layout", "apply")
+		return err
+	})
 }
 
 // Grow lets one more node join, in a zone of its own, by a token of the first.
