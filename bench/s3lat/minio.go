@@ -54,13 +54,13 @@ func DialS3(e Endpoint) (*S3, error) {
 	return &S3{client: client, bucket: e.Bucket, buf: make([]byte, 256<<10)}, nil
 }
 
-// MakeBucket creates the bucket unless the key owns one of that name.
-func (s *S3) MakeBucket(ctx context.Context) error {
-	err := s.client.MakeBucket(ctx, s.bucket, minio.MakeBucketOptions{})
+// MakeBucket creates the bucket unless the key owns one of that name, and reports whether it did.
+func (s *S3) MakeBucket(ctx context.Context) (made bool, err error) {
+	err = s.client.MakeBucket(ctx, s.bucket, minio.MakeBucketOptions{})
 	if code := minio.ToErrorResponse(err).Code; code == "BucketAlreadyOwnedByYou" {
-		return nil
+		return false, nil
 	}
-	return err
+	return err == nil, err
 }
 
 // RemoveBucket removes the bucket, which must be empty.

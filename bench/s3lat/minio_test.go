@@ -17,6 +17,7 @@ import (
 type server struct {
 	mu      sync.Mutex
 	objects map[string][]byte
+	made    bool // the bucket
 	short   bool // it gives one byte less than it has
 	conns   map[string]bool
 }
@@ -31,6 +32,12 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, `<ListAllMyBucketsResult><Buckets></Buckets></ListAllMyBucketsResult>`)
 	case r.Method == http.MethodGet && r.URL.Query().Has("list-type"):
 		fmt.Fprint(w, `<ListBucketResult><Name>bucket</Name></ListBucketResult>`)
+	case r.Method == http.MethodPut && strings.Trim(r.URL.Path, "/") == "bucket":
+		if s.made {
+			w.WriteHeader(http.StatusConflict)
+			fmt.Fprint(w, `<Error><Code>BucketAlreadyOwnedByYou</Code></Error>`)
+		}
+		s.made = true
 	case r.Method == http.MethodPut:
 		s.objects[key] = unchunk(r)
 		w.Header().Set("ETag", `"1"`)
@@ -75,6 +82,11 @@ func TestS3(t *testing.T) {
 	store, err := DialS3(Endpoint{URL: web.URL, Region: "r", Key: "k", Secret: "secret", Bucket: "bucket"})
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, want := range []bool{true, false} {
+		if made, err := store.MakeBucket(t.Context()); err != nil || made != want {
+			t.Fatalf("made the bucket: %t, %v; want %t", made, err, want)
+		}
 	}
 	do := func(op Operation, size int64) (Took, error) {
 		return store.Do(context.Background(), op, "key", size)

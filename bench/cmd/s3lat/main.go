@@ -105,8 +105,12 @@ func (f *flags) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := store.MakeBucket(ctx); err != nil {
+	made, err := store.MakeBucket(ctx)
+	if err != nil {
 		return fmt.Errorf("bucket %s: %w", f.endpoint.Bucket, err)
+	}
+	if made {
+		defer func() { err = errors.Join(err, store.RemoveBucket(ctx)) }()
 	}
 	var rows []s3lat.Row
 	for text := range strings.SplitSeq(f.sizes, ",") {
@@ -124,5 +128,5 @@ func (f *flags) run(ctx context.Context) (err error) {
 	if f.csv != "" {
 		err = s3lat.UpdateCSV(f.csv, rows, nil)
 	}
-	return errors.Join(err, store.RemoveBucket(ctx))
+	return err
 }

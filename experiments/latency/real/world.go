@@ -123,7 +123,7 @@ func (r *run) measure(ctx context.Context, w *world, m measure) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := store.MakeBucket(ctx); err != nil {
+	if _, err := store.MakeBucket(ctx); err != nil {
 		return err
 	}
 	if _, err := w.network.Stats(true); err != nil {
