@@ -7,8 +7,8 @@ import (
 
 // The sender's side of a Stream: what may be sent when, and what an acknowledgement or its absence teaches.
 // Source: RFC 5681 (slow start, congestion avoidance, restart), RFC 6298 (time-out), RFC 8985 (a train is
-// lost when one sent after it is acknowledged, for nothing overtakes on a pair), RFC 7661 (a window that is
-// not used does not grow).
+// lost when one sent after it is acknowledged, for nothing overtakes on a pair), RFC 2861 and 7661 (a window that
+// is not used does not grow, and shrinks).
 
 // pump sends what the windows allow: first what is to be repeated, then what is new.
 func (s *Stream) pump(now time.Duration) {
@@ -35,7 +35,26 @@ func (s *Stream) pump(now time.Duration) {
 		s.sent += n
 		s.trains = append(s.trains, train{end: s.sent, size: n})
 		s.transmit(now, s.base+uint64(len(s.trains))-1)
+		s.validate(now)
 	}
+}
+
+// validate takes back half of what the window exceeds its use by, once per time-out in which it was never half
+// full: a trickle keeps no window open.
+func (s *Stream) validate(now time.Duration) {
+	if s.tcp.KeepWindow || 2*s.flight >= s.cwnd {
+		s.used, s.usedAt = 0, now
+		return
+	}
+	s.used = max(s.used, s.flight)
+	if now-s.usedAt < s.clock.timeout(s.tcp) {
+		return
+	}
+	if enough := max(s.used, int64(s.tcp.Initial*s.tcp.Segment)); enough < s.cwnd {
+		s.ssthresh = max(s.ssthresh, s.cwnd/4*3)
+		s.cwnd = (s.cwnd + enough) / 2
+	}
+	s.used, s.usedAt = 0, now
 }
 
 // room is the size of the next new train; 0 if it has to wait. A train of less than a segment goes out only
@@ -65,6 +84,9 @@ func (s *Stream) transmit(now time.Duration, number uint64) {
 	s.order++
 	s.flight += t.size
 	s.lastSent = now
+	if s.twin != nil && s.twin.held.at != 0 {
+		s.twin.answer(s.twin.held.train, at, ok)
+	}
 	if !ok {
 		s.miss(t)
 		return

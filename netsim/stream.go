@@ -31,6 +31,9 @@ type Stream struct {
 	again  []uint64 // numbers of trains to send once more, ascending
 	lost   int      // trains in state missing
 
+	twin *Stream // the other direction of the connection, or nil
+	held event   // an acknowledgement that waits for data of the twin to ride on, until held.at; 0: none
+
 	arrivals, acks fifo
 	alarm          time.Duration // retransmission time-out; 0: none
 	update         time.Duration // when the receiver repeats its window; 0: no need
@@ -40,6 +43,8 @@ type Stream struct {
 	cwnd, ssthresh, flight int64
 	clock                  clock
 	lastSent               time.Duration
+	used                   int64         // the most that was in flight since usedAt
+	usedAt                 time.Duration // when the window was last half full, or shrank for not being so
 	order                  uint64 // transmissions so far
 	recover                uint64 // those before it belong to the last loss episode
 }
@@ -124,6 +129,10 @@ func (m *Model) NewStream(
 	return s, nil
 }
 
+// Join makes a and b the two directions of one connection: acknowledgements of either ride on the data of the
+// other. Before anything is sent. The owner asks Due of both again after any call of one.
+func Join(a, b *Stream) { a.twin, b.twin = b, a }
+
 // Arrived is how many bytes the receiver has in order, since the beginning.
 func (s *Stream) Arrived() int64 { return s.arrived }
 
@@ -183,6 +192,7 @@ func (s *Stream) Due() (time.Duration, bool) {
 	}
 	consider(s.alarm, s.alarm != 0)
 	consider(s.update, s.update != 0)
+	consider(s.held.at, s.held.at != 0)
 	return due, ok
 }
 
@@ -192,8 +202,8 @@ func (s *Stream) Step(now time.Duration) {
 	}
 }
 
-// step does what is due first, arrivals before acknowledgements before alarms. It reports false if that is
-// after now.
+// step does what is due first, arrivals before acknowledgements before alarms before what the receiver sends by
+// itself. It reports false if that is after now.
 func (s *Stream) step(now time.Duration) bool {
 	const never = time.Duration(1<<63 - 1)
 	next := func(at time.Duration, ok bool) time.Duration {
@@ -204,7 +214,7 @@ func (s *Stream) step(now time.Duration) bool {
 	}
 	arrival, ack := next(s.arrivals.due()), next(s.acks.due())
 	alarm, update := next(s.alarm, s.alarm != 0), next(s.update, s.update != 0)
-	first := min(arrival, ack, alarm, update)
+	first := min(arrival, ack, alarm, update, next(s.held.at, s.held.at != 0))
 	switch {
 	case first > now:
 		return false
@@ -214,8 +224,10 @@ func (s *Stream) step(now time.Duration) bool {
 		s.acknowledge(s.acks.pop())
 	case first == alarm:
 		s.timeout(max(first, s.path.m.now)) // an alarm counts from when a train was sent, so it may be late
-	default:
+	case first == update:
 		s.openWindow(max(first, s.path.m.now))
+	default:
+		s.release(max(first, s.path.m.now))
 	}
 	return true
 }
@@ -230,6 +242,7 @@ func (s *Stream) arrive(e event) {
 		s.unanswered(e.train)
 		return
 	}
+	next := e.train == s.whole
 	if e.train >= s.base {
 		s.at(e.train).there = true
 	}
@@ -237,13 +250,40 @@ func (s *Stream) arrive(e event) {
 		s.arrived = s.at(s.whole).end
 		s.whole++
 	}
+	if s.twin != nil && s.tcp.AckDelay > 0 && s.held.at == 0 && next && s.whole == e.train+1 &&
+		s.at(e.train).size < 2*int64(s.tcp.Segment) {
+		s.held = event{at: e.at + s.tcp.AckDelay, train: e.train}
+		return
+	}
 	at, ok := s.back.send(e.at, s.tcp.Header, s.draw)
+	s.answer(e.train, at, ok)
+}
+
+// answer is the sending of an acknowledgement that arrives at at, or is lost. It covers what was held back.
+func (s *Stream) answer(number uint64, at time.Duration, ok bool) {
+	held := s.held
+	s.held = event{}
 	if !ok {
-		s.unanswered(e.train)
+		if held.at != 0 {
+			s.unanswered(held.train)
+		}
+		s.unanswered(number)
 		return
 	}
 	s.promised = s.consumed + s.tcp.Receive
-	s.acks = append(s.acks, event{at: at, train: e.train, whole: s.whole, edge: s.promised})
+	s.acks = append(s.acks, event{at: at, train: number, whole: s.whole, edge: s.promised})
+}
+
+// release sends the acknowledgement that waited in vain for data to ride on.
+func (s *Stream) release(now time.Duration) {
+	number := s.held.train
+	if s.takes != nil && !s.takes(now) {
+		s.held = event{}
+		s.unanswered(number)
+		return
+	}
+	at, ok := s.back.send(now, s.tcp.Header, s.draw)
+	s.answer(number, at, ok)
 }
 
 // unanswered notes that a train that was on its way will not be acknowledged, unless it has been meanwhile.

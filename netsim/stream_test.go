@@ -413,3 +413,70 @@ func BenchmarkStream64MiB(b *testing.B) {
 		}
 	}
 }
+
+// joined is a connection: two streams, and what the answerer sends back on each arrival.
+func joined(t *testing.T, tcp TCP, topo Topology) (there, back *Stream) {
+	m := mustModel(t, topo)
+	there = mustStream(t, m, tcp)
+	back, err := m.NewStream("b1", "a1", tcp, 100*ms, seeded(2), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	Join(there, back)
+	return there, back
+}
+
+// The acknowledgement of a question rides on its answer; alone, it leaves after AckDelay; and a train of two
+// segments or more is acknowledged at once.
+func TestAcknowledgementsRide(t *testing.T) {
+	for _, c := range []struct {
+		question, answer int
+		known            time.Duration
+	}{
+		{100, 100, 103 * ms},
+		{100, 0, 140 * ms},
+		{2_920, 0, 100 * ms},
+	} {
+		there, back := joined(t, DefaultTCP(), flat())
+		there.Watch(true)
+		there.Send(0, c.question)
+		answered := false
+		for there.Unacked() > 0 {
+			at, ok := there.Due()
+			if other, has := back.Due(); has && (!ok || other < at) {
+				back.Step(other)
+				continue
+			}
+			there.Step(at)
+			if there.Arrived() > 0 && !answered && c.answer > 0 {
+				answered = true
+				back.Send(at+3*ms, c.answer)
+			}
+			if there.Unacked() == 0 && at != c.known {
+				t.Errorf("%d bytes, answer of %d: known to have arrived at %v, want %v", c.question, c.answer, at,
+					c.known)
+			}
+		}
+	}
+}
+
+// A trickle keeps a connection awake and yet loses the window, by half of the excess per time-out.
+func TestTrickleLosesTheWindow(t *testing.T) {
+	s := mustStream(t, mustModel(t, flat()), DefaultTCP())
+	s.Send(0, 4<<20)
+	now := pass(s, time.Hour)
+	s.Consume(now, 4<<20)
+	now += 200 * ms
+	s.Step(now)
+	open := s.Window()
+	for range 100 {
+		now += 100 * ms
+		s.Send(now, 1)
+		s.Step(now + 100*ms)
+		now += 100 * ms
+		s.Consume(now, 1)
+	}
+	if s.Window() > 20_000 || open < 1<<20 {
+		t.Errorf("window of %d bytes, %d after 20 s of a byte in 200 ms; want it to close", open, s.Window())
+	}
+}

@@ -23,6 +23,9 @@ type TCP struct {
 	// smoothed round trip plus four times its deviation or Least, whichever is larger; it doubles with each
 	// time-out in a row, and never exceeds Most.
 	First, Least, Most time.Duration
+	// AckDelay is how long the acknowledgement of a lone train of less than two segments waits for data to ride
+	// on, if the stream is joined to another. 0: not at all.
+	AckDelay time.Duration
 	// KeepWindow leaves the congestion window alone when the connection rested for longer than its
 	// retransmission time-out. By default it falls back to Initial.
 	KeepWindow bool
@@ -30,11 +33,13 @@ type TCP struct {
 
 // DefaultTCP returns the numbers of an untuned Linux host: segments of 1460 + 40 bytes, 10 of them at first
 // (RFC 6928), 4 MiB of window and of buffer (the third value of tcp_wmem), 1 s, 200 ms and 120 s of time-out
-// (RFC 6298; TCP_RTO_MIN, TCP_RTO_MAX), restart after idle (RFC 5681 §4.1; tcp_slow_start_after_idle).
+// (RFC 6298; TCP_RTO_MIN, TCP_RTO_MAX), 40 ms of waiting acknowledgements (RFC 1122; TCP_DELACK_MIN), restart
+// after idle (RFC 5681 §4.1; tcp_slow_start_after_idle).
 func DefaultTCP() TCP {
 	return TCP{
 		Segment: 1460, Header: 40, Initial: 10, Train: 10, Window: 4 << 20, Receive: 4 << 20,
 		First: time.Second, Least: 200 * time.Millisecond, Most: 120 * time.Second,
+		AckDelay: 40 * time.Millisecond,
 	}
 }
 
@@ -60,6 +65,7 @@ func (t TCP) Validate() error {
 	check(t.Least > 0 && t.Least <= t.First && t.First <= t.Most && t.Most <= DelayMax,
 		"time-outs Least %v, First %v, Most %v: want 0 < Least <= First <= Most <= %v",
 		t.Least, t.First, t.Most, DelayMax)
+	check(t.AckDelay >= 0 && t.AckDelay < t.Least, "AckDelay %v, want 0 or more and less than Least", t.AckDelay)
 	if faults == nil {
 		return nil
 	}

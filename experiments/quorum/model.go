@@ -5,9 +5,8 @@ import "time"
 // modelStale is the share of stale reads that arithmetic predicts for three sites.
 //
 // A message takes delay ± jitter, uniform, independent of all others but for this: nothing overtakes on the
-// way from one site to another. So an answer, which follows the acknowledgement of the packet that asked,
-// takes the longer of two draws; and the answer of the writing site to the reading one waits for the write
-// that is on the same way.
+// way from one site to another, so the answer of the writing site to the reading one waits for the write that
+// is on the same way.
 //
 // Below, draws are scaled to 0 … 1 from the fastest message to the slowest, and start is the time of the
 // fastest in the same unit.
@@ -28,11 +27,11 @@ func modelStale(p params, q size, jitter time.Duration) float64 {
 }
 
 // modelWrite2 is for W=2, R=1. The writer's own replica and the third site make the quorum; the read is stale
-// if the write takes longer to the reading site, z, than to the third one, x, and the answer back, the longer
-// of two: P(z > x + y + start) with density 2y.
+// if the write takes longer to the reading site, z, than to the third one, x, and the answer, y, back:
+// P(z > x + y + start).
 func modelWrite2(start float64) float64 {
 	room := max(1-start, 0)
-	return room * room * room * room / 12
+	return room * room * room / 6
 }
 
 // modelRead2 is for W=1, R=2. The writer's own replica is the quorum. The reader's own one answers at once,
@@ -48,17 +47,16 @@ func modelRead2(start float64) float64 {
 		for k := range steps {
 			y := (float64(k) + 0.5) / steps
 			s := x + y
-			sum += (1 - x) * 2 * y * (1 - roundTrip(s)*min(s+start, 1))
+			sum += (1 - x) * (1 - roundTrip(s)*min(s+start, 1))
 		}
 	}
 	return sum / (steps * steps)
 }
 
-// roundTrip is the probability that a uniform draw and the longer of two others sum to at most s.
+// roundTrip is the probability that two uniform draws sum to at most s.
 func roundTrip(s float64) float64 {
 	if s <= 1 {
-		return s * s * s / 3
+		return s * s / 2
 	}
-	t := s - 1
-	return t*t + s*(1-t*t) - 2*(1-t*t*t)/3
+	return 1 - (2-s)*(2-s)/2
 }

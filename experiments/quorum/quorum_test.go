@@ -102,15 +102,14 @@ func TestModel(t *testing.T) {
 	const draws = 100_000
 	for _, jitter := range []time.Duration{ms, 20 * ms, 35 * ms, 50 * ms} {
 		leg := func() float64 { return float64(p.delay-jitter) + 2*float64(jitter)*r.Float64() }
-		answer := func() float64 { return max(leg(), leg()) }
 		write2, read2 := 0, 0
 		for range draws {
 			toReader, toThird := leg(), leg()
-			if toReader > toThird+answer() {
+			if toReader > toThird+leg() {
 				write2++
 			}
 			asked := leg()
-			third, writers := asked+answer(), max(leg()+answer(), toReader)
+			third, writers := asked+leg(), max(leg()+leg(), toReader)
 			if third < writers && toThird > asked {
 				read2++
 			}

@@ -7,6 +7,7 @@ import (
 
 	"granary/core/rpc"
 	"granary/core/rt"
+	"granary/netsim"
 )
 
 // Conn is one end of a connection. It implements rpc.Conn.
@@ -40,6 +41,8 @@ func (n *Net) connect(d *dial) *Conn {
 	a.out = n.newFlow(a, b, proofBytes, d.roundTrip)
 	b.out = n.newFlow(b, a, 0, d.roundTrip)
 	a.in, b.in = b.out, a.out
+	a.out.twin, b.out.twin = b.out, a.out
+	netsim.Join(a.out.stream, b.out.stream)
 	a.t.conns = append(a.t.conns, a)
 	n.note(Event{Kind: Open, Conn: a.number, From: a.t.node, To: b.t.node})
 	a.out.begin()

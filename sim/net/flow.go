@@ -12,11 +12,13 @@ import (
 // flow is one direction of a connection: the bytes, and the stream that says how many of them are there.
 //
 // The stream's bytes are the prefix (of the handshake), the data, and one for the end, as in TCP. Invariant:
-// a timer is set for whatever the stream has due; poll restores it after every call.
+// a timer is set for whatever the stream has due; poll restores it after every call, for the twin too, whose
+// acknowledgements may have left with the data.
 type flow struct {
 	net      *Net
 	from, to *Conn
 	stream   *netsim.Stream
+	twin     *flow // the other direction
 	prefix   int64
 	written  int64
 	taken    int64 // data bytes read
@@ -138,6 +140,12 @@ func (f *flow) poll() {
 	if f.free() >= f.enough() {
 		f.from.unblock()
 	}
+	f.arm()
+	f.twin.arm()
+}
+
+// arm sets the timer.
+func (f *flow) arm() {
 	due, ok := f.stream.Due()
 	if f.timer != nil && (!ok || due != f.due) {
 		f.timer.Stop()
