@@ -134,17 +134,20 @@ func (t *Tables) askPages(ctx context.Context, req *pageRequest, subject string)
 		return nil, err
 	}
 	set := view.ReadSet()
-	round := quorum.Start(ctx, t.quorum, t.topology.Nearest(set.Nodes), 0,
+	round := quorum.Start(t.env.Background(), t.quorum, t.topology.Nearest(set.Nodes), 0,
 		func(ctx context.Context, to rt.NodeID) (*pageResponse, error) {
+			ctx, cancel := t.env.WithTimeout(ctx, ReadTimeout)
+			defer cancel()
 			return methodPage.Call(ctx, t.endpoint, to, req)
 		})
-	defer round.Close()
 	missed := &quorum.Error{Op: "list", Subject: subject, Need: set.Read, Of: len(set.Nodes)}
 	defer func() {
 		if err != nil {
+			round.Close()
 			t.quorum.Missed("list")
 		}
 	}()
+	size := 0
 	for len(answers) < set.Read {
 		reply, err := round.Next(ctx, 0)
 		if err != nil {
@@ -157,6 +160,7 @@ func (t *Tables) askPages(ctx context.Context, req *pageRequest, subject string)
 		}
 		if err == nil {
 			answers = append(answers, got)
+			size = max(size, reply.Value.size())
 			missed.Got++
 			continue
 		}
@@ -165,7 +169,16 @@ func (t *Tables) askPages(ctx context.Context, req *pageRequest, subject string)
 			return nil, missed
 		}
 	}
+	round.Detach(int64(size)) // to cancel the rest would send one more packet ahead of whatever is asked next
 	return answers, nil
+}
+
+// size is about how many bytes the answers take.
+func (r *pageResponse) size() (n int) {
+	for i := range r.Answers {
+		n += len(r.Answers[i].Rows)
+	}
+	return n
 }
 
 // open unpacks the answers to asks. The first must have come to something.
