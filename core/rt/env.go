@@ -63,6 +63,11 @@ type Env interface {
 	// Remaining is the time until ctx's deadline; ok is false if it has none.
 	Remaining(ctx context.Context) (d time.Duration, ok bool)
 
+	// Charge says that the task has just computed something over so many bytes. In the simulator it waits for
+	// as long as that takes on the node's processors; in production the time has passed, and it does nothing.
+	// So it is not called under a Locker.
+	Charge(w Work, bytes int)
+
 	// Spawn starts f as a task of the node. Only this package calls it; everybody else uses a Group.
 	Spawn(name string, f func())
 	// NewLock returns a lock for short sections.
@@ -85,6 +90,18 @@ type Env interface {
 	// production; only the simulator's world turns one on, to prove that a checker notices.
 	Mutant(name string) bool
 }
+
+// Work is a kind of computing that takes long enough to be told to Env.Charge.
+type Work uint8
+
+// The kinds of Work, and how many there are.
+const (
+	MD5    Work = iota // of content, for its ETag
+	SHA256             // of content, for its signature
+	BLAKE3             // of a block
+	Zstd               // compression of a block; what decompression takes is next to nothing
+	Works
+)
 
 // Waiter is the one blocking primitive: a semaphore that holds at most one token. At most one task may wait
 // on it at a time.

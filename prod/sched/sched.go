@@ -145,6 +145,9 @@ func (e *Env) Remaining(ctx context.Context) (time.Duration, bool) {
 	return max(time.Until(end), 0), true
 }
 
+// Charge implements rt.Env.
+func (e *Env) Charge(rt.Work, int) {}
+
 // Spawn implements rt.Env.
 func (e *Env) Spawn(_ string, f func()) {
 	e.tasks.Add(1)

@@ -22,6 +22,7 @@ type Env struct {
 	dead    bool
 	root    *simCtx
 	tasks   taskList
+	cores   []time.Duration // when each will be free
 	streams map[string]*rand.Rand
 }
 
@@ -190,6 +191,31 @@ func (e *Env) Remaining(ctx context.Context) (time.Duration, bool) {
 		return 0, false
 	}
 	return max(c.deadline-e.s.now, 0), true
+}
+
+// Charge implements rt.Env: the work waits for the processor that is free first.
+func (e *Env) Charge(w rt.Work, bytes int) {
+	t := e.enter()
+	if t.locks > 0 {
+		rt.Break("task %s/%s computes for long while it holds a lock", t.env.name, t.name)
+	}
+	cpu := &e.s.opts.CPU
+	d := cpu.span(w, bytes)
+	if d == 0 {
+		return
+	}
+	if e.cores == nil {
+		e.cores = make([]time.Duration, max(cpu.Cores, 1))
+	}
+	first := 0
+	for i, free := range e.cores {
+		if free < e.cores[first] {
+			first = i
+		}
+	}
+	e.cores[first] = max(e.cores[first], e.s.now) + d
+	wait := waiter{env: e}
+	_ = wait.ParkFor(rt.Forever, e.cores[first]-e.s.now)
 }
 
 // Spawn implements rt.Env.

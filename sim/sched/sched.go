@@ -25,6 +25,8 @@ type Options struct {
 	Mutants []string
 	// StepsMax is how many runtime calls a task may make without waiting; 0 means 10 million.
 	StepsMax int
+	// CPU is what computing costs on every node; zero means nothing.
+	CPU CPU
 	// Epoch is the wall time at virtual time 0; zero means 2026-01-01 00:00 UTC.
 	Epoch time.Time
 	// Log receives every log line if not nil.

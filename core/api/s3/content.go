@@ -9,11 +9,14 @@ import (
 
 	"granary/core/auth"
 	"granary/core/object"
+	"granary/core/rt"
 )
 
 // content is the body of a request that is stored: it verifies while it is read, and remembers why reading
 // failed.
 type content struct {
+	env  rt.Env
+	work []rt.Work // what is computed over every byte
 	body *auth.Body
 	size int64 // announced
 	typ  string
@@ -25,6 +28,9 @@ type content struct {
 func (b *content) Read(p []byte) (int, error) {
 	n, err := b.body.Read(p)
 	b.read += int64(n)
+	for _, w := range b.work {
+		b.env.Charge(w, n)
+	}
 	if err != nil && err != io.EOF {
 		b.err = bodyFailure(err)
 		err = b.err
@@ -87,8 +93,21 @@ func (c *call) content(typ string) (*content, error) {
 		return nil, refuse("EntityTooLarge", "").with("ProposedSize", itoa(spec.Length)).
 			with("MaxSizeAllowed", itoa(object.PutMax))
 	}
-	c.body = &content{body: auth.NewBody(c.source(), c.verified.Payload, spec), size: spec.Length, typ: typ}
+	c.body = &content{env: c.h.env, work: work(spec, c.verified.Payload.Mode),
+		body: auth.NewBody(c.source(), c.verified.Payload, spec), size: spec.Length, typ: typ}
 	return c.body, nil
+}
+
+// work is what a body's digests and signatures take. Checksums by CRC take next to nothing.
+func work(spec auth.BodySpec, mode auth.Mode) (kinds []rt.Work) {
+	if !spec.SkipMD5 || spec.HasMD5 {
+		kinds = append(kinds, rt.MD5)
+	}
+	if mode == auth.Hashed || mode == auth.SignedChunks || mode == auth.SignedChunksTrailer ||
+		spec.Checksum.Algorithm == auth.SHA256 {
+		kinds = append(kinds, rt.SHA256)
+	}
+	return kinds
 }
 
 // source returns the body as it comes over the wire.
