@@ -65,11 +65,7 @@ func (ep *Endpoint) verdict(info *methodInfo, to *peer, st *stream) error {
 
 // call sends a call on this connection and waits for the answer.
 func (c *conn) call(ctx context.Context, out outgoing) (st *stream, kind, err error) {
-	st = &stream{
-		c:      c,
-		credit: sendCredit{left: int64(c.theirs.window)},
-		recv:   newRecvCredit(c.ep.cfg.window(c.class)),
-	}
+	st = c.newStream()
 	rest, err := c.open(ctx, st, out)
 	if err != nil {
 		return nil, ErrUnsent, err
@@ -82,6 +78,11 @@ func (c *conn) call(ctx context.Context, out outgoing) (st *stream, kind, err er
 		return nil, c.abandon(st), err
 	}
 	return st, nil, nil
+}
+
+func (c *conn) newStream() *stream {
+	return &stream{c: c, credit: sendCredit{left: int64(c.theirs.window)},
+		recv: newRecvCredit(c.ep.cfg.window(c.class))}
 }
 
 // streamMax is the highest stream number. A connection that reaches it is replaced.
@@ -113,6 +114,7 @@ func (c *conn) open(ctx context.Context, st *stream, out outgoing) (rest []byte,
 	}
 	binary.BigEndian.PutUint32(frame[5:], st.id)
 	c.streams[st.id] = st
+	c.wakeLane()
 	c.load.Add(1)
 	c.pushHead(st, frame)
 	c.lock.Unlock()

@@ -66,6 +66,10 @@ type Config struct {
 	// BulkConnsMax is how many Bulk connections may be dialled to one peer. Another is opened when all have
 	// two calls in hand.
 	BulkConnsMax int
+	// LanesMax is how many lanes may be open to one peer (Endpoint.Lanes), and LaneRest after what time
+	// without use one is closed.
+	LanesMax int
+	LaneRest time.Duration
 	// CallsPerConn is after how many calls a connection is replaced by a new one. 0: when the stream
 	// numbers are used up.
 	CallsPerConn uint32
@@ -99,7 +103,9 @@ func DefaultConfig() Config {
 		RequestsMax:     1024,
 		InboundMaxBytes: 128 << 20,
 		BulkConnsMax:    4,
-		AcceptedMax:     8,
+		LanesMax:        80, // a block, at 10 segments each
+		LaneRest:        10 * time.Minute,
+		AcceptedMax:     128,
 		PingEvery:       time.Second,
 		SilenceMax:      3 * time.Second,
 		DialTimeout:     5 * time.Second,
@@ -128,6 +134,8 @@ func (c Config) Validate() error {
 	atLeast("RequestsMax", int64(c.RequestsMax), 1)
 	atLeast("InboundMaxBytes", c.InboundMaxBytes, MessageMax+int64(max(c.MetaWindowBytes, c.BulkWindowBytes)))
 	atLeast("BulkConnsMax", int64(c.BulkConnsMax), 1)
+	atLeast("LanesMax", int64(c.LanesMax), 0)
+	atLeast("LaneRest", int64(c.LaneRest), 1)
 	atLeast("AcceptedMax", int64(c.AcceptedMax), 1)
 	atLeast("PingEvery", int64(c.PingEvery), int64(time.Millisecond))
 	atLeast("SilenceMax", int64(c.SilenceMax), 2*int64(c.PingEvery))

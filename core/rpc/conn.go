@@ -28,6 +28,7 @@ type conn struct {
 	raw     Conn
 	class   Class
 	dialled bool
+	lane    bool // see lane.go; of an accepted connection, once hellos are exchanged
 	started time.Duration
 	heard   atomic.Int64 // env.Now of the last arrival
 	said    atomic.Int64 // env.Now of the last Write
@@ -49,7 +50,8 @@ type conn struct {
 	writer  rt.Waiter
 	idle    bool // the writer waits, or is about to
 	pingAt  time.Duration
-	token   uint64 // of the ping that was not answered yet, 0 if there is none
+	usedAt  time.Duration // of a lane: when its last call began
+	token   uint64        // of the ping that was not answered yet, 0 if there is none
 }
 
 // controlMaxBytes bounds the control frames that wait for a peer which does not read.
@@ -61,6 +63,7 @@ func newConn(ep *Endpoint, raw Conn, dialled bool) *conn {
 		lock: ep.env.NewLock(), writer: ep.env.NewWaiter(), streams: map[uint32]*stream{},
 		started: ep.env.Now(),
 	}
+	c.usedAt, c.pingAt = c.started, c.started
 	c.heard.Store(int64(c.started))
 	c.said.Store(int64(c.started))
 	return c
@@ -70,7 +73,7 @@ func newConn(ep *Endpoint, raw Conn, dialled bool) *conn {
 func (c *conn) greet(r *frameReader) error {
 	mine := hello{
 		lowest: VersionLowest, highest: VersionHighest, feature: c.ep.cfg.Feature,
-		window: uint32(c.ep.cfg.window(c.class)), now: c.ep.envelope(),
+		window: uint32(c.ep.cfg.window(c.class)), now: c.ep.envelope(), lane: c.lane,
 	}
 	if _, err := c.raw.Write(mine.frame()); err != nil {
 		return err
@@ -105,6 +108,7 @@ func (c *conn) greet(r *frameReader) error {
 	c.lock.Lock()
 	defer c.lock.Unlock()
 	c.theirs, c.ready = theirs, c.dead == nil
+	c.lane = c.lane || theirs.lane && !c.dialled
 	return c.dead
 }
 
@@ -206,6 +210,9 @@ func (c *conn) tend(now time.Duration) error {
 			return fmt.Errorf("%w: no hello within %v", ErrSilent, cfg.HelloTimeout)
 		}
 		return nil
+	case c.lane && len(c.streams) == 0:
+		c.lock.Unlock()
+		return c.tendLane(now)
 	case silent >= cfg.SilenceMax:
 		c.lock.Unlock()
 		return fmt.Errorf("%w for %v", ErrSilent, silent)

@@ -45,7 +45,7 @@
 //
 //	type  name      stream  payload
 //	1     hello     0       "granary" (7) | lowest (2) | highest (2) | feature (4) | window (4)
-//	                        | stamp (8) | layout (8)
+//	                        | stamp (8) | layout (8) [ | flags: 1 lane (1) ]
 //	2     request   n       n (1) | method (n) | time left in µs, 0 none (8)
 //	                        | stamp (8) | layout (8) | size (4) | bytes
 //	3     response  n       status (1) | stamp (8) | layout (8) | size (4) | bytes

@@ -188,7 +188,7 @@ func (ep *Endpoint) acceptLoop(ctx context.Context) error {
 			}
 			continue
 		}
-		if c := ep.attach(raw, false); c != nil {
+		if c := ep.attach(raw, false, false); c != nil {
 			ep.group.Go("rpc.read", func(context.Context) error {
 				c.run(func() { ep.accepted(c) })
 				return nil
@@ -198,8 +198,9 @@ func (ep *Endpoint) acceptLoop(ctx context.Context) error {
 }
 
 // attach makes a connection known. It returns nil, and closes it, when the endpoint is closed.
-func (ep *Endpoint) attach(raw Conn, dialled bool) *conn {
+func (ep *Endpoint) attach(raw Conn, dialled, lane bool) *conn {
 	c := newConn(ep, raw, dialled)
+	c.lane = lane
 	ep.lock.Lock()
 	if ep.closed {
 		ep.lock.Unlock()
@@ -248,8 +249,12 @@ func (ep *Endpoint) drop(c *conn) {
 	}
 	ep.conns = slices.Delete(ep.conns, i, i+1)
 	c.peer.conns--
+	lanes := c.peer.unlane(c)
 	ep.prune(c.peer)
 	ep.lock.Unlock()
+	for _, lane := range lanes {
+		lane.fail(ErrConnLost)
+	}
 }
 
 // keepLoop is the keeper task: pings, silence, and the numbers for the meters.

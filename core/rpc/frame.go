@@ -25,6 +25,8 @@ const (
 	responseFixed = 1 + 8 + 8 + 4
 	pingSize      = 8 + 8 + 8
 	creditSize    = 4
+
+	helloLane = 1 // flag of a hello
 )
 
 // kind is the type of a frame.
@@ -119,6 +121,7 @@ type hello struct {
 	feature         uint32
 	window          uint32 // data bytes per stream that this side takes unasked
 	now             envelope
+	lane            bool // the connection rests between calls, without pings
 }
 
 // envelope is what every message carries: the sender's clock and its layout version.
@@ -151,7 +154,11 @@ func (h hello) frame() []byte {
 	b = binary.BigEndian.AppendUint16(b, h.highest)
 	b = binary.BigEndian.AppendUint32(b, h.feature)
 	b = binary.BigEndian.AppendUint32(b, h.window)
-	return seal(h.now.append(b), kindHello, 0, 0)
+	b = h.now.append(b)
+	if h.lane {
+		b = append(b, helloLane)
+	}
+	return seal(b, kindHello, 0, 0)
 }
 
 func parseHello(b []byte) (hello, error) {
@@ -165,6 +172,7 @@ func parseHello(b []byte) (hello, error) {
 		feature: binary.BigEndian.Uint32(b[4:]),
 		window:  binary.BigEndian.Uint32(b[8:]),
 		now:     parseEnvelope(b[12:]),
+		lane:    len(b) > helloSize-len(magic) && b[helloSize-len(magic)]&helloLane != 0,
 	}
 	if h.lowest > h.highest {
 		return hello{}, fmt.Errorf("%w: versions %d to %d", errFrame, h.lowest, h.highest)

@@ -36,12 +36,15 @@ type peer struct {
 	called   bool // this node calls it
 	meta     slot
 	bulk     []slot
+	lanes    []*conn
 	failures int // dials that failed in a row
 	retryAt  time.Duration
 	lastErr  error
 	rtt      RTT
 	feature  uint32 // of its last hello
 	greeted  bool
+
+	lanesWanted, laneDials int
 }
 
 // slot is the place of one dialled connection.
@@ -224,7 +227,7 @@ func (ep *Endpoint) dial(p *peer, class Class, s *slot, future *rt.Future[*conn]
 		ep.dialled(p, s, future, nil, err)
 		return
 	}
-	c := ep.attach(raw, true)
+	c := ep.attach(raw, true, false)
 	if c == nil {
 		ep.dialled(p, s, future, nil, ErrClosed)
 		return

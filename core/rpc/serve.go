@@ -62,6 +62,7 @@ func (c *conn) onRequest(h header, b []byte) error {
 	st.ctx, st.cancel = c.ep.within(m.left)
 	st.started = complete
 	c.streams[st.id] = st
+	c.wakeLane()
 	c.load.Add(1)
 	c.lock.Unlock()
 	if complete {
