@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"granary/core/layout"
@@ -17,29 +18,40 @@ import (
 const (
 	// getTimeout bounds the fetching of one block from one replica.
 	getTimeout = 60 * time.Second
-	// transferTime is added to the usual round trip before a slow transfer is hedged.
+	// transferTime is added to the usual round trip before a transfer that has come to nothing more is
+	// hedged.
 	transferTime = 150 * time.Millisecond
 )
 
-// Get fetches a block, verified, from the nearest replica; from the next one too when that fails, or when it
-// is slower than usual and there is memory to spare. The caller releases the buffer.
+// fetching is the call for a block to one replica.
+type fetching struct {
+	buf     *Buffer // set before the call starts
+	started time.Duration
+	arrived atomic.Int64 // bytes so far, where they come one after another
+	seen    int64
+}
+
+// Get fetches a block, verified, from the replica that promises it soonest; from the next one too when that
+// fails, or when it is silent, or slower than it usually is, and there is memory to spare. size is that of
+// the content at most. The caller releases the buffer.
 //
 // Errors: *quorum.Error when no replica delivered it; rpc.ErrOverloaded, that of ctx.
-func (s *Store) Get(ctx context.Context, h Hash) (*Buffer, error) {
+func (s *Store) Get(ctx context.Context, h Hash, size int64) (*Buffer, error) {
 	view, err := s.topology.View(layout.PrefixOf(h[:]))
 	if err != nil {
 		return nil, err
 	}
-	nodes := s.topology.Nearest(view.Targets())
-	bufs := make([]*Buffer, len(nodes)) // of the call to each; set before it starts
-	if bufs[0], err = s.reading.take(ctx); err != nil {
+	nodes := s.order(view.Targets())
+	calls := make([]fetching, len(nodes))
+	if calls[0].buf, err = s.reading.take(ctx); err != nil {
 		return nil, err
 	}
+	calls[0].started = s.env.Now()
 	round := quorum.Start(ctx, s.quorum, nodes, 1,
 		func(ctx context.Context, from rt.NodeID) (*Buffer, error) {
 			ctx, cancel := s.env.WithTimeout(ctx, getTimeout)
 			defer cancel()
-			return s.fill(ctx, h, from, bufs[slices.Index(nodes, from)])
+			return s.fill(ctx, h, from, size, &calls[slices.Index(nodes, from)])
 		})
 	defer s.abandon(round)
 	e := &quorum.Error{Op: "read", Subject: fmt.Sprintf("block %v", h), Need: 1, Of: len(nodes)}
@@ -47,10 +59,10 @@ func (s *Store) Get(ctx context.Context, h Hash) (*Buffer, error) {
 		reply, err := round.Next(ctx, s.topology.Patience(nodes[asked-1:asked])+transferTime)
 		switch {
 		case errors.Is(err, rt.ErrTimeout):
-			if asked == len(nodes) {
+			if asked == len(nodes) || s.onItsWay(nodes[asked-1], &calls[asked-1]) {
 				continue
 			}
-			if bufs[asked] = s.reading.tryTake(); bufs[asked] == nil {
+			if calls[asked].buf = s.reading.tryTake(); calls[asked].buf == nil {
 				continue // no memory for a second copy
 			}
 			s.env.Sometimes("block read hedged", true)
@@ -67,13 +79,24 @@ func (s *Store) Get(ctx context.Context, h Hash) (*Buffer, error) {
 			if asked == len(nodes) {
 				continue
 			}
-			if bufs[asked], err = s.reading.take(ctx); err != nil {
+			if calls[asked].buf, err = s.reading.take(ctx); err != nil {
 				return nil, err
 			}
 		}
+		calls[asked].started = s.env.Now()
 		asked++
 		round.More()
 	}
+}
+
+// onItsWay reports whether bytes of a block have come since it was last asked, and the block does not yet
+// take longer than usual.
+func (s *Store) onItsWay(from rt.NodeID, c *fetching) bool {
+	arrived := c.arrived.Load()
+	comes := arrived > c.seen
+	c.seen = arrived
+	usual := s.usual(from)
+	return comes && (usual == 0 || s.env.Now()-c.started < usual)
 }
 
 // abandon cancels a round of Gets and returns the memory of those that were delivered too late.
@@ -82,10 +105,14 @@ func (s *Store) abandon(round *quorum.Round[*Buffer]) {
 	round.Drain(func(late *Buffer) { late.Release() })
 }
 
-// fill reads a block from one node into buf, verified, and returns it; buf is released if that fails.
-func (s *Store) fill(ctx context.Context, h Hash, from rt.NodeID, buf *Buffer) (*Buffer, error) {
+// fill reads a block from one node into the call's buffer, verified, and returns it; it is released if that
+// fails.
+func (s *Store) fill(ctx context.Context, h Hash, from rt.NodeID, size int64, c *fetching) (*Buffer, error) {
+	buf := c.buf
 	filled := false
+	departed := s.depart(from)
 	defer func() {
+		s.arrive(from, departed, filled)
 		if !filled {
 			buf.Release()
 		}
@@ -95,7 +122,7 @@ func (s *Store) fill(ctx context.Context, h Hash, from rt.NodeID, buf *Buffer) (
 	if from == s.env.Self() {
 		stored, err = s.disk.Read(ctx, h, buf.Data[:0])
 	} else {
-		stored, err = s.receive(ctx, h, from, buf)
+		stored, err = s.receive(ctx, h, from, size, c)
 	}
 	if err == nil {
 		buf.Data, err = s.former.content(ctx, stored, h, buf.mem)
@@ -112,13 +139,36 @@ func (s *Store) fill(ctx context.Context, h Hash, from rt.NodeID, buf *Buffer) (
 	return buf, nil
 }
 
-func (s *Store) receive(ctx context.Context, h Hash, from rt.NodeID, buf *Buffer) ([]byte, error) {
+// receive asks another node for a block's stored form: for its pieces side by side if it is far and the lanes
+// for them are open and free, else for the whole.
+func (s *Store) receive(ctx context.Context, h Hash, from rt.NodeID, size int64, c *fetching) ([]byte,
+	error) {
+	if most := int(min(size, SizeMax)) + trailer; s.wide(from, pieces(most)) {
+		stored, err := s.receivePieces(ctx, h, from, most, c.buf.Data[:0])
+		if err == nil || ctx.Err() != nil || errors.Is(err, rpc.ErrRemote) || errors.Is(err, ErrCorrupt) {
+			return stored, err
+		}
+		s.env.Sometimes("a block's lanes failed it", true)
+	}
 	_, body, err := methodGet.CallBody(ctx, s.endpoint, from, &getRequest{Hash: h}, rpc.Body{})
 	if err != nil {
 		return nil, err
 	}
 	defer body.Close()
-	return readAll(buf.Data[:0], body)
+	return readAll(c.buf.Data[:0], progress{body, &c.arrived})
+}
+
+// progress counts what a reader gives.
+type progress struct {
+	io.Reader
+	n *atomic.Int64
+}
+
+// Read implements io.Reader.
+func (p progress) Read(b []byte) (int, error) {
+	n, err := p.Reader.Read(b)
+	p.n.Add(int64(n))
+	return n, err
 }
 
 // readAll reads a stored block, which is at most as long as a plain one, into dst's capacity.

@@ -39,13 +39,14 @@ func HashOf(data []byte) Hash { return blake3.Sum256(data) }
 
 // former turns blocks into their stored form and back.
 type former struct {
+	env      rt.Env
 	compress bool
 	encoders *shelf[*encoder]
 	decoders *shelf[*decoder]
 }
 
 func newFormer(env rt.Env, compress bool) *former {
-	return &former{compress: compress, encoders: newShelf(env, newEncoder),
+	return &former{env: env, compress: compress, encoders: newShelf(env, newEncoder),
 		decoders: newShelf(env, newDecoder)}
 }
 
@@ -79,6 +80,7 @@ func (f *former) pack(ctx context.Context, buf *Buffer) (bool, error) {
 		return false, nil
 	}
 	out := e.encode(data)
+	f.env.Charge(rt.Zstd, len(data))
 	if gain(len(data), len(out)) < gainMin {
 		return false, nil
 	}
@@ -111,7 +113,7 @@ func (f *former) open(ctx context.Context, stored []byte, h Hash, dst []byte) ([
 	body := stored[:len(stored)-trailer]
 	switch form := stored[len(body)]; form {
 	case formPlain:
-		return body, check(body, h)
+		return body, f.check(body, h)
 	case formZstd:
 	default:
 		return nil, fmt.Errorf("block %v: form %d: %w", h, form, ErrCorrupt)
@@ -125,13 +127,14 @@ func (f *former) open(ctx context.Context, stored []byte, h Hash, dst []byte) ([
 	if err != nil {
 		return nil, fmt.Errorf("block %v: %w: %w", h, ErrCorrupt, err)
 	}
-	if err := check(out, h); err != nil || dst == nil {
+	if err := f.check(out, h); err != nil || dst == nil {
 		return nil, err
 	}
 	return append(dst, out...), nil
 }
 
-func check(content []byte, h Hash) error {
+func (f *former) check(content []byte, h Hash) error {
+	f.env.Charge(rt.BLAKE3, len(content))
 	if got := HashOf(content); got != h {
 		return fmt.Errorf("block %v: %d bytes hash to %v: %w", h, len(content), got, ErrCorrupt)
 	}

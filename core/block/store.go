@@ -40,6 +40,7 @@ type Config struct {
 	Topology Topology
 	Quorum   *quorum.Engine
 	Endpoint *rpc.Endpoint
+	Group    *rt.Group // of the node
 	// Compress turns compression of blocks on, for those that it makes smaller.
 	Compress bool
 }
@@ -54,6 +55,7 @@ type Store struct {
 	topology Topology
 	quorum   *quorum.Engine
 	endpoint *rpc.Endpoint
+	group    *rt.Group
 	former   *former
 	writing  *pool // of uploads that this node coordinates
 	reading  *pool // of downloads
@@ -62,6 +64,10 @@ type Store struct {
 	checking *pool // stored blocks being verified
 	lock     rt.Locker
 	hashes   map[Hash]*hashLock
+
+	transfers map[transferID]*transfer
+	loans     map[transferID]*loan
+	sources   map[rt.NodeID]*source
 }
 
 type putRequest struct {
@@ -90,9 +96,13 @@ func New(c Config) *Store {
 		writing: newPool(c.Env, "writing", writingMax), reading: newPool(c.Env, "reading", readingMax),
 		inbound: newPool(c.Env, "inbound", inboundMax), serving: newPool(c.Env, "serving", servingMax),
 		checking: newPool(c.Env, "checking",
-			checkingMax), lock: c.Env.NewLock(), hashes: map[Hash]*hashLock{}}
+			checkingMax), lock: c.Env.NewLock(), hashes: map[Hash]*hashLock{},
+		transfers: map[transferID]*transfer{}, loans: map[transferID]*loan{}, group: c.Group,
+		sources: map[rt.NodeID]*source{}}
 	rpc.HandleBody(c.Endpoint, methodPut, s.handlePut)
 	rpc.HandleBody(c.Endpoint, methodGet, s.handleGet)
+	rpc.Handle(c.Endpoint, methodPiece, s.handlePiece)
+	rpc.Handle(c.Endpoint, methodLend, s.handleLend)
 	rpc.Handle(c.Endpoint, methodRefer, s.handleRefer)
 	return s
 }
@@ -130,16 +140,11 @@ func (s *Store) Put(ctx context.Context, h Hash, buf *Buffer, ref Ref) error {
 	if err != nil {
 		return err
 	}
-	req := &putRequest{Hash: h, Ref: row}
 	return s.spread(ctx, h, int64(len(raw)), buf, func(ctx context.Context, to rt.NodeID) error {
 		if to == s.env.Self() {
 			return s.keep(ctx, h, raw, row)
 		}
-		_, body, err := methodPut.CallBody(ctx, s.endpoint, to, req, rpc.Bytes(raw))
-		if err == nil {
-			body.Close()
-		}
-		return err
+		return s.send(ctx, to, h, raw, row)
 	})
 }
 
@@ -164,7 +169,7 @@ func (s *Store) Refer(ctx context.Context, h Hash, ref Ref) error {
 		return err
 	}
 	s.env.Sometimes("reference needed a body", true)
-	buf, err := s.Get(ctx, h)
+	buf, err := s.Get(ctx, h, SizeMax)
 	if err != nil {
 		return err
 	}

@@ -134,7 +134,7 @@ func (n *Node) compose(c Config) error {
 		Quorum:   n.quorum,
 		Endpoint: n.endpoint, Registry: registry, Group: n.group})
 	blocks := block.New(block.Config{Env: c.Env, KV: c.KV, Disk: c.Disk, Tables: n.tables, Rows: blockRows,
-		Topology: n.cluster, Quorum: n.quorum, Endpoint: n.endpoint, Compress: c.Compress})
+		Topology: n.cluster, Quorum: n.quorum, Endpoint: n.endpoint, Group: n.group, Compress: c.Compress})
 	registers := register.New(register.Config{Env: c.Env, Store: c.KV, Topology: n.cluster, Quorum: n.quorum,
 		Endpoint: n.endpoint})
 	n.buckets = bucket.New(bucket.Config{Env: c.Env, Tables: n.tables, Rows: bucketRows, Registers: registers,

@@ -163,7 +163,7 @@ func (n *testNode) compose(tr rpc.Transport) {
 	n.tables = table.New(table.Config{Env: n.env, Store: n.local, Clock: clock, Topology: topologyOf{n},
 		Quorum: engine, Endpoint: ep, Registry: reg, Group: group})
 	n.blocks = block.New(block.Config{Env: n.env, KV: n.local, Disk: d, Tables: n.tables, Rows: refs,
-		Topology: topologyOf{n}, Quorum: engine, Endpoint: ep, Compress: n.c.compress})
+		Topology: topologyOf{n}, Quorum: engine, Endpoint: ep, Group: group, Compress: n.c.compress})
 	n.store = New(Config{Env: n.env, Tables: n.tables, Rows: rows, Blocks: n.blocks, Clock: clock,
 		Group:     group,
 		BlockSize: n.c.blockSize})

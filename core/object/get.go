@@ -97,6 +97,9 @@ type place struct {
 	left   int64 // bytes of the owner's content from here on
 }
 
+// bytes is the size of the block at a place.
+func (at place) bytes() int64 { return min(at.size, at.within+at.left) }
+
 // begin returns the first byte that o asks for, -1 for an offset outside the object.
 func (v version) begin(o GetOptions) int64 {
 	if o.Part > 0 {
@@ -130,6 +133,11 @@ func (v version) locate(off int64) (at place, ok bool) {
 // inHead reports whether the hash of the block at a place is in the object's own row.
 func (v version) inHead(at place) bool {
 	return len(v.Parts) == 0 && (at.block+1)*hashLen <= len(v.Blocks)
+}
+
+// hash is that of the block at a place in the object's own row.
+func (v version) hash(at place) block.Hash {
+	return block.Hash(v.Blocks[at.block*hashLen : (at.block+1)*hashLen])
 }
 
 func (v version) partRange(n int) (off, length int64, err error) {
@@ -299,11 +307,11 @@ func (s *Store) speculate(ctx context.Context, b bucket.BucketID, k Key, opts Ge
 	if err != nil || !ok || !v.exists() || !v.inHead(at) {
 		return nil
 	}
-	h := block.Hash(v.Blocks[at.block*hashLen : (at.block+1)*hashLen])
+	h := v.hash(at)
 	if !s.blocks.Near(h) {
 		return nil
 	}
-	return &guess{owner: at.owner, hash: h, future: s.startBlock(ctx,
+	return &guess{owner: at.owner, hash: h, future: s.startBlock(ctx, at.bytes(),
 		func(context.Context) (block.Hash, error) { return h, nil })}
 }
 

@@ -159,6 +159,7 @@ func (g *ingest) add(ctx context.Context, buf *block.Buffer) error {
 	}
 	g.size += int64(len(buf.Data))
 	h := block.HashOf(buf.Data)
+	g.s.env.Charge(rt.BLAKE3, len(buf.Data))
 	g.spawn("put block", func(ctx context.Context) error {
 		defer g.slots.Release(1)
 		defer buf.Release()

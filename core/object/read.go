@@ -13,7 +13,8 @@ import (
 )
 
 const (
-	// readAheadMax is how many blocks a read fetches ahead at most; it begins with readAheadMin and doubles.
+	// readAheadMax is how many blocks a read fetches ahead at most. It begins with what the way to the
+	// nearest replica holds, readAheadMin at least, and doubles.
 	readAheadMax = 16
 	readAheadMin = 2
 	// segmentsKnown is how many segments of block lists a read keeps.
@@ -26,8 +27,8 @@ var errLost = errors.New("the fetch of a block was lost")
 // pendingBlock is a block on its way. Whoever holds it takes the block once, or drops it.
 type pendingBlock struct{ future *rt.Future[*block.Buffer] }
 
-// startBlock fetches the block whose hash is found by hash.
-func (s *Store) startBlock(ctx context.Context, hash func(context.Context) (block.Hash,
+// startBlock fetches the block whose hash is found by hash, of at most size bytes.
+func (s *Store) startBlock(ctx context.Context, size int64, hash func(context.Context) (block.Hash,
 	error)) *pendingBlock {
 	p := &pendingBlock{future: rt.NewFuture[*block.Buffer](s.env)}
 	s.group.Go("fetch block", func(context.Context) error {
@@ -37,7 +38,7 @@ func (s *Store) startBlock(ctx context.Context, hash func(context.Context) (bloc
 			p.future.Set(nil, err)
 			return nil
 		}
-		p.future.Set(s.blocks.Get(ctx, h))
+		p.future.Set(s.blocks.Get(ctx, h, size))
 		return nil
 	})
 	return p
@@ -120,7 +121,7 @@ func (s *Store) fetchHashes(ctx context.Context, o *Object, id segmentID) ([]byt
 // hashAt returns how to find the hash of the block at a place.
 func (o *Object) hashAt(at place) func(context.Context) (block.Hash, error) {
 	if v := o.version; v.inHead(at) {
-		h := block.Hash(v.Blocks[at.block*hashLen : (at.block+1)*hashLen])
+		h := v.hash(at)
 		return func(context.Context) (block.Hash, error) { return h, nil }
 	}
 	segment, i := o.segment(segmentID{at.owner, at.block / segmentBlocks}), at.block%segmentBlocks
@@ -151,13 +152,22 @@ func (o *Object) Open(ctx context.Context, off, n int64) (io.ReadCloser, error) 
 	if o.version.Inline {
 		return &smallReader{rest: o.payload[off : off+n]}, nil
 	}
-	r := &reader{o: o, next: off, end: off + n, window: readAheadMin}
+	r := &reader{o: o, next: off, end: off + n, window: o.depth(off)}
 	r.ctx, r.cancel = o.s.env.WithCancel(ctx)
 	if err := r.advance(); err != nil {
 		r.Close()
 		return nil, err
 	}
 	return r, nil
+}
+
+// depth is how many blocks a read from off begins with: as many as the way from the nearest replica of the
+// first one holds, if that is known.
+func (o *Object) depth(off int64) int {
+	if at, ok := o.version.locate(off); ok && o.version.inHead(at) {
+		return min(max(readAheadMin, o.s.blocks.Depth(o.version.hash(at))), readAheadMax)
+	}
+	return readAheadMin
 }
 
 // smallReader reads content in memory.
@@ -226,13 +236,13 @@ func (r *reader) fetch(at place) *pendingBlock {
 	if g := r.o.guess; g != nil {
 		r.o.guess = nil
 		if v := r.o.version; g.owner == at.owner && v.inHead(at) &&
-			g.hash == block.Hash(v.Blocks[at.block*hashLen:(at.block+1)*hashLen]) {
+			g.hash == v.hash(at) {
 			r.o.s.env.Sometimes("guessed block was right", true)
 			return g.future
 		}
 		g.drop(r.o.s)
 	}
-	return r.o.s.startBlock(r.ctx, r.o.hashAt(at))
+	return r.o.s.startBlock(r.ctx, at.bytes(), r.o.hashAt(at))
 }
 
 // advance waits for the next block. An error is for good.
