@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"granary/core/bucket"
@@ -29,7 +30,8 @@ type Options struct {
 	Net      net.Options
 	Topology netsim.Topology // a machine for every node
 	Replicas int
-	Capacity uint64        // of every node, in bytes
+	Capacity uint64        // of every node that is no gateway, in bytes
+	Gateways []string      // nodes of the topology that store nothing
 	Commit   time.Duration // how long a commit of a node's store takes
 	Disk     disk.Timing
 	Compress bool
@@ -238,6 +240,9 @@ func (w *World) Form() error {
 
 func (w *World) enlist(ctx context.Context, i int, m *Machine, params layout.Params) error {
 	role := layout.Role{Node: m.ID, Zone: layout.ZoneName(m.Zone), Capacity: w.opts.Capacity}
+	if slices.Contains(w.opts.Gateways, m.Name) {
+		role.Capacity = 0
+	}
 	if i == 0 {
 		return w.On(ctx, m, func(ctx context.Context, n *node.Node) error {
 			return n.Cluster().Found(ctx, params, role)
@@ -272,7 +277,7 @@ func (w *World) ready() bool {
 			return false
 		}
 		v := m.Node.Cluster().Status().Layout
-		if v == nil || len(v.StorageNodes()) != len(w.Machines) {
+		if v == nil || len(v.StorageNodes()) != len(w.Machines)-len(w.opts.Gateways) {
 			return false
 		}
 	}
