@@ -21,11 +21,13 @@
 //
 // Lines want a number in the x column, and no number twice in a series. Bars want categories instead: an x
 // such as { category = "{zone}, {disk}" } makes one for each distinct text, in order of appearance, and the
-// bars of several series stand side by side in it.
+// bars of several series stand side by side in it. With only = ["north", "south"] those categories are shown,
+// in that order, and no others.
 //
 // Further settings: of a figure, height and width in points; of the axes, min and max; of a series of lines,
 // style ("both", "points", "line" or "dashed") and spread ("bars" or "band"), of any series, color (1 to 7;
-// its place in the list by default). Unknown settings are errors.
+// its place in the list by default) and optional = true, which leaves it out when no line is of it. Unknown
+// settings are errors.
 //
 // Colours are those of Okabe and Ito, which the colour-blind tell apart; every series has a mark of its own
 // too.

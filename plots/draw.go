@@ -49,6 +49,9 @@ func (f *Figure) Draw(folder string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("figure %q: %w", f.File, err)
 	}
+	if f, err = f.present(t); err != nil {
+		return nil, fmt.Errorf("figure %q: %w", f.File, err)
+	}
 	p, legend := newPlot(f), newLegend()
 	p.Add(grid())
 	if f.Kind == Bars {
@@ -63,6 +66,25 @@ func (f *Figure) Draw(folder string) ([]byte, error) {
 		return nil, fmt.Errorf("figure %q: %w", f.File, err)
 	}
 	return f.render(p, &legend)
+}
+
+// present returns the figure without the optional series that have no data. The others keep their colours.
+func (f *Figure) present(t *Table) (*Figure, error) {
+	there := *f
+	there.Series = nil
+	for i, s := range f.Series {
+		rows, err := t.find(s.Where)
+		if err != nil {
+			return f, err
+		}
+		if s.Color == 0 {
+			s.Color = i%len(palette) + 1
+		}
+		if len(rows) > 0 || !s.Optional {
+			there.Series = append(there.Series, s)
+		}
+	}
+	return &there, nil
 }
 
 // ranges sets what the description says of the axes. Otherwise x is as wide as the data; y begins at 0, or at

@@ -231,3 +231,35 @@ func refused(t *testing.T, err, kind error, words []string) {
 		}
 	}
 }
+
+// An optional series without data is not drawn, and categories that are not among the chosen ones are not
+// either.
+func TestLeftOut(t *testing.T) {
+	folder := t.TempDir()
+	data := "fruit,colour,mass\npear,green,3\nplum,blue,1\npear,red,4\nfig,green,2\n"
+	if err := os.WriteFile(filepath.Join(folder, "data.csv"), []byte(data), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	series := func(label, colour string) plots.Series {
+		return plots.Series{Label: label, Where: map[string]string{"colour": colour}, Y: "mass"}
+	}
+	f := plots.Figure{File: "f.svg", Data: "data.csv", Kind: plots.Bars, Title: "mass",
+		X: plots.XAxis{Axis: plots.Axis{Label: "fruit"}, Category: "{fruit}",
+			Only: []string{"plum", "pear"}},
+		Y:      plots.Axis{Label: "mass"},
+		Series: []plots.Series{series("greenish", "green"), series("none", "grey")}}
+	if _, err := f.Draw(folder); !errors.Is(err, plots.ErrData) {
+		t.Errorf("a series without data: %v, want ErrData", err)
+	}
+	f.Series[1].Optional = true
+	svg, err := f.Draw(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]bool{"plum": true, "pear": true, "fig": false, "greenish": true,
+		"none": false} {
+		if got := bytes.Contains(svg, []byte(">"+text+"<")); got != want {
+			t.Errorf("the figure has %q: %t, want %t", text, got, want)
+		}
+	}
+}

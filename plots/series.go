@@ -1,6 +1,7 @@
 package plots
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -28,6 +29,9 @@ func (d dots) XY(i int) (x, y float64) { return d[i].x, d[i].y }
 // YError implements plotter.YErrorer.
 func (d dots) YError(i int) (low, high float64) { return d[i].y - d[i].low, d[i].high - d[i].y }
 
+// errNotShown is what place returns for a row that the figure leaves out.
+var errNotShown = errors.New("not shown")
+
 // dots reads a series; place says where along x a row lies.
 func (s *Series) dots(t *Table, place func(Row) (float64, error)) (dots, error) {
 	rows, err := t.pick(s.Where)
@@ -37,7 +41,9 @@ func (s *Series) dots(t *Table, place func(Row) (float64, error)) (dots, error) 
 	var all dots
 	for _, row := range rows {
 		d := dot{line: row.Line}
-		if d.x, err = place(row); err != nil {
+		if d.x, err = place(row); errors.Is(err, errNotShown) {
+			continue
+		} else if err != nil {
 			return nil, err
 		}
 		if d.y, err = t.number(row, s.Y); err != nil {
@@ -156,13 +162,16 @@ const barRoom = 0.8
 
 // bars draws a figure of bars.
 func (f *Figure) bars(t *Table, p *plot.Plot, l *legend) error {
-	var categories []string
+	categories := slices.Clone(f.X.Only)
 	place := func(row Row) (float64, error) {
 		text, err := t.fill(f.X.Category, row)
 		if err != nil {
 			return 0, err
 		}
 		i := slices.Index(categories, text)
+		if i < 0 && f.X.Only != nil {
+			return 0, errNotShown
+		}
 		if i < 0 {
 			i = len(categories)
 			categories = append(categories, text)

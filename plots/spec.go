@@ -60,6 +60,8 @@ type XAxis struct {
 	Axis
 	Column   string `toml:"column"`
 	Category string `toml:"category"` // a template of {column}s
+	// Only are the categories to show, in this order; none: all, in the order of their appearance.
+	Only []string `toml:"only"`
 }
 
 // Series is what is drawn in one colour.
@@ -73,6 +75,8 @@ type Series struct {
 	Spread string `toml:"spread"` // bars, band; empty: bars
 	Style  string `toml:"style"`  // both, points, line, dashed; empty: both
 	Color  int    `toml:"color"`  // from 1; 0: the place of the series in the list
+	// Optional leaves the series out when no line of the data is of it.
+	Optional bool `toml:"optional"`
 }
 
 // ReadSpec reads and validates a description. Errors: ErrSpec, with line and column where the file's syntax
@@ -144,6 +148,7 @@ func (f *Figure) faults() []string {
 	check(f.X.Label != "" && f.Y.Label != "", "an axis has no label")
 	check(f.Kind != Lines || f.X.Column != "" && f.X.Category == "", "lines want x.column, and no x.category")
 	check(f.Kind != Bars || f.X.Category != "" && f.X.Column == "", "bars want x.category, and no x.column")
+	check(f.Kind != Lines || f.X.Only == nil, "x.only is for categories")
 	check(f.Kind != Bars || f.X.Min == nil && f.X.Max == nil, "x has categories, so neither min nor max")
 	for _, side := range []float64{f.Width, f.Height} {
 		check(side == 0 || side >= sideMin && side <= sideMax, "a side of %g points, want %d to %d", side,

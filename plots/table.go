@@ -92,6 +92,15 @@ func (t *Table) number(row Row, name string) (float64, error) {
 
 // pick returns the rows whose columns have the texts of where.
 func (t *Table) pick(where map[string]string) ([]Row, error) {
+	rows, err := t.find(where)
+	if err == nil && rows == nil {
+		err = fmt.Errorf("%s: %w: no line with %v", t.Name, ErrData, where)
+	}
+	return rows, err
+}
+
+// find is pick that may come to nothing.
+func (t *Table) find(where map[string]string) ([]Row, error) {
 	columns, faults := map[int]string{}, []string(nil)
 	for name, text := range where {
 		i, err := t.column(name)
@@ -112,9 +121,6 @@ func (t *Table) pick(where map[string]string) ([]Row, error) {
 		if fits {
 			rows = append(rows, row)
 		}
-	}
-	if rows == nil {
-		return nil, fmt.Errorf("%s: %w: no line with %v", t.Name, ErrData, where)
 	}
 	return rows, nil
 }
