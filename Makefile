@@ -6,7 +6,7 @@ FAILPOINT := github.com/pingcap/failpoint
 SEEDS ?= 500
 FUZZTIME ?= 20s
 
-.PHONY: run test check sim e2e bench latency-real figures test-failpoints fuzz
+.PHONY: run test check sim e2e bench latency latency-real figures test-failpoints fuzz
 
 run: ## a store on this machine, S3 on 127.0.0.1:3900
 	$(GO) build -o $(BIN)/granary ./prod/cmd/granary
@@ -44,7 +44,12 @@ figures: ## run the experiments and draw their figures
 	$(GO) run ./experiments/quorum
 	$(GO) run ./experiments/placement
 	$(GO) run ./experiments/availability
+	$(GO) run ./experiments/latency
 	$(GO) run ./plots/cmd/plots experiments
+
+latency: ## how long S3 requests take on three far sites, in the simulator
+	$(GO) run ./experiments/latency
+	$(GO) run ./plots/cmd/plots experiments/latency
 
 test-failpoints: ## crashes between the durable steps of the real stores, in a build cache of their own
 	$(GO) mod download $(FAILPOINT)

@@ -7,8 +7,8 @@ import (
 
 // The sender's side of a Stream: what may be sent when, and what an acknowledgement or its absence teaches.
 // Source: RFC 5681 (slow start, congestion avoidance, restart), RFC 6298 (time-out), RFC 8985 (a train is
-// lost when one sent after it is acknowledged, for nothing overtakes on a pair), RFC 2861 and 7661 (a window that
-// is not used does not grow, and shrinks).
+// lost when one sent after it is acknowledged, for nothing overtakes on a pair), RFC 2861 and 7661 (a window
+// that is not used does not grow, and shrinks).
 
 // pump sends what the windows allow: first what is to be repeated, then what is new.
 func (s *Stream) pump(now time.Duration) {
@@ -39,8 +39,8 @@ func (s *Stream) pump(now time.Duration) {
 	}
 }
 
-// validate takes back half of what the window exceeds its use by, once per time-out in which it was never half
-// full: a trickle keeps no window open.
+// validate takes back half of what the window exceeds its use by, once per time-out in which it was never
+// half full: a trickle keeps no window open.
 func (s *Stream) validate(now time.Duration) {
 	if s.tcp.KeepWindow || 2*s.flight >= s.cwnd {
 		s.used, s.usedAt = 0, now

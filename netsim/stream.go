@@ -45,8 +45,8 @@ type Stream struct {
 	lastSent               time.Duration
 	used                   int64         // the most that was in flight since usedAt
 	usedAt                 time.Duration // when the window was last half full, or shrank for not being so
-	order                  uint64 // transmissions so far
-	recover                uint64 // those before it belong to the last loss episode
+	order                  uint64        // transmissions so far
+	recover                uint64        // those before it belong to the last loss episode
 }
 
 // train is up to TCP.Train segments sent as one.
@@ -202,8 +202,8 @@ func (s *Stream) Step(now time.Duration) {
 	}
 }
 
-// step does what is due first, arrivals before acknowledgements before alarms before what the receiver sends by
-// itself. It reports false if that is after now.
+// step does what is due first, arrivals before acknowledgements before alarms before what the receiver sends
+// by itself. It reports false if that is after now.
 func (s *Stream) step(now time.Duration) bool {
 	const never = time.Duration(1<<63 - 1)
 	next := func(at time.Duration, ok bool) time.Duration {

@@ -453,8 +453,8 @@ func TestAcknowledgementsRide(t *testing.T) {
 				back.Send(at+3*ms, c.answer)
 			}
 			if there.Unacked() == 0 && at != c.known {
-				t.Errorf("%d bytes, answer of %d: known to have arrived at %v, want %v", c.question, c.answer, at,
-					c.known)
+				t.Errorf("%d bytes, answer of %d: known to have arrived at %v, want %v", c.question,
+					c.answer, at, c.known)
 			}
 		}
 	}

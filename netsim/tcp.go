@@ -23,8 +23,8 @@ type TCP struct {
 	// smoothed round trip plus four times its deviation or Least, whichever is larger; it doubles with each
 	// time-out in a row, and never exceeds Most.
 	First, Least, Most time.Duration
-	// AckDelay is how long the acknowledgement of a lone train of less than two segments waits for data to ride
-	// on, if the stream is joined to another. 0: not at all.
+	// AckDelay is how long the acknowledgement of a lone train of less than two segments waits for data to
+	// ride on, if the stream is joined to another. 0: not at all.
 	AckDelay time.Duration
 	// KeepWindow leaves the congestion window alone when the connection rested for longer than its
 	// retransmission time-out. By default it falls back to Initial.
@@ -65,7 +65,8 @@ func (t TCP) Validate() error {
 	check(t.Least > 0 && t.Least <= t.First && t.First <= t.Most && t.Most <= DelayMax,
 		"time-outs Least %v, First %v, Most %v: want 0 < Least <= First <= Most <= %v",
 		t.Least, t.First, t.Most, DelayMax)
-	check(t.AckDelay >= 0 && t.AckDelay < t.Least, "AckDelay %v, want 0 or more and less than Least", t.AckDelay)
+	check(t.AckDelay >= 0 && t.AckDelay < t.Least, "AckDelay %v, want 0 or more and less than Least",
+		t.AckDelay)
 	if faults == nil {
 		return nil
 	}

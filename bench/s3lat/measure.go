@@ -12,7 +12,7 @@ import (
 // open between requests.
 type Store interface {
 	// Do makes one request and returns what it took. Key and size are those of the object, if there is one;
-	// what is read must be as long as it was written.
+	// what is read must be as long as it was written, and ListObjects lists what Listed says.
 	Do(ctx context.Context, op Operation, key string, size int64) (Took, error)
 }
 

@@ -78,7 +78,7 @@ func (s *S3) Do(ctx context.Context, op Operation, key string, size int64) (Took
 	case ListBuckets:
 		_, err = s.client.ListBuckets(ctx)
 	case ListObjects:
-		_, err = s.client.ListObjectsV2(s.bucket, "", "", "", "", 1000)
+		_, err = s.client.ListObjectsV2(s.bucket, Listed(key), "", "", "", 1000)
 	case GetObject:
 		part, err = s.get(ctx, key, size)
 	case PutObject:

@@ -18,6 +18,11 @@ const (
 var Operations = []Operation{ListBuckets, GetObject, GetFirstByte, PutObject, PutLastByte, ListObjects,
 	RemoveObject}
 
+// Listed is the prefix that ListObjects asks for at an object: its key but for the last character, so that
+// ten objects are listed however many there are. An answer of one packet meets the jitter once; one of many
+// packets meets the worst of as many draws, which is another measurement.
+func Listed(key string) string { return key[:max(len(key)-1, 0)] }
+
 // inlineMax is the largest object whose bytes travel with its row.
 const inlineMax = 32 << 10
 

@@ -366,8 +366,8 @@ func TestCutIsSilence(t *testing.T) {
 	w.run(n, func() {
 		p := make([]byte, 10)
 		m, err := b.Read(p)
-		// Time-outs of 305 ms, since the acknowledgement of the proof waited: tries at 0.305, 0.915, 2.135, 4.575,
-		// 9.455 s.
+		// Time-outs of 305 ms, since the acknowledgement of the proof waited: tries at 0.305, 0.915, 2.135,
+		// 4.575, 9.455 s.
 		if took := w.s.Now() - start; string(p[:m]) != "late" || err != nil || took != 9505*ms {
 			t.Errorf("%q, %v after %v; want late after 9.505s", p[:m], err, took)
 		}
