@@ -27,8 +27,13 @@ const (
 type fetching struct {
 	buf     *Buffer // set before the call starts
 	started time.Duration
-	arrived atomic.Int64 // bytes so far, where they come one after another
-	seen    int64
+	seen    int64 // bytes that had come from the replica when it was last looked at
+}
+
+// start notes that the call to a replica begins.
+func (s *Store) start(c *fetching, from rt.NodeID) {
+	c.started = s.env.Now()
+	c.seen, _ = s.came(from)
 }
 
 // Get fetches a block, verified, from the replica that promises it soonest; from the next one too when that
@@ -46,12 +51,12 @@ func (s *Store) Get(ctx context.Context, h Hash, size int64) (*Buffer, error) {
 	if calls[0].buf, err = s.reading.take(ctx); err != nil {
 		return nil, err
 	}
-	calls[0].started = s.env.Now()
+	s.start(&calls[0], nodes[0])
 	round := quorum.Start(ctx, s.quorum, nodes, 1,
 		func(ctx context.Context, from rt.NodeID) (*Buffer, error) {
 			ctx, cancel := s.env.WithTimeout(ctx, getTimeout)
 			defer cancel()
-			return s.fill(ctx, h, from, size, &calls[slices.Index(nodes, from)])
+			return s.fill(ctx, h, from, size, calls[slices.Index(nodes, from)].buf)
 		})
 	defer s.abandon(round)
 	e := &quorum.Error{Op: "read", Subject: fmt.Sprintf("block %v", h), Need: 1, Of: len(nodes)}
@@ -83,19 +88,18 @@ func (s *Store) Get(ctx context.Context, h Hash, size int64) (*Buffer, error) {
 				return nil, err
 			}
 		}
-		calls[asked].started = s.env.Now()
+		s.start(&calls[asked], nodes[asked])
 		asked++
 		round.More()
 	}
 }
 
-// onItsWay reports whether bytes of a block have come since it was last asked, and the block does not yet
-// take longer than usual.
+// onItsWay reports whether anything has come from a replica since it was last asked, of this block or of
+// another that was there first, and the block does not yet take longer than usual.
 func (s *Store) onItsWay(from rt.NodeID, c *fetching) bool {
-	arrived := c.arrived.Load()
+	arrived, usual := s.came(from)
 	comes := arrived > c.seen
 	c.seen = arrived
-	usual := s.usual(from)
 	return comes && (usual == 0 || s.env.Now()-c.started < usual)
 }
 
@@ -105,14 +109,12 @@ func (s *Store) abandon(round *quorum.Round[*Buffer]) {
 	round.Drain(func(late *Buffer) { late.Release() })
 }
 
-// fill reads a block from one node into the call's buffer, verified, and returns it; it is released if that
-// fails.
-func (s *Store) fill(ctx context.Context, h Hash, from rt.NodeID, size int64, c *fetching) (*Buffer, error) {
-	buf := c.buf
+// fill reads a block from one node into buf, verified, and returns it; buf is released if that fails.
+func (s *Store) fill(ctx context.Context, h Hash, from rt.NodeID, size int64, buf *Buffer) (*Buffer, error) {
 	filled := false
-	departed := s.depart(from)
+	source, departed := s.depart(from)
 	defer func() {
-		s.arrive(from, departed, filled)
+		s.arrive(source, departed, filled)
 		if !filled {
 			buf.Release()
 		}
@@ -122,7 +124,7 @@ func (s *Store) fill(ctx context.Context, h Hash, from rt.NodeID, size int64, c 
 	if from == s.env.Self() {
 		stored, err = s.disk.Read(ctx, h, buf.Data[:0])
 	} else {
-		stored, err = s.receive(ctx, h, from, size, c)
+		stored, err = s.receive(ctx, h, from, size, buf, &source.arrived)
 	}
 	if err == nil {
 		buf.Data, err = s.former.content(ctx, stored, h, buf.mem)
@@ -141,10 +143,10 @@ func (s *Store) fill(ctx context.Context, h Hash, from rt.NodeID, size int64, c 
 
 // receive asks another node for a block's stored form: for its pieces side by side if it is far and the lanes
 // for them are open and free, else for the whole.
-func (s *Store) receive(ctx context.Context, h Hash, from rt.NodeID, size int64, c *fetching) ([]byte,
-	error) {
+func (s *Store) receive(ctx context.Context, h Hash, from rt.NodeID, size int64, buf *Buffer,
+	arrived *atomic.Int64) ([]byte, error) {
 	if most := int(min(size, SizeMax)) + trailer; s.wide(from, pieces(most)) {
-		stored, err := s.receivePieces(ctx, h, from, most, c.buf.Data[:0])
+		stored, err := s.receivePieces(ctx, h, from, most, buf, arrived)
 		if err == nil || ctx.Err() != nil || errors.Is(err, rpc.ErrRemote) || errors.Is(err, ErrCorrupt) {
 			return stored, err
 		}
@@ -155,7 +157,7 @@ func (s *Store) receive(ctx context.Context, h Hash, from rt.NodeID, size int64,
 		return nil, err
 	}
 	defer body.Close()
-	return readAll(c.buf.Data[:0], progress{body, &c.arrived})
+	return readAll(buf.Data[:0], progress{body, arrived})
 }
 
 // progress counts what a reader gives.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"granary/core/rpc"
@@ -118,9 +119,10 @@ func (s *Store) borrow(l *loan, buf *Buffer) bool {
 }
 
 // receivePieces asks a node for all pieces of a block of up to most bytes stored, side by side, and puts them
-// together in dst's capacity.
-func (s *Store) receivePieces(ctx context.Context, h Hash, from rt.NodeID, most int, dst []byte) ([]byte,
-	error) {
+// together in buf.
+func (s *Store) receivePieces(ctx context.Context, h Hash, from rt.NodeID, most int, buf *Buffer,
+	arrived *atomic.Int64) ([]byte, error) {
+	dst := buf.Data[:0]
 	n := pieces(most)
 	transfer := s.env.Rand("block/transfer").Uint64()
 	reqs := make([]*lendRequest, n)
@@ -139,6 +141,7 @@ func (s *Store) receivePieces(ctx context.Context, h Hash, from rt.NodeID, most 
 				len(resp.Data), ErrCorrupt)
 		}
 		copy(dst[off:cap(dst)], resp.Data)
+		arrived.Add(int64(len(resp.Data)))
 		return nil
 	})
 	if err != nil {

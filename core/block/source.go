@@ -3,6 +3,7 @@ package block
 import (
 	"cmp"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"granary/core/layout"
@@ -22,6 +23,7 @@ const (
 type source struct {
 	underWay  int
 	mean, dev time.Duration // of the time that a block took; 0 before the first
+	arrived   atomic.Int64  // bytes of blocks, of all calls; without the lock
 }
 
 // took takes in how long a block took, as a round trip is smoothed (RFC 6298).
@@ -68,30 +70,31 @@ func (s *Store) order(replicas []rt.NodeID) []rt.NodeID {
 }
 
 // depart and arrive count a block on its way from a node; one that was delivered teaches how long that takes.
-func (s *Store) depart(from rt.NodeID) (at time.Duration) {
+func (s *Store) depart(from rt.NodeID) (r *source, at time.Duration) {
 	at = s.env.Now()
 	s.lock.Lock()
 	defer s.lock.Unlock()
-	s.source(from).underWay++
-	return at
+	r = s.source(from)
+	r.underWay++
+	return r, at
 }
 
-func (s *Store) arrive(from rt.NodeID, departed time.Duration, delivered bool) {
+func (s *Store) arrive(r *source, departed time.Duration, delivered bool) {
 	now := s.env.Now()
 	s.lock.Lock()
 	defer s.lock.Unlock()
-	r := s.source(from)
 	if r.underWay--; delivered {
 		r.took(now - departed)
 	}
 }
 
-// usual is how long a block from a node takes at most as a rule; 0 if that is not known.
-func (s *Store) usual(from rt.NodeID) time.Duration {
+// came is how many bytes have come from a node, and usual how long a block from it takes at most as a rule; 0
+// if that is not known.
+func (s *Store) came(from rt.NodeID) (bytes int64, usual time.Duration) {
 	s.lock.Lock()
 	defer s.lock.Unlock()
 	r := s.source(from)
-	return r.mean + 4*r.dev
+	return r.arrived.Load(), r.mean + 4*r.dev
 }
 
 // Depth is how many blocks have to be under way at once from the nearest replica of h to fill a gigabit per

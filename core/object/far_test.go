@@ -1,0 +1,81 @@
+package object
+
+import (
+	"bytes"
+	"context"
+	"testing"
+	"time"
+)
+
+// opened is a cluster whose lanes are open: a first block measured the round trips, a second one asked for
+// lanes.
+func opened(t *testing.T, seed uint64) *testCluster {
+	t.Helper()
+	c := newTestCluster(t, seed, 0)
+	for i := range byte(2) {
+		c.nodes[0].must(func(ctx context.Context, s *Store) error {
+			_, err := put(ctx, s, "first", content(1+i, 1<<20))
+			return err
+		})
+		c.run(10 * time.Second)
+	}
+	return c
+}
+
+// Blocks go to far nodes in pieces, and come back whole.
+func TestFarBlocksGoInPieces(t *testing.T) {
+	for seed := range uint64(4) {
+		c := opened(t, seed)
+		data := content(9, 3<<20+11)
+		before := c.s.Counter("block_pieces_total")
+		c.nodes[0].must(func(ctx context.Context, s *Store) error {
+			_, err := put(ctx, s, "key", data)
+			return err
+		})
+		if sent := c.s.Counter("block_pieces_total") - before; sent < 2*79*3 {
+			t.Errorf("seed %d: %v pieces were sent to two nodes, want 79 for each of 3 blocks or more", seed, sent)
+		}
+		c.quiet()
+		c.nodes[0].crash()
+		for _, n := range c.nodes[1:] {
+			n.wants("key", data)
+		}
+	}
+}
+
+// A line that dies while pieces are under way costs neither the write, which the other node completes, nor
+// memory; when it is healed blocks take it again.
+func TestLanesDieUnderABlock(t *testing.T) {
+	for seed := range uint64(4) {
+		c := opened(t, seed)
+		data := content(8, 1<<20)
+		c.s.After(30*time.Millisecond, func() {
+			if err := c.model.Cut("a", "b"); err != nil {
+				t.Error(err)
+			}
+		})
+		c.nodes[0].must(func(ctx context.Context, s *Store) error {
+			_, err := put(ctx, s, "key", data)
+			return err
+		})
+		c.run(2 * time.Minute)
+		c.model.Clear()
+		c.run(time.Minute)
+		c.quiet()
+		c.nodes[2].wants("key", data)
+		for i := range byte(2) {
+			c.nodes[0].must(func(ctx context.Context, s *Store) error {
+				_, err := put(ctx, s, "later", content(4+i, 1<<20))
+				return err
+			})
+			c.run(10 * time.Second)
+		}
+		c.nodes[1].must(func(ctx context.Context, s *Store) error {
+			if got, err := get(ctx, s, "later"); err != nil || !bytes.Equal(got, content(5, 1<<20)) {
+				t.Errorf("seed %d: %d bytes after the line was healed, %v", seed, len(got), err)
+			}
+			return nil
+		})
+		c.quiet()
+	}
+}
