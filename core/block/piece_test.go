@@ -34,7 +34,8 @@ func bareStore(env *sched.Env, d Disk) *Store {
 		group:     rt.NewGroup(env, env.Background()),
 		inbound:   newPool(env, "inbound", 2),
 		serving:   newPool(env, "serving", 2),
-		transfers: map[transferID]*transfer{}, loans: map[transferID]*loan{}, sources: map[rt.NodeID]*source{}}
+		transfers: map[transferID]*transfer{}, loans: map[transferID]*loan{},
+		sources: map[rt.NodeID]*source{}}
 }
 
 // cutUp makes the pieces of a block.

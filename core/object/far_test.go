@@ -33,7 +33,8 @@ func TestFarBlocksGoInPieces(t *testing.T) {
 			return err
 		})
 		if sent := c.s.Counter("block_pieces_total") - before; sent < 2*79*3 {
-			t.Errorf("seed %d: %v pieces were sent to two nodes, want 79 for each of 3 blocks or more", seed, sent)
+			t.Errorf("seed %d: %v pieces were sent to two nodes, want 79 for each of 3 blocks or more", seed,
+				sent)
 		}
 		c.quiet()
 		c.nodes[0].crash()
