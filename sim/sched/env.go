@@ -193,9 +193,13 @@ func (e *Env) Remaining(ctx context.Context) (time.Duration, bool) {
 	return max(c.deadline-e.s.now, 0), true
 }
 
-// Charge implements rt.Env: the work waits for the processor that is free first.
+// Charge implements rt.Env: the work waits for the processor that is free first. Outside any task it takes no
+// time.
 func (e *Env) Charge(w rt.Work, bytes int) {
-	t := e.enter()
+	t := e.enterAny()
+	if t == nil {
+		return
+	}
 	if t.locks > 0 {
 		rt.Break("task %s/%s computes for long while it holds a lock", t.env.name, t.name)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -295,4 +296,28 @@ func BenchmarkSwitch(b *testing.B) {
 	b.ReportAllocs()
 	n := 0
 	s.RunUntil(1<<60, func() bool { n++; return n > b.N })
+}
+
+// Work takes the time of a core, waits while all are taken, and takes none without a speed or outside a task.
+func TestCharge(t *testing.T) {
+	cpu := CPU{Cores: 2}
+	cpu.Speed[rt.MD5] = 1 << 20
+	s := New(Options{Seed: 1, CPU: cpu})
+	defer s.Stop()
+	env := s.NewEnv(rt.NodeID{1}, "node")
+	env.Charge(rt.MD5, 1<<20)
+	var ends []time.Duration
+	for range 3 {
+		env.Go("work", func() {
+			env.Charge(rt.SHA256, 1<<30)
+			env.Charge(rt.MD5, 1<<20)
+			ends = append(ends, env.Now())
+		})
+	}
+	if err := s.Run(time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	if want := []time.Duration{time.Second, time.Second, 2 * time.Second}; !slices.Equal(ends, want) {
+		t.Errorf("three pieces of work on two cores end at %v, want %v", ends, want)
+	}
 }
