@@ -147,5 +147,7 @@ func (s *Store) receivePieces(ctx context.Context, h Hash, from rt.NodeID, most 
 	if err != nil {
 		return nil, err
 	}
+	s.env.Count("block_pieces_total", float64(n))
+	s.env.Sometimes("block fetched in pieces", true)
 	return dst[:size], nil
 }

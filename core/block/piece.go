@@ -69,6 +69,7 @@ func (s *Store) sendPieces(ctx context.Context, to rt.NodeID, h Hash, raw []byte
 	}
 	reqs[0].Ref = &ref
 	s.env.Count("block_pieces_total", float64(len(reqs)))
+	s.env.Sometimes("block sent in pieces", true)
 	return methodPiece.CallWide(ctx, s.endpoint, to, reqs, func(int, *putResponse) error { return nil })
 }
 
