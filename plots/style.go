@@ -147,6 +147,9 @@ func stepOf(low, high float64) float64 {
 			return step * factor
 		}
 	}
+	if (high-low)/(step*10) > ticksMax-2*slack { // seven steps, but for rounding
+		return step * 20
+	}
 	return step * 10
 }
 

@@ -18,6 +18,13 @@ func TestGrouped(t *testing.T) {
 	}
 }
 
+// A range of seven steps, less a rounding error.
+func TestTicksOfRoundedRange(t *testing.T) {
+	if all := (ticks{}).Ticks(7.300000000000001, 8); len(all) < 2 || len(all) > ticksMax {
+		t.Errorf("%d ticks from 7.3 to 8: %v", len(all), all)
+	}
+}
+
 // Ticks lie inside the range, evenly, and are neither too few nor too many.
 func TestTicks(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
