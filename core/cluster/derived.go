@@ -65,6 +65,16 @@ func (c *Cluster) View(prefix layout.Prefix) (View, error) {
 	return View{Layout: doc.Layout.Number, Live: cache.sets[p : p+1 : p+1]}, nil
 }
 
+// EachView calls f for every partition, in order, with its first and last hash prefix and its live replica
+// sets; for none while there is no layout.
+func (c *Cluster) EachView(f func(first, last layout.Prefix, v View)) {
+	doc, cache := c.snapshot()
+	for p := range cache.sets {
+		first, last := layout.Partition(p).Range(len(cache.sets))
+		f(first, last, View{Layout: doc.number(), Live: cache.sets[p : p+1 : p+1]})
+	}
+}
+
 // FullView returns the voters of full-copy tables, a majority of which decides, and the members that only
 // learn.
 //

@@ -18,6 +18,7 @@ import (
 	"granary/core/cluster"
 	"granary/core/codec"
 	"granary/core/hlc"
+	"granary/core/job"
 	"granary/core/k2v"
 	"granary/core/kv"
 	"granary/core/object"
@@ -72,6 +73,7 @@ type Node struct {
 	buckets  *bucket.Store
 	objects  *object.Store
 	items    *k2v.Store
+	jobs     *job.Book
 	s3       http.Handler
 	k2v      http.Handler
 	store    storeIdentity
@@ -108,7 +110,10 @@ func Open(ctx context.Context, c Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	return n, n.compose(c)
+	if err := n.compose(c); err != nil {
+		return n, err
+	}
+	return n, n.tables.Prepare(ctx)
 }
 
 func (n *Node) compose(c Config) error {
@@ -124,6 +129,7 @@ func (n *Node) compose(c Config) error {
 	n.endpoint.SetHooks(n.cluster.Hooks())
 	c.Transport.Admit(n.cluster.Admits)
 	n.quorum = quorum.New(c.Env, n.group)
+	n.jobs = job.NewBook(c.Env)
 
 	registry := &table.Registry{}
 	objectRows := object.RegisterTables(registry)
@@ -132,7 +138,7 @@ func (n *Node) compose(c Config) error {
 	itemRows := k2v.RegisterTables(registry, c.Env)
 	n.tables = table.New(table.Config{Env: c.Env, Store: c.KV, Clock: n.clock, Topology: n.cluster,
 		Quorum:   n.quorum,
-		Endpoint: n.endpoint, Registry: registry, Group: n.group})
+		Endpoint: n.endpoint, Registry: registry, Group: n.group, Jobs: n.jobs})
 	blocks := block.New(block.Config{Env: c.Env, KV: c.KV, Disk: c.Disk, Tables: n.tables, Rows: blockRows,
 		Topology: n.cluster, Quorum: n.quorum, Endpoint: n.endpoint, Group: n.group, Compress: c.Compress})
 	registers := register.New(register.Config{Env: c.Env, Store: c.KV, Topology: n.cluster, Quorum: n.quorum,
@@ -250,6 +256,12 @@ func (n *Node) Items() *k2v.Store { return n.items }
 
 // Cluster is the node's membership.
 func (n *Node) Cluster() *cluster.Cluster { return n.cluster }
+
+// Tables are the node's replicated rows.
+func (n *Node) Tables() *table.Tables { return n.tables }
+
+// Jobs is the node's background work.
+func (n *Node) Jobs() *job.Book { return n.jobs }
 
 // Buckets is the node's view of buckets and keys.
 func (n *Node) Buckets() *bucket.Store { return n.buckets }

@@ -15,6 +15,7 @@ import (
 	"granary/core/bucket"
 	"granary/core/cluster"
 	"granary/core/hlc"
+	"granary/core/job"
 	"granary/core/kv"
 	"granary/core/kv/memkv"
 	"granary/core/layout"
@@ -63,6 +64,9 @@ type testNode struct {
 // topologyOf is a Topology that never changes.
 type topologyOf struct{ n *testNode }
 
+func (o topologyOf) EachView(f func(first, last layout.Prefix, v cluster.View)) {
+	f(0, 0xffff, o.n.c.view)
+}
 func (o topologyOf) View(layout.Prefix) (cluster.View, error) { return o.n.c.view, nil }
 func (o topologyOf) FullView() (cluster.View, error)          { return o.n.c.view, nil }
 func (o topologyOf) Patience([]rt.NodeID) time.Duration       { return 3 * roundTrip }
@@ -161,7 +165,7 @@ func (n *testNode) compose(tr rpc.Transport) {
 	rows, refs := RegisterTables(reg), block.RegisterTables(reg)
 	engine := quorum.New(n.env, group)
 	n.tables = table.New(table.Config{Env: n.env, Store: n.local, Clock: clock, Topology: topologyOf{n},
-		Quorum: engine, Endpoint: ep, Registry: reg, Group: group})
+		Quorum: engine, Endpoint: ep, Registry: reg, Group: group, Jobs: job.NewBook(n.env)})
 	n.blocks = block.New(block.Config{Env: n.env, KV: n.local, Disk: d, Tables: n.tables, Rows: refs,
 		Topology: topologyOf{n}, Quorum: engine, Endpoint: ep, Group: group, Compress: n.c.compress})
 	n.store = New(Config{Env: n.env, Tables: n.tables, Rows: rows, Blocks: n.blocks, Clock: clock,

@@ -239,25 +239,89 @@ const pkLen = 16
 func RegisterTables(r *table.Registry) *Rows {
 	rows := &Rows{
 		garbage: table.Register(r, table.Def[garbageRow]{ID: table.Garbage, Name: "garbage",
-			Kind: kindGarbage, Version: 1,
+			Kind: kindGarbage, Version: 1, Derived: true,
 			PKLen: pkLen, Join: garbageRow.Join}),
 		payloads: table.Register(r, table.Def[payloadRow]{ID: table.Payload, Name: "payload",
-			Kind: kindPayload, Version: 1,
+			Kind: kindPayload, Version: 1, Derived: true,
 			PKLen: pkLen, Join: payloadRow.Join}),
 		lists: table.Register(r, table.Def[listRow]{ID: table.Version, Name: "block list", Kind: kindList,
-			Version: 1,
-			PKLen:   pkLen, Join: listRow.Join}),
+			Version: 1, Derived: true,
+			PKLen: pkLen, Join: listRow.Join}),
 	}
 	rows.uploads = table.Register(r, table.Def[uploadRow]{ID: table.Upload, Name: "upload", Kind: kindUpload,
 		Version: 1,
 		PKLen:   pkLen, Join: uploadRow.Join, Live: uploadRow.open, Foldable: keyLen, Skip: skipParts,
-		Admit: rows.admitUpload})
+		Admit: rows.admitUpload, Parts: rows.attemptParts})
 	rows.objects = table.Register(r, table.Def[objectRow]{ID: table.Object, Name: "object", Kind: kindObject,
 		Version: 1,
 		PKLen:   pkLen, Join: objectRow.Join, Head: func(o objectRow) table.Head { return o.Winner.head() },
 		Live:    func(o objectRow) bool { return o.Winner.exists() },
-		Project: objectRow.project, Glance: glance, Applied: rows.supersede})
+		Project: objectRow.project, Glance: glance, Applied: rows.supersede, Parts: rows.objectParts})
 	return rows
+}
+
+// objectParts are the payload or the block lists of the winner.
+func (r *Rows) objectParts(reader *table.Reader, _ table.Address, o objectRow, f func(table.Row)) (whole bool,
+	err error) {
+	v := o.Winner
+	if !v.exists() || v.Size == 0 && !v.Inline {
+		return true, nil
+	}
+	if v.Inline {
+		row, ok, err := r.payloads.GetRow(reader, v.ID[:])
+		if ok && err == nil {
+			f(row)
+		}
+		return ok, err
+	}
+	whole = true
+	for _, p := range v.parts() {
+		n := blocksOf(p.Size, v.blockSize(p))
+		if len(v.Parts) == 0 && n*hashLen <= len(v.Blocks) {
+			continue // its own row carries the list
+		}
+		ok, err := r.listParts(reader, p.Owner, n, f)
+		if err != nil {
+			return false, err
+		}
+		whole = whole && ok
+	}
+	return whole, nil
+}
+
+// attemptParts are the block lists of an attempt at a part of an upload.
+func (r *Rows) attemptParts(reader *table.Reader, at table.Address, u uploadRow,
+	f func(table.Row)) (whole bool, err error) {
+	if u.Part == nil || len(at.Sort) < partTail {
+		return true, nil
+	}
+	_, owner := attemptOf(at.Sort)
+	return r.listParts(reader, owner, blocksOf(u.Part.Size, u.Part.BlockSize), f)
+}
+
+// listParts are the segments of an owner's block list, of so many blocks.
+func (r *Rows) listParts(reader *table.Reader, owner block.Owner, blocks int, f func(table.Row)) (whole bool,
+	err error) {
+	whole = true
+	for first := 0; first < blocks; first += segmentBlocks {
+		row, ok, err := r.lists.GetRow(reader, listSort(owner, first/segmentBlocks))
+		if err != nil {
+			return false, err
+		}
+		if ok {
+			f(row)
+		}
+		whole = whole && ok && len(row.Value) >= min(segmentBlocks, blocks-first)*hashLen
+	}
+	return whole, nil
+}
+
+// blocksOf is how many blocks so many bytes are cut into.
+func blocksOf(size, blockSize int64) int {
+	if blockSize <= 0 {
+		return 0
+	}
+	return int((size + blockSize - 1) / blockSize)
 }
 
 // supersede follows every merge of an object row: the version that lost, of the two that met, moves to the

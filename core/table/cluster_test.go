@@ -9,6 +9,7 @@ import (
 
 	"granary/core/cluster"
 	"granary/core/hlc"
+	"granary/core/job"
 	"granary/core/kv"
 	"granary/core/kv/memkv"
 	"granary/core/layout"
@@ -48,9 +49,12 @@ type topologyOf struct {
 }
 
 func (o topologyOf) View(layout.Prefix) (cluster.View, error) { return o.c.view, nil }
-func (o topologyOf) FullView() (cluster.View, error)          { return o.c.view, nil }
-func (o topologyOf) Patience([]rt.NodeID) time.Duration       { return 3 * roundTrip }
-func (o topologyOf) Describe(id rt.NodeID) string             { return id.Short() }
+func (o topologyOf) EachView(f func(first, last layout.Prefix, v cluster.View)) {
+	f(0, 0xffff, o.c.view)
+}
+func (o topologyOf) FullView() (cluster.View, error)    { return o.c.view, nil }
+func (o topologyOf) Patience([]rt.NodeID) time.Duration { return 3 * roundTrip }
+func (o topologyOf) Describe(id rt.NodeID) string       { return id.Short() }
 func (o topologyOf) Nearest(ids []rt.NodeID) []rt.NodeID {
 	ids = slices.Clone(ids)
 	slices.SortStableFunc(ids, func(a, b rt.NodeID) int {
@@ -128,7 +132,8 @@ func (c *testCluster) boot(network *simnet.Net, name string, id rpc.Identity,
 		}
 		n.marks = Register(reg, voted)
 		n.tables = New(Config{Env: n.env, Store: n.store, Clock: clock, Topology: topologyOf{c, self},
-			Quorum: quorum.New(n.env, group), Endpoint: ep, Registry: reg, Group: group})
+			Quorum: quorum.New(n.env, group), Endpoint: ep, Registry: reg, Group: group,
+			Jobs: job.NewBook(n.env)})
 		n.tables.RegisterFetch("row", func(r *Reader, args []byte) ([]Row, error) {
 			row, ok, err := n.marks.GetRow(r, args)
 			if !ok {

@@ -13,6 +13,8 @@
 //     sent it in the background.
 //  3. [ListRows] pages through the rows of a partition key, folding common prefixes on the replicas;
 //     [ScanRows] through all of a range.
-//  4. Hooks of a [Def] run inside the replica's transaction, on every replica, and see only that
+//  4. Replicas that missed something are caught up by anti-entropy, which compares digests that every
+//     transaction keeps; see DESIGN.md.
+//  5. Hooks of a [Def] run inside the replica's transaction, on every replica, and see only that
 //     transaction.
 package table

@@ -11,6 +11,7 @@ import (
 	"granary/core/kv"
 	"granary/core/layout"
 	"granary/core/quorum"
+	"granary/core/rt"
 )
 
 // localPrefix is the first byte of every replicated row's local key, so that rows and a node's own records,
@@ -36,6 +37,8 @@ type record struct {
 	// Forgot is the newest stamp among the votes that were dropped from Votes: below it this replica cannot
 	// tell how it voted.
 	Forgot hlc.Stamp `cbor:"3,keyasint,omitempty"`
+	// Lacks says that parts of the row were missing here when it was last merged.
+	Lacks bool `cbor:"4,keyasint,omitempty"`
 }
 
 // headVote is a head that this replica once held clean and that something newer has replaced.
@@ -177,8 +180,12 @@ func (t *Table[T]) Merge(tx *Tx, sort []byte, v T) error {
 	return err
 }
 
-// Drop removes the local row at sort without a trace: only for dependents of a row that says why.
+// Drop removes the local row at sort without a trace: only for rows of a Derived table, for a row that says
+// why.
 func (t *Table[T]) Drop(tx *Tx, sort []byte) {
+	if !t.def.Derived {
+		rt.Break("table %s: drop of a row that other replicas would bring back", t.def.Name)
+	}
 	tx.key = appendLocal(tx.key[:0], tx.prefix, t.def.ID, Address{tx.pk, sort})
 	tx.w.Delete(tx.key)
 }
@@ -241,6 +248,11 @@ func (t *Table[T]) admit(tx *Tx, at Address, old *T, incoming T) error {
 }
 
 func (t *Table[T]) merge(tx *Tx, at Address, rec record, old *T, incoming T, in []byte) (ballot, error) {
+	key := appendLocal(nil, tx.prefix, t.def.ID, at)
+	var was Digest
+	if old != nil {
+		was = rowDigest(key, rec.Row, rec.Lacks)
+	}
 	vote := t.vote(&rec, old, incoming)
 	joined, row := incoming, in
 	if old != nil {
@@ -252,11 +264,21 @@ func (t *Table[T]) merge(tx *Tx, at Address, rec record, old *T, incoming T, in 
 		}
 	}
 	rec.Row = row
+	if t.def.Parts != nil {
+		whole, err := t.def.Parts(&tx.Reader, at, joined, func(Row) {})
+		if err != nil {
+			return ballot{}, err
+		}
+		rec.Lacks = !whole
+	}
 	stored, err := codec.Seal(t.def.Kind, t.def.Version, rec)
 	if err != nil {
 		return ballot{}, err
 	}
-	tx.w.Put(appendLocal(nil, tx.prefix, t.def.ID, at), stored)
+	tx.w.Put(key, stored)
+	if !t.def.Derived {
+		tracker{tx.w}.change(t, key, was, rowDigest(key, row, rec.Lacks))
+	}
 	if t.def.Applied != nil {
 		if err := t.def.Applied(tx, at, old, incoming, joined); err != nil {
 			return ballot{}, err

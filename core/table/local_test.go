@@ -14,7 +14,6 @@ import (
 	"granary/core/kv"
 	"granary/core/kv/overlay"
 	"granary/core/quorum"
-	"granary/core/rt"
 )
 
 func TestLocalKeyIsGolden(t *testing.T) {
@@ -289,93 +288,4 @@ func TestFetchRepairs(t *testing.T) {
 			t.Errorf("%s has %+v", n.name, m)
 		}
 	}
-}
-
-// Full-copy tables become equal everywhere, over several pages, whoever had what.
-func TestFullCopySync(t *testing.T) {
-	c := newTestCluster(t, 4, true)
-	r := rand.New(rand.NewPCG(4, 4))
-	for i, n := range c.nodes {
-		rows := marks{}
-		for k := range 2 * syncPageMax {
-			if r.IntN(3) > 0 && (i > 0 || k < 100) {
-				rows[fmt.Sprintf("%05d", k)] = mark{Stamp: r.Uint64N(3), Dead: r.IntN(9) == 0}
-			}
-		}
-		c.have(n, n.lists, fullPK, rows)
-	}
-	var have []marks
-	for _, n := range c.nodes {
-		have = append(have, c.local(n, n.lists, fullPK))
-	}
-	want := join(have)
-	if err := c.s.Run(40 * syncEvery); err != nil {
-		t.Fatal(err)
-	}
-	for _, n := range c.nodes {
-		got := c.local(n, n.lists, fullPK)
-		for k, v := range want {
-			if g, ok := got[k]; !ok || g.Stamp != v.Stamp || g.Dead != v.Dead {
-				t.Fatalf("%s: %s is %+v, want %+v", n.name, k, g, v)
-			}
-		}
-	}
-}
-
-// One comparison moves rows both ways.
-func TestSyncPullsAndPushes(t *testing.T) {
-	c := newTestCluster(t, 6, true)
-	a, b := c.nodes[0], c.nodes[1]
-	c.have(a, a.lists, fullPK, marks{"only a": {Stamp: 1}, "both": {Stamp: 1}, "newer a": {Stamp: 3}})
-	c.have(b, b.lists, fullPK, marks{"only b": {Stamp: 1}, "both": {Stamp: 1}, "newer a": {Stamp: 2}})
-	trips := c.do(a, func(ctx context.Context) {
-		if err := a.tables.syncTable(ctx, b.env.Self(), a.lists); err != nil {
-			t.Error(err)
-		}
-	})
-	if trips > 8 {
-		t.Errorf("%d round trips: somebody else's comparison did it", trips)
-	}
-	for _, n := range []*testNode{a, b} {
-		got := c.local(n, n.lists, fullPK)
-		if len(got) != 4 || got["newer a"].Stamp != 3 {
-			t.Errorf("%s has %v", n.name, got)
-		}
-	}
-}
-
-// The rows of one answer are bounded, and a comparison of equal pages sends none.
-func TestSyncPages(t *testing.T) {
-	c := newTestCluster(t, 5, true)
-	n := c.nodes[0]
-	rows := marks{}
-	for i := range 30 {
-		rows[fmt.Sprintf("%02d", i)] = mark{Stamp: 1, Pad: make([]byte, syncRowsBytesMax/10)}
-	}
-	c.have(n, n.lists, fullPK, rows)
-	c.do(n, func(ctx context.Context) {
-		page, err := n.tables.fullPage(n.lists, nil, nil, 7)
-		if err != nil || len(page.sorts) != 7 || string(page.next) != "07" {
-			t.Errorf("page of %d to %q, %v", len(page.sorts), page.next, err)
-		}
-		req := &syncRequest{Table: n.lists.ID(), End: page.next, Digest: page.digest(), Full: true}
-		resp, err := n.tables.handleSync(ctx, rt.NodeID{}, req)
-		if err != nil || !resp.Same || len(resp.Rows) > 0 {
-			t.Errorf("%+v, %v", resp, err)
-		}
-		req.Digest++
-		resp, err = n.tables.handleSync(ctx, rt.NodeID{}, req)
-		if err != nil || resp.Same || len(resp.Rows) != 7 {
-			t.Errorf("%d rows, %v", len(resp.Rows), err)
-		}
-		resp, err = n.tables.handleSync(ctx, rt.NodeID{}, &syncRequest{Table: n.lists.ID(), Full: true})
-		if err != nil || len(resp.Rows) != 9 {
-			t.Errorf("%d rows of a tenth of the limit each, %v", len(resp.Rows), err)
-		}
-		req.Sorts, req.Sums = [][]byte{[]byte("00"), []byte("zz")}, []uint64{page.sums[0], 1}
-		resp, err = n.tables.handleSync(ctx, rt.NodeID{}, req)
-		if err != nil || len(resp.Rows) != 6 || len(resp.Want) != 1 || string(resp.Want[0]) != "zz" {
-			t.Errorf("%d rows, wants %q, %v", len(resp.Rows), resp.Want, err)
-		}
-	})
 }

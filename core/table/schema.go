@@ -84,6 +84,13 @@ type Def[T any] struct {
 	// pass over all rows: how rows that are parts of another are kept out. It does not depend on values, so
 	// all replicas skip the same. nil skips none.
 	Skip func(sort []byte) []byte
+	// Parts calls f for the rows that travel with a row, in one batch and before it, and says whether they
+	// are all here: rows of Derived tables, of the same partition key. The digest of the row covers them.
+	// nil: it has none.
+	Parts func(r *Reader, at Address, v T, f func(Row)) (whole bool, err error)
+	// Derived says that rows follow from others: parts of theirs, or what this replica noted when it merged
+	// them. Replicas do not compare them by themselves.
+	Derived bool
 	// Admit may refuse a coordinator's write inside the transaction, before it is merged; old is nil if there
 	// is no row. Merges from other replicas are never refused. nil admits all.
 	Admit func(tx *Tx, at Address, old *T, in T) error
@@ -103,8 +110,11 @@ type schema interface {
 	page(dst, stored []byte) (row []byte, live bool, err error)
 	skip(sort []byte) []byte
 	unseal(stored []byte) ([]byte, error)
+	digestOf(key, stored []byte) Digest
+	parts(r *Reader, at Address, row []byte, f func(Row)) (whole bool, err error)
 	voted() bool
 	fullCopy() bool
+	derived() bool
 }
 
 // Registry holds the tables of a node by ID. It is filled before the node starts and only read afterwards.
@@ -166,6 +176,20 @@ func (t *Table[T]) describe() (ID, string, int) { return t.def.ID, t.def.Name, t
 func (t *Table[T]) fullCopy() bool { return t.def.FullCopy }
 
 func (t *Table[T]) voted() bool { return t.def.Head != nil }
+
+func (t *Table[T]) derived() bool { return t.def.Derived }
+
+// parts calls f for the parts of an encoded row that are here.
+func (t *Table[T]) parts(r *Reader, at Address, row []byte, f func(Row)) (whole bool, err error) {
+	if t.def.Parts == nil {
+		return true, nil
+	}
+	v, err := t.Decode(row)
+	if err != nil {
+		return false, err
+	}
+	return t.def.Parts(r, at, v, f)
+}
 
 func (t *Table[T]) join(a, b []byte) ([]byte, error) {
 	if bytes.Equal(a, b) {

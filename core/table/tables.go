@@ -7,6 +7,7 @@ import (
 
 	"granary/core/cluster"
 	"granary/core/hlc"
+	"granary/core/job"
 	"granary/core/kv"
 	"granary/core/layout"
 	"granary/core/quorum"
@@ -18,6 +19,9 @@ import (
 type Topology interface {
 	// View returns the live replica sets of a partition. It fails while the cluster has no layout.
 	View(layout.Prefix) (cluster.View, error)
+	// EachView calls f for every partition, in order, with its first and last prefix and its live replica
+	// sets.
+	EachView(f func(first, last layout.Prefix, v cluster.View))
 	// FullView returns the voters of full-copy tables, and the learners.
 	FullView() (cluster.View, error)
 	// Nearest returns nodes ordered by measured distance, this node first.
@@ -39,6 +43,8 @@ type Config struct {
 	Endpoint *rpc.Endpoint
 	Registry *Registry
 	Group    *rt.Group // of the node
+	// Jobs shows and steers the background work.
+	Jobs *job.Book
 }
 
 // Tables are the replicated rows of one node, and its way to those of others.
@@ -54,6 +60,7 @@ type Tables struct {
 	fetchers map[string]Fetcher
 	pruners  map[string]func(*Fetched)
 	compares *rt.Semaphore
+	entropy  *entropy
 }
 
 // New returns a node's tables and registers their methods with the endpoint.
@@ -66,21 +73,17 @@ func New(c Config) *Tables {
 	rpc.Handle(c.Endpoint, methodFetch, t.handleFetch)
 	rpc.Handle(c.Endpoint, methodPage, t.handlePage)
 	rpc.Handle(c.Endpoint, methodRange, t.handleRange)
-	rpc.Handle(c.Endpoint, methodSync, t.handleSync)
+	rpc.Handle(c.Endpoint, methodCompare, t.handleCompare)
+	rpc.Handle(c.Endpoint, methodPull, t.handlePull)
+	rpc.Handle(c.Endpoint, methodPush, t.handlePush)
+	rpc.Handle(c.Endpoint, methodHint, t.handleHint)
+	t.entropy = newEntropy(t, c.Jobs)
 	return t
 }
 
-// Start begins the background work: the comparison of full-copy tables with other nodes.
+// Start begins the background work: anti-entropy.
 func (t *Tables) Start() {
-	var full []schema
-	for _, s := range t.registry.tables {
-		if s != nil && s.fullCopy() {
-			full = append(full, s)
-		}
-	}
-	if len(full) > 0 {
-		t.group.Go("full-copy sync", func(ctx context.Context) error { return t.runSync(ctx, full) })
-	}
+	t.group.Go("anti-entropy", t.entropy.run)
 }
 
 // Local reads this node's own rows of a partition key, 0 round trips; f must not wait.

@@ -10,7 +10,6 @@ import (
 
 	"granary/core/hlc"
 	"granary/core/quorum"
-	"granary/core/rpc"
 )
 
 // put is a write of one voted mark.
@@ -152,32 +151,4 @@ func TestPanicInAWrite(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
-}
-
-// TestSyncOfMany: a node that lacks thousands of rows of a full-copy table has them after one comparison.
-func TestSyncOfMany(t *testing.T) {
-	c := newTestCluster(t, 7, true)
-	rows := marks{}
-	for i := range 3 * syncPageMax {
-		rows[fmt.Sprintf("%06d", i)] = mark{Stamp: uint64(i)}
-	}
-	some, other := c.nodes[0], c.nodes[1]
-	c.have(some, some.lists, fullPK, rows)
-	c.have(other, other.lists, fullPK, marks{"000001": {Stamp: 7}, "zzz": {Stamp: 1}})
-	c.do(other, func(ctx context.Context) {
-		if err := other.tables.syncTable(ctx, some.env.Self(), other.lists); err != nil {
-			t.Error(err)
-		}
-		resp, err := methodSync.Call(ctx, other.tables.endpoint, some.env.Self(), &syncRequest{Table: 202})
-		if !errors.Is(err, rpc.ErrRemote) {
-			t.Errorf("a table that is no full copy was compared: %v, %v", resp, err)
-		}
-	})
-	rows["000001"], rows["zzz"] = mark{Stamp: 7}, mark{Stamp: 1}
-	for _, n := range c.nodes[:2] {
-		got := c.local(n, n.lists, fullPK)
-		if len(got) != len(rows) || got["000001"].Stamp != 7 {
-			t.Errorf("%s has %d rows, want %d", n.name, len(got), len(rows))
-		}
-	}
 }

@@ -134,27 +134,40 @@ func (t *Tables) applyBatch(w kv.Writer, req *writeRequest, stampMax hlc.Stamp, 
 	return nil
 }
 
-// applyItem merges the rows of an item; its answer is that of the voted row.
+// applyItem merges the rows of an item; its answer is that of the voted row. Parts come first, so that the
+// rows they belong to find them.
 func (tx *Tx) applyItem(rows []Row) (wireAnswer, error) {
 	answer := wireAnswer{Vote: quorum.Stored}
-	for _, row := range rows {
-		s, err := tx.registry.schema(row.Table)
-		if err != nil {
-			return answer, err
-		}
-		if _, name, n := s.describe(); len(tx.pk) != n {
-			return answer, fmt.Errorf("table %s: partition key of %d bytes, want %d: %w", name, len(tx.pk), n,
-				ErrMalformedRow)
-		}
-		b, err := s.apply(tx, Address{tx.pk, row.Sort}, row.Value)
-		if err != nil {
-			return answer, err
-		}
-		if s.voted() && b.vote != quorum.Stored {
-			answer.Vote, answer.Head = b.vote, b.head
+	for _, parts := range []bool{true, false} {
+		for _, row := range rows {
+			s, err := tx.registry.schema(row.Table)
+			if err != nil {
+				return answer, err
+			}
+			if s.derived() != parts {
+				continue
+			}
+			if err := tx.applyRow(s, row, &answer); err != nil {
+				return answer, err
+			}
 		}
 	}
 	return answer, nil
+}
+
+func (tx *Tx) applyRow(s schema, row Row, answer *wireAnswer) error {
+	if _, name, n := s.describe(); len(tx.pk) != n {
+		return fmt.Errorf("table %s: partition key of %d bytes, want %d: %w", name, len(tx.pk), n,
+			ErrMalformedRow)
+	}
+	b, err := s.apply(tx, Address{tx.pk, row.Sort}, row.Value)
+	if err != nil {
+		return err
+	}
+	if s.voted() && b.vote != quorum.Stored {
+		answer.Vote, answer.Head = b.vote, b.head
+	}
+	return nil
 }
 
 // parting is how long after its deadline a write may take to say what it missed.
@@ -300,7 +313,11 @@ func (t *Tables) attempt(ctx context.Context, a attempt, pending []int, results 
 		func(ctx context.Context, to rt.NodeID) (*writeResponse, error) {
 			ctx, cancel := t.env.WithTimeout(ctx, WriteTimeout)
 			defer cancel()
-			return methodWrite.Call(ctx, t.endpoint, to, a.req)
+			resp, err := methodWrite.Call(ctx, t.endpoint, to, a.req)
+			if err != nil {
+				t.missed(to, a.view)
+			}
+			return resp, err
 		})
 	t.collect(ctx, round, tallies, t.topology.Patience(targets))
 	round.Detach(a.req.size())
