@@ -47,7 +47,7 @@ func TestSeeds(t *testing.T) {
 	}
 	for _, rare := range []string{"read repair", "write stamped anew", "block read hedged",
 		"listing took a second round",
-		"guessed block was right"} {
+		"guessed block was right", "anti-entropy brought a row", "anti-entropy after a hint"} {
 		if total.Sometimes[rare] == 0 {
 			t.Errorf("no seed of %d reached %q", seeds, rare)
 		}
@@ -80,6 +80,9 @@ func TestMutants(t *testing.T) {
 		seeds uint64
 	}{
 		{"quorum of one", 5},
+		{"anti-entropy: row without its parts", 5},
+		{"anti-entropy: newer is equal", 5},
+		{"anti-entropy: full-copy tables only", 5},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			for seed := range tt.seeds {

@@ -28,8 +28,9 @@ const (
 	// limit is the virtual time in which a client's work must end, and after that, with all healed, the
 	// verification.
 	limit = 30 * time.Minute
-	// settle is the virtual time between the healing and the verification.
-	settle = 30 * time.Second
+	// settle is the virtual time between the healing and the verification: enough for a few passes of
+	// anti-entropy.
+	settle = 2 * time.Minute
 	// stepBudget bounds porcupine's search for one key, in steps of the model.
 	stepBudget = 200_000
 
@@ -152,6 +153,11 @@ func (r *Result) run(w *world.World, draw *rand.Rand, o Options) error {
 	if err := w.Sched.Run(settle); err != nil {
 		return err
 	}
+	replicas, err := w.Replicas() // before the verification, whose reads would repair what they find
+	if err != nil {
+		return fmt.Errorf("replicas after everything was healed: %w", err)
+	}
+	r.Violations = check.Converged(replicas)
 	var since int64
 	err = w.Do(limit, func(context.Context) error { since, _ = workload.Verify(c); return nil })
 	if err != nil {
@@ -163,7 +169,7 @@ func (r *Result) run(w *world.World, draw *rand.Rand, o Options) error {
 
 func (r *Result) judge(since int64) error {
 	verdict, err := check.Agree(r.History, stepBudget)
-	r.Violations = append(verdict.Violations, check.Durable(r.History, since)...)
+	r.Violations = slices.Concat(r.Violations, verdict.Violations, check.Durable(r.History, since))
 	r.Unknown = len(verdict.Report.Unknown)
 	if err != nil {
 		return err

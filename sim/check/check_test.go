@@ -231,3 +231,28 @@ func TestPictureOfLongHistory(t *testing.T) {
 		t.Error("a picture of nothing")
 	}
 }
+
+// Replicas that lack a row, hold another state of it, or hold it without its parts, have diverged; those that
+// hold the same have not, whoever is asked first.
+func TestConverged(t *testing.T) {
+	replica := func(node string, rows map[string]uint64) Replica {
+		return Replica{Partition: "0", Node: node, Rows: rows}
+	}
+	full := map[string]uint64{"a": 1, "b": 2}
+	for name, tt := range map[string]struct {
+		other map[string]uint64
+		want  string
+	}{
+		"same":  {map[string]uint64{"b": 2, "a": 1}, ""},
+		"empty": {nil, "2 rows, for example y lacks row \"b\""},
+		"lacks": {map[string]uint64{"b": 2}, "y lacks row \"a\""},
+		"more":  {map[string]uint64{"a": 1, "b": 2, "c": 3}, "x lacks row \"c\""},
+		"other": {map[string]uint64{"a": 1, "b": 3}, "1 rows, for example row \"b\" is not the same"},
+	} {
+		elsewhere := Replica{Partition: "1", Node: "x"}
+		got := Converged([]Replica{elsewhere, replica("x", full), replica("y", tt.other)})
+		if (len(got) > 0) != (tt.want != "") || len(got) > 0 && !strings.Contains(got[0].Text, tt.want) {
+			t.Errorf("%s: %v, want %q", name, got, tt.want)
+		}
+	}
+}

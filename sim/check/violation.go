@@ -35,6 +35,8 @@ const (
 	ListShape Fault = "malformed listing"
 	// Unreadable: an acknowledged key could not be read at the end.
 	Unreadable Fault = "unreadable at the end"
+	// Diverged: replicas of a partition do not hold the same at the end.
+	Diverged Fault = "replicas differ at the end"
 )
 
 // Violation is one broken promise.
@@ -54,7 +56,7 @@ func (v Violation) String() string {
 // promise reports whether the fault is of the per-key promise, which Porcupine judges too.
 func (v Violation) promise() bool {
 	switch v.Fault {
-	case WrongBytes, ListShape, Unreadable:
+	case WrongBytes, ListShape, Unreadable, Diverged:
 		return false
 	}
 	return v.Key != ""
