@@ -148,7 +148,7 @@ func TestWarnings(t *testing.T) {
 		t.Errorf("endpoint %q", s.S3.Endpoint)
 	}
 	if text := strings.Join(s.Notes, "\n"); !strings.Contains(text, "stays on disk") ||
-		!strings.Contains(text, "caught up only as its rows are read") {
+		!strings.Contains(text, "but not the blocks") {
 		t.Errorf("the notes do not say what is not done yet: %q", s.Notes)
 	}
 }
