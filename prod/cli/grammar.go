@@ -48,6 +48,11 @@ type grammar struct {
 		List   nodeListCmd   `cmd:"" help:"List the members of the cluster."`
 		Remove nodeRemoveCmd `cmd:"" help:"Remove a member for good."`
 	} `cmd:"" help:"Members of the cluster."`
+	Job struct {
+		List   jobListCmd   `cmd:"" help:"Show the background work of the node: how far, how fast."`
+		Pause  jobPauseCmd  `cmd:"" help:"Pause a job until it is resumed or the node starts again."`
+		Resume jobResumeCmd `cmd:"" help:"Let a paused job go on."`
+	} `cmd:"" help:"Background work of the node."`
 	Token  tokenCmd `cmd:"" help:"Issue a token with which one more machine can join."`
 	Config struct {
 		Check   configCheckCmd   `cmd:"" help:"Check the configuration and report every fault."`

@@ -252,6 +252,17 @@ func TestThreeCommands(t *testing.T) {
 		t.Fatalf("bucket create: exit %d: %s", code, text)
 	}
 	putAndGet(t, url, key[1], key[2], "photos")
+	for _, tt := range [][2]string{{"list", `anti-entropy .* running`}, {"pause", "paused"},
+		{"resume", "running"}} {
+		args := []string{"job", tt[0], "--data", "a"}
+		if tt[0] != "list" {
+			args = append(args, "anti-entropy")
+		}
+		code, text := run(t, dir, args...).exit()
+		if code != 0 || !regexp.MustCompile(tt[1]).MatchString(text) {
+			t.Errorf("job %s: exit %d: %s", tt[0], code, text)
+		}
+	}
 
 	second.signal(syscall.SIGTERM)
 	if code, text := second.exit(); code != 0 {

@@ -199,7 +199,8 @@ func (d *Daemon) name() string {
 // serve answers at the open doors.
 func (d *Daemon) serve() {
 	h := admin.New(admin.Config{Env: d.env, Cluster: d.node.Cluster(), Buckets: d.node.Buckets(),
-		Facts: d.facts, Ready: d.ready, Metrics: d.meter.Handler(), Authorize: d.authorize})
+		Facts: d.facts, Ready: d.ready, Jobs: d.node.Jobs(),
+		Metrics: d.meter.Handler(), Authorize: d.authorize})
 	d.gauges()
 	limits := d.opts.Config.S3
 	d.serveAt(d.doors.s3, server(d.env, d.log, "S3", d.node.S3(), limits, &d.conns))

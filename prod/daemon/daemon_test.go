@@ -141,6 +141,9 @@ func TestDev(t *testing.T) {
 			t.Errorf("get %s: %d bytes, %v, want %d", key, len(got), err, len(want))
 		}
 	}
+	if err := d.node.Tables().CheckDigests(); err != nil {
+		t.Error(err)
+	}
 	if text := fmt.Sprint(d.opts.Log); strings.Contains(text, first.Secret) {
 		t.Errorf("the log holds the secret:\n%s", text)
 	}

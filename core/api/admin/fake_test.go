@@ -15,6 +15,7 @@ import (
 
 	"granary/core/bucket"
 	"granary/core/cluster"
+	"granary/core/job"
 	"granary/core/layout"
 	"granary/core/rt"
 )
@@ -29,8 +30,16 @@ var epoch = time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
 
 var self, other = rt.NodeID{1}, rt.NodeID{2}
 
-func (e *testEnv) Self() rt.NodeID { return self }
-func (e *testEnv) Wall() time.Time { return epoch }
+// noLock is a lock of tests that are one task.
+type noLock struct{}
+
+func (noLock) Lock()   {}
+func (noLock) Unlock() {}
+
+func (e *testEnv) Self() rt.NodeID    { return self }
+func (e *testEnv) NewLock() rt.Locker { return noLock{} }
+func (e *testEnv) Now() time.Duration { return time.Second }
+func (e *testEnv) Wall() time.Time    { return epoch }
 func (e *testEnv) WithTimeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, d)
 }
@@ -211,6 +220,7 @@ type world struct {
 	buckets *fakeBuckets
 	facts   Facts
 	ready   error
+	jobs    *job.Book
 	api     *Handler
 }
 
@@ -231,8 +241,10 @@ func newWorld() *world {
 					Connected: true},
 			}}}}
 	w.buckets.Create(context.Background(), "photos", "GKA")
+	w.jobs = job.NewBook(w.env)
 	w.api = New(Config{Env: w.env, Cluster: w.cluster, Buckets: w.buckets,
 		Facts: func(context.Context) Facts { return w.facts }, Ready: func() error { return w.ready },
+		Jobs: w.jobs,
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			io.WriteString(w, "metrics!")
 		}),

@@ -7,6 +7,7 @@ import (
 
 	"granary/core/bucket"
 	"granary/core/cluster"
+	"granary/core/job"
 	"granary/core/layout"
 	"granary/core/rt"
 )
@@ -81,6 +82,8 @@ type Config struct {
 	Facts func(context.Context) Facts
 	// Ready returns why S3 requests are not served, nil if they are. Nil is always ready.
 	Ready func() error
+	// Jobs is the node's background work. Nil: there is none.
+	Jobs *job.Book
 	// Metrics serves /metrics. Nil: 404.
 	Metrics http.Handler
 	// Authorize reports whether a bearer token is right. Nil: none is.
