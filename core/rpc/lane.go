@@ -87,7 +87,7 @@ func (ep *Endpoint) dialLane(p *peer) {
 		p.lanes = append(p.lanes, c)
 		ep.widen(p, now)
 	}
-	raw, err := ep.dialRaw(p, Bulk)
+	raw, err := ep.dialRaw(p, Bulk, true)
 	if err != nil {
 		ep.env.Count("rpc_dial_errors_total", 1)
 		dialled(nil)

@@ -222,7 +222,7 @@ func (ep *Endpoint) pick(p *peer, class Class, now time.Duration) (*conn, *rt.Fu
 
 // dial connects to p and then reads the connection until it ends.
 func (ep *Endpoint) dial(p *peer, class Class, s *slot, future *rt.Future[*conn]) {
-	raw, err := ep.dialRaw(p, class)
+	raw, err := ep.dialRaw(p, class, false)
 	if err != nil {
 		ep.dialled(p, s, future, nil, err)
 		return
@@ -242,7 +242,7 @@ func (ep *Endpoint) dial(p *peer, class Class, s *slot, future *rt.Future[*conn]
 	ep.dialled(p, s, future, nil, err) // no effect if the connection was established
 }
 
-func (ep *Endpoint) dialRaw(p *peer, class Class) (Conn, error) {
+func (ep *Endpoint) dialRaw(p *peer, class Class, lane bool) (Conn, error) {
 	if ep.hooks.Route == nil {
 		return nil, ErrUnknownPeer
 	}
@@ -252,7 +252,8 @@ func (ep *Endpoint) dialRaw(p *peer, class Class) (Conn, error) {
 	}
 	ctx, cancel := ep.env.WithTimeout(ep.ctx, ep.cfg.DialTimeout)
 	defer cancel()
-	raw, err := ep.tr.Dial(ctx, Target{Addr: route.Addr, Peer: p.id, Class: class, As: route.As})
+	raw, err := ep.tr.Dial(ctx, Target{Addr: route.Addr, Peer: p.id, Class: class, As: route.As,
+		Lane: lane})
 	if err != nil {
 		return nil, fmt.Errorf("dial %s at %s: %w", p.id.Short(), route.Addr, err)
 	}

@@ -27,6 +27,9 @@ type Target struct {
 	Peer  rt.NodeID // the key the other end must prove
 	Class Class
 	As    *Identity // nil: the transport's own identity; else a join token's
+	// Lane is that the connection will carry a burst now and then and rest in between, so that what may be
+	// sent at once had better leave at once. Advice only.
+	Lane bool
 }
 
 // Transport opens and accepts authenticated, ordered, reliable byte streams between nodes. It knows nothing

@@ -210,6 +210,9 @@ func (t *Transport) dial(ctx context.Context, to rpc.Target) (*conn, error) {
 	defer cancel()
 	defer context.AfterFunc(t.ctx, cancel)()
 	dialer := net.Dialer{KeepAliveConfig: keepAlive}
+	if to.Lane {
+		dialer.Control = unpaced
+	}
 	raw, err := dialer.DialContext(ctx, "tcp", to.Addr)
 	if err != nil {
 		return nil, err
