@@ -12,8 +12,12 @@ import (
 // the fewest replicas moved from prev that any such table has; if a size within Tolerance moves fewer,
 // with that. A nil prev makes version 1.
 //
-// Shape: roles in any order, each node once; capacities in bytes. If Partitions differs from prev's, the
-// partitions of prev are split, or the first of those that join is followed.
+// If nothing has changed since prev but Partitions, which is doubled once or more, every partition is split
+// where it is and nothing moves; the next change makes use of the finer table. If nothing has changed at all,
+// the table stays.
+//
+// Shape: roles in any order, each node once; capacities in bytes. If Partitions differs from prev's along
+// with something else, the partitions of prev are split, or the first of those that join is followed.
 // Determinism: a pure function of its arguments, the order of roles and tags aside; ties break by NodeID.
 // Errors: ErrParams with every fault, ErrTooFewNodes, ErrTooFewZones, ErrCapacity; prev is untouched.
 // Cost: O(ρP log N) for a first table; later a few passes over O(P·Z + ρP + N) arcs, 5 ms and 5 MB at 1000
@@ -30,6 +34,9 @@ func Assign(roles []Role, params Params, prev *Version) (*Version, error) {
 	c, err := newCluster(roles, params)
 	if err != nil {
 		return nil, err
+	}
+	if doublings, ok := onlyDoubled(prev, roles, params); ok {
+		return split(prev, roles, doublings), nil
 	}
 	best := c.optimum()
 	if best == 0 {
@@ -61,6 +68,37 @@ func Assign(roles []Role, params Params, prev *Version) (*Version, error) {
 		rt.Break("layout: assigned version %d: %v", v.Number, err)
 	}
 	return v, nil
+}
+
+// onlyDoubled reports whether all that distinguishes roles and params from prev's is that the partitions are
+// doubled, and how often: perhaps never. Tags do not count.
+func onlyDoubled(prev *Version, roles []Role, params Params) (doublings int, ok bool) {
+	if prev == nil || params.Partitions < prev.Params.Partitions {
+		return 0, false
+	}
+	same := slices.EqualFunc(roles, prev.Roles, func(a, b Role) bool {
+		return a.Node == b.Node && a.Zone == b.Zone && a.Capacity == b.Capacity
+	})
+	doublings = log2(params.Partitions) - log2(prev.Params.Partitions)
+	params.Partitions = prev.Params.Partitions
+	return doublings, same && params == prev.Params && prev.Size>>doublings > 0
+}
+
+// split returns the version that follows prev with partitions doubled so often, each half where the whole
+// was.
+func split(prev *Version, roles []Role, doublings int) *Version {
+	v := &Version{Number: prev.Number + 1, Parent: prev.Hash(), Params: prev.Params, Roles: roles,
+		Size: prev.Size >> doublings, Algorithm: Algorithm, Split: prev.Split + uint8(doublings)}
+	v.Params.Partitions <<= doublings
+	for p := range Partition(prev.Params.Partitions) {
+		for range 1 << doublings {
+			v.Table = append(v.Table, prev.Row(p)...)
+		}
+	}
+	if err := v.Validate(); err != nil {
+		rt.Break("layout: version %d split: %v", prev.Number, err)
+	}
+	return v
 }
 
 // previous returns, for each partition, the storing nodes that hold its data in prev, ascending.

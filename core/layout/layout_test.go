@@ -113,6 +113,46 @@ func TestTalk(t *testing.T) {
 	}
 }
 
+// TestDoubling: partitions that are doubled stay where they are, and the next change makes use of them.
+func TestDoubling(t *testing.T) {
+	first := assign(t, talk(), DefaultParams(), nil)
+	params := DefaultParams()
+	params.Partitions = 1024
+	doubled := assign(t, talk(), params, first)
+	if doubled.Moves(first) != 0 || doubled.Split != 2 || doubled.Usable()>>20 != first.Usable()>>20 {
+		t.Errorf("%d moves, split %d, usable %d of %d", doubled.Moves(first), doubled.Split, doubled.Usable(),
+			first.Usable())
+	}
+	again := assign(t, talk(), params, doubled)
+	if again.Moves(doubled) != 0 || again.Split != 2 {
+		t.Errorf("unchanged: %d moves, split %d", again.Moves(doubled), again.Split)
+	}
+	if err := again.Verify(doubled); err != nil {
+		t.Error(err)
+	}
+	wider := append(talk(), role(8, "pluto", 0))
+	finer := assign(t, wider, params, again)
+	if finer.Split != 0 || finer.Usable() <= doubled.Usable() || finer.Moves(again) == 0 {
+		t.Errorf("after a change: split %d, usable %d of %d, %d moves", finer.Split, finer.Usable(),
+			doubled.Usable(), finer.Moves(again))
+	}
+	due := finer.Moves(again)
+	if _, err := Rebalance(again, due-1); !errors.Is(err, ErrParams) {
+		t.Errorf("a rebalance with too few moves: %v", err)
+	}
+	if v, err := Rebalance(again, due); err != nil || v.Split != 0 || v.Usable() != finer.Usable() {
+		t.Errorf("a rebalance: %v", err)
+	}
+	broken := *again
+	broken.Table = slices.Clone(again.Table)
+	copy(broken.Table[:3], again.Table[len(again.Table)-3:])
+	copy(broken.Table[len(again.Table)-3:], again.Table[:3])
+	err := broken.Validate()
+	if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "was one with") {
+		t.Errorf("halves on different nodes: %v", err)
+	}
+}
+
 // TestPartitionSplit: doubling the partitions moves nothing that the capacities do not ask for.
 func TestPartitionSplit(t *testing.T) {
 	roles := []Role{role(1, "a", 100<<30), role(2, "b", 100<<30), role(3, "c", 100<<30)}

@@ -17,7 +17,7 @@ const drawsPerSwap = 256
 // nothing, which Moves tells.
 //
 // Shape: budget in replicas, of which each is a partition's bytes to copy. Determinism: as Assign.
-// Errors: ErrParams for a budget below 1.
+// Errors: ErrParams for a budget below 1, or too small for what the doubling of partitions has put off.
 // Cost: budget · drawsPerSwap · O(ρ²), but at most trialsMax draws.
 func Rebalance(prev *Version, budget int) (*Version, error) {
 	if budget < 1 || budget > PartitionsMax*ReplicasMax {
@@ -33,8 +33,16 @@ func Rebalance(prev *Version, budget int) (*Version, error) {
 	for p, row := range previous {
 		rows[p] = slices.Clone(row)
 	}
+	left := budget
+	if prev.Split > 0 { // the finer table is due
+		rows = c.reassign(previous, c.optimum())
+		if left -= newIn(rows, previous); left < 0 {
+			return nil, fmt.Errorf("layout: rebalance with a budget of %d moves: %d are needed to make use"+
+				" of the partitions that were doubled: %w", budget, budget-left, ErrParams)
+		}
+	}
 	d := newDispersion(c, rows, previous)
-	left := budget - d.level(c.targets(c.optimum()), budget)
+	left -= d.level(c.targets(c.optimum()), left)
 	d.spend(left)
 	v := &Version{Number: prev.Number + 1, Parent: prev.Hash(), Params: prev.Params, Roles: prev.Roles,
 		Algorithm: Algorithm, Budget: uint32(budget)}

