@@ -22,6 +22,8 @@ type maker struct {
 // Make plans the layout that follows in.Previous. A layout that cannot be is a report with refusals.
 //
 // Errors: input that does not fit together.
+// Cost: about six layouts: 70 ms for 100 nodes × 1024 partitions, 0.2 s for 1000 × 1024, 1.4 s for
+// 1000 × 16384 (BenchmarkMake, two cores of a busy machine).
 func Make(in Input) (*Report, error) {
 	measured := len(in.PartitionBytes)
 	if measured > 0 && (in.Previous == nil || measured != in.Previous.Params.Partitions) {

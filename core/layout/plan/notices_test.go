@@ -59,6 +59,9 @@ func TestWarnings(t *testing.T) {
 			"idle_node! below_size", "smaller than one partition of 39.1 GB"},
 		{"few partitions", nil, Input{Roles: three, Params: layout.Params{Replicas: 3, Partitions: 2}},
 			"", ""}, // nothing is lost with equal nodes
+		{"lost to rounding", nil, Input{Roles: randomCluster(20, 5),
+			Params: layout.Params{Replicas: 3, Partitions: 64}}, "few_partitions",
+			"64 partitions lose 4.87 % to rounding; with 256, 60.2 TB would be usable"},
 		{"no room", three, Input{Roles: sized(0, terabyte/2), Params: p, PartitionBytes: bytes},
 			"usable_falls!", "would hold 1 TB as partitions are filled now, 500 GB more than its 500 GB"},
 		{"uneven", three, Input{Roles: three, Params: p, PartitionBytes: uneven}, "uneven_partitions",
