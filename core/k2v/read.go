@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"granary/core/bucket"
@@ -268,6 +269,9 @@ func (s *Store) DeleteBatch(ctx context.Context, b bucket.BucketID, searches []S
 			q.Start = found.Next
 		}
 	})
+	if err != nil && slices.Max(deleted) > 0 {
+		err = partly("deletions of a batch", err)
+	}
 	return deleted, err
 }
 

@@ -132,7 +132,16 @@ func (s *Store) insert(ctx context.Context, writes []Write) ([]written, error) {
 		}
 		return nil
 	})
+	if err != nil && len(groups) > 1 {
+		err = partly("batch of items", err)
+	}
 	return done, err
+}
+
+// partly is the error of a batch of which other parts may have been written.
+func partly(subject string, err error) error {
+	return &quorum.Error{Op: "write", Subject: subject, Unknown: true,
+		Causes: []quorum.Cause{{Node: "a part of it", Err: err}}}
 }
 
 func (s *Store) check(writes []Write) error {

@@ -92,7 +92,7 @@ func (r *Result) Report(w io.Writer) {
 		if i == 2 {
 			break
 		}
-		lines := r.History.Lines(key)
+		lines := append(r.History.Lines(key), r.Items.Lines(key)...)
 		fmt.Fprintf(w, "  history of %q (the last %d of %d):\n", key, min(reportLines, len(lines)),
 			len(lines))
 		for _, l := range lines[max(0, len(lines)-reportLines):] {

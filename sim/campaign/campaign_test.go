@@ -47,7 +47,8 @@ func TestSeeds(t *testing.T) {
 	}
 	for _, rare := range []string{"read repair", "write stamped anew", "block read hedged",
 		"listing took a second round",
-		"guessed block was right", "anti-entropy brought a row", "anti-entropy after a hint"} {
+		"guessed block was right", "anti-entropy brought a row", "anti-entropy after a hint",
+		"k2v poll woken", "k2v write tried at another replica", "k2v write was there already"} {
 		if total.Sometimes[rare] == 0 {
 			t.Errorf("no seed of %d reached %q", seeds, rare)
 		}
@@ -78,15 +79,21 @@ func TestMutants(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		seeds uint64
+		items bool
 	}{
-		{"quorum of one", 5},
-		{"anti-entropy: row without its parts", 5},
-		{"anti-entropy: newer is equal", 5},
-		{"anti-entropy: full-copy tables only", 5},
+		{"quorum of one", 5, false},
+		{"anti-entropy: row without its parts", 5, false},
+		{"anti-entropy: newer is equal", 5, false},
+		{"anti-entropy: full-copy tables only", 5, false},
+		{"k2v context dropped", 5, true},
+		{"k2v merge by last writer", 5, true},
+		{"k2v token over siblings", 5, true},
+		{"k2v clock forgotten", 30, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			for seed := range tt.seeds {
-				if r := Seed(seed, Options{Mutants: []string{tt.name}}); len(r.Violations) > 0 {
+				o := Options{Mutants: []string{tt.name}, Items: tt.items}
+				if r := Seed(seed, o); len(r.Violations) > 0 {
 					t.Logf("caught by seed %d: %v", seed, r.Violations[0])
 					return
 				}

@@ -13,11 +13,14 @@ import (
 	"time"
 
 	"granary/core/auth"
+	"granary/core/bucket"
+	"granary/core/rt"
 	"granary/netsim"
 	"granary/sim/check"
 	"granary/sim/fault"
 	"granary/sim/sched"
 	"granary/sim/workload"
+	"granary/sim/workload/items"
 	"granary/sim/workload/wire"
 	"granary/sim/world"
 )
@@ -42,6 +45,7 @@ type Options struct {
 	Ops     int      // client operations; 0: 300 to 450
 	Mutants []string // protocol steps to break
 	Calm    bool     // no faults
+	Items   bool     // only the clients of items, and more of them
 	Log     func(sched.Line)
 	Window  [2]uint64 // events to record; see sched.Options
 }
@@ -61,6 +65,7 @@ type Result struct {
 	Unknown    int   // keys that porcupine gave up on
 	Err        error // the run failed, or the checkers disagreed
 	History    *check.History
+	Items      *check.ItemHistory
 	Plan       []fault.Event
 	Trace      []string // the events of Options.Window
 	Checks     []uint64 // hash checkpoints
@@ -71,7 +76,7 @@ func (r *Result) Failed() bool { return r.Err != nil || len(r.Violations) > 0 }
 
 // Seed runs one simulation. The result is a pure function of seed and options.
 func Seed(seed uint64, o Options) *Result {
-	r := &Result{Seed: seed, History: &check.History{}}
+	r := &Result{Seed: seed, History: &check.History{}, Items: &check.ItemHistory{}}
 	draw := rand.New(rand.NewPCG(seed, 0x63616d706169676e))
 	topology := drawTopology(draw)
 	r.Nodes = len(topology.Nodes)
@@ -143,8 +148,18 @@ func (r *Result) run(w *world.World, draw *rand.Rand, o Options) error {
 	if !o.Calm {
 		r.Plan = fault.Plan(draw, w.Net.Model().Topology(), span)
 	}
+	var run *items.Run
+	both := func(context.Context) error {
+		run = items.Start(r.itemConfig(w, key, o))
+		g := rt.NewGroup(w.Env, w.Env.Background())
+		if !o.Items {
+			g.Go("objects", func(context.Context) error { r.Answers = workload.Run(c, plan); return nil })
+		}
+		g.Go("items", func(context.Context) error { run.Do(); return nil })
+		return g.Wait()
+	}
 	faults := fault.Start(w, r.Plan)
-	err = w.Do(limit, func(context.Context) error { r.Answers = workload.Run(c, plan); return nil })
+	err = w.Do(limit, both)
 	r.Faults = faults.Counts()
 	if err != nil {
 		return fmt.Errorf("workload: %w", err)
@@ -159,22 +174,40 @@ func (r *Result) run(w *world.World, draw *rand.Rand, o Options) error {
 	}
 	r.Violations = check.Converged(replicas)
 	var since int64
-	err = w.Do(limit, func(context.Context) error { since, _ = workload.Verify(c); return nil })
+	err = w.Do(limit, func(context.Context) (err error) {
+		since, _ = workload.Verify(c)
+		lost, err := run.End()
+		r.Violations = append(r.Violations, lost...)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("verification after everything was healed: %w", err)
 	}
-	r.Ops = len(r.History.Ops)
+	r.Ops = len(r.History.Ops) + len(r.Items.Ops)
 	return r.judge(since)
+}
+
+// itemConfig is the workload of the clients of items.
+func (r *Result) itemConfig(w *world.World, key bucket.Key, o Options) items.Config {
+	c := items.Config{Sched: w.Sched, Env: w.Env, Serve: w.ServeK2V, Nodes: len(w.Machines),
+		Bucket: bucketName,
+		Region: world.Region, Key: auth.KeyID(key.ID), Secret: auth.Secret(key.Secret),
+		Link: wire.Link{Delay: time.Millisecond}, Seed: r.Seed, Span: span, History: r.Items}
+	if o.Items {
+		c.Ops = 300
+	}
+	return c
 }
 
 func (r *Result) judge(since int64) error {
 	verdict, err := check.Agree(r.History, stepBudget)
-	r.Violations = slices.Concat(r.Violations, verdict.Violations, check.Durable(r.History, since))
+	r.Violations = slices.Concat(r.Violations, verdict.Violations, check.Durable(r.History, since),
+		check.Items(r.Items))
 	r.Unknown = len(verdict.Report.Unknown)
 	if err != nil {
 		return err
 	}
-	if len(verdict.Report.Illegal) > 0 && len(r.Violations) == 0 {
+	if len(verdict.Report.Illegal) > 0 && len(verdict.Violations) == 0 {
 		return errors.New("porcupine found a violation that the direct checker did not")
 	}
 	return nil

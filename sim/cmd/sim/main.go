@@ -1,6 +1,7 @@
 // Command sim runs simulated clusters under faults and judges what their clients saw.
 //
 //	sim -seed N              replays one seed, and ends with its trace hash
+//	sim -items …             runs only the clients of K2V items
 //	sim -first F -seeds N    runs N seeds from F on; exits with 1 if any fails
 //
 // A seed and a commit name a run exactly: the same hash on every machine.
@@ -35,10 +36,11 @@ func main() {
 		mutant  = flag.String("mutant", "", "break these protocol steps, comma-separated")
 		workers = flag.Int("workers", runtime.NumCPU(), "seeds run at once")
 		calm    = flag.Bool("calm", false, "no faults")
+		items   = flag.Bool("items", false, "only the clients of K2V items, and more of them")
 	)
 	flag.Parse()
 	debug.SetGCPercent(400)
-	o := campaign.Options{Calm: *calm}
+	o := campaign.Options{Calm: *calm, Items: *items}
 	if *mutant != "" {
 		o.Mutants = strings.Split(*mutant, ",")
 	}
@@ -136,7 +138,7 @@ func twice(seed uint64, o campaign.Options) error {
 		return err
 	}
 	cmd := exec.Command(self, "-seed", fmt.Sprint(seed), "-mutant", strings.Join(o.Mutants, ","),
-		fmt.Sprintf("-calm=%v", o.Calm))
+		fmt.Sprintf("-calm=%v", o.Calm), fmt.Sprintf("-items=%v", o.Items))
 	cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, io.Discard
