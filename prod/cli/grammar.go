@@ -29,6 +29,7 @@ type grammar struct {
 		Delete keyDeleteCmd `cmd:"" help:"Revoke an access key."`
 		Info   keyInfoCmd   `cmd:"" help:"Show an access key and its buckets."`
 	} `cmd:"" help:"Access keys."`
+	K2V    k2vCmd `cmd:"" name:"k2v" help:"Items of concurrent values under two keys."`
 	Layout struct {
 		Show    layoutShowCmd    `cmd:"" help:"Show who stores what, and what is staged."`
 		Assign  layoutAssignCmd  `cmd:"" help:"Stage the role of a node."`

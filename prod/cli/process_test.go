@@ -120,6 +120,43 @@ func (p *process) signal(s syscall.Signal) {
 	}
 }
 
+// TestK2V reads, writes, lists, polls and deletes items of a --dev store.
+func TestK2V(t *testing.T) {
+	dir := t.TempDir()
+	server := run(t, dir, "server", "--dev", "--s3-listen", "127.0.0.1:0")
+	server.await(`eval "\$\(granary env\)"`)
+	ok := func(want string, args ...string) string {
+		t.Helper()
+		code, text := run(t, dir, append([]string{"k2v"}, args...)...).exit()
+		if code != 0 || !regexp.MustCompile(want).MatchString(text) {
+			t.Fatalf("k2v %q: exit %d: %s; want %s", args, code, text, want)
+		}
+		return text
+	}
+	token := strings.Fields(ok(`^token    \S+\n$`, "insert", "demo", "mail", "a", "hello"))[1]
+	ok(`value    "hello"`, "read", "demo", "mail", "a")
+	poll := run(t, dir, "k2v", "poll", "demo", "mail", "a", "--token", token, "--timeout", "60s")
+	ok(`^token    \S+\n$`, "insert", "demo", "mail", "a", "bye", "--token", token)
+	if code, text := poll.exit(); code != 0 || !strings.Contains(text, `value    "bye"`) {
+		t.Errorf("poll: exit %d: %s", code, text)
+	}
+	ok("has other values", "insert", "demo", "mail", "a", "too")
+	ok(`(?s)"a".*"bye".*"too"`, "list", "demo", "mail", "--conflicts")
+	ok(`"values":`, "read", "demo", "mail", "a", "--json")
+	ok(`^token    \S+\n$`, "delete", "demo", "mail", "a")
+	ok(`^$`, "list", "demo", "mail")
+	ok(`deleted`, "list", "demo", "mail", "--deleted")
+	ok(`no partition keys|PARTITION KEY`, "index", "demo")
+	if code, text := run(t, dir, "k2v", "read", "demo", "mail", "b").exit(); code != 1 ||
+		!strings.Contains(text, "no such item") {
+		t.Errorf("read of nothing: exit %d: %s", code, text)
+	}
+	if code, text := run(t, dir, "k2v", "--data", "nowhere", "read", "demo", "mail", "b").exit(); code != 2 ||
+		!strings.Contains(text, "K2V_ENDPOINT") {
+		t.Errorf("no store: exit %d: %s", code, text)
+	}
+}
+
 // TestDevServer goes the newcomer's way: server --dev, env, an S3 client, Ctrl-C.
 func TestDevServer(t *testing.T) {
 	dir := t.TempDir()
