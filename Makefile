@@ -33,6 +33,7 @@ e2e: ## real processes, driven by real clients, with one being killed
 bench: ## throughput, CPU per operation and memory of real processes, and of the simulator
 	$(GO) build -o $(BIN)/granary ./prod/cmd/granary
 	$(GO) run ./bench/load -granary $(BIN)/granary
+	$(GO) run ./bench/k2v -granary $(BIN)/granary
 
 latency-real: ## what requests take of real processes in three sites 100 ms apart; needs root
 	$(GO) build -o $(BIN)/granary ./prod/cmd/granary

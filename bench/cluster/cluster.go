@@ -122,6 +122,7 @@ func (n *Node) tokens() ([]string, error) {
 type Place struct {
 	Name, Zone string
 	S3, Peers  string   // host:port to listen at
+	K2V        string   // likewise; empty: none
 	Gateway    bool     // it stores nothing
 	Prefix     []string // before every command line of the node: what enters its network, for example
 }

@@ -29,6 +29,7 @@ type Node struct {
 	Data string // its data folder
 	Log  string // the file with all its output
 	S3   string // host:port
+	K2V  string // host:port
 
 	binary string
 	prefix []string // of every command line
@@ -38,25 +39,25 @@ type Node struct {
 
 // newNode prepares a node on free ports, without starting it.
 func newNode(o Options, name, zone string) (*Node, error) {
-	ports, err := freePorts(2)
+	ports, err := freePorts(3)
 	if err != nil {
 		return nil, err
 	}
-	return o.node(Place{Name: name, Zone: zone, S3: ports[0], Peers: ports[1]}), nil
+	return o.node(Place{Name: name, Zone: zone, S3: ports[0], Peers: ports[1], K2V: ports[2]}), nil
 }
 
 // node prepares a node at a place, without starting it.
 func (o Options) node(p Place) *Node {
 	n := &Node{Name: p.Name, Zone: p.Zone, Data: filepath.Join(o.Folder, p.Name),
 		Log: filepath.Join(o.Folder, p.Name+".log"),
-		S3:  p.S3, binary: o.Binary, prefix: p.Prefix}
+		S3:  p.S3, K2V: p.K2V, binary: o.Binary, prefix: p.Prefix}
 	for _, e := range os.Environ() {
 		if !strings.HasPrefix(e, "GRANARY_") && !strings.HasPrefix(e, "AWS_") {
 			n.env = append(n.env, e)
 		}
 	}
 	n.env = append(n.env, "GRANARY_DATA_FOLDER="+n.Data, "GRANARY_S3_LISTEN="+n.S3,
-		"GRANARY_PEERS_LISTEN="+p.Peers,
+		"GRANARY_PEERS_LISTEN="+p.Peers, "GRANARY_K2V_LISTEN="+p.K2V,
 		"GRANARY_NODE_NAME="+p.Name)
 	n.env = append(n.env, o.Env...)
 	return n
