@@ -141,7 +141,8 @@ func (b *bench) index(ctx context.Context) error {
 		}
 		if found == b.partitions/batch*batch {
 			fmt.Printf("\n%s: %d partition keys listed in %.2f s, %d pages of 1,000; "+
-				"the index had them %.1f s after the last insert\n\n", b.name, found, time.Since(began).Seconds(), pages+1, began.Sub(from).Seconds())
+				"the index had them %.1f s after the last insert\n\n", b.name, found,
+				time.Since(began).Seconds(), pages+1, began.Sub(from).Seconds())
 			return nil
 		}
 		if time.Since(from) > 10*time.Minute {

@@ -119,13 +119,16 @@ func (d DVVS) Dots(yield func(node uint64, v DVVSValue) bool) {
 
 // Values returns the concurrent values: in node and time order, equal ids, equal bytes and deletions once.
 func (d DVVS) Values() (values []DVVSValue) {
+	ids, contents := map[WriteID]bool{}, map[string]bool{}
 	for _, v := range d.Dots {
-		same := func(o DVVSValue) bool {
-			return o.ID == v.ID || o.Deleted == v.Deleted && bytes.Equal(o.Bytes, v.Bytes)
+		content := string(v.Bytes)
+		if content += "v"; v.Deleted {
+			content = "d"
 		}
-		if !slices.ContainsFunc(values, same) {
+		if !ids[v.ID] && !contents[content] {
 			values = append(values, v)
 		}
+		ids[v.ID], contents[content] = true, true
 	}
 	return values
 }

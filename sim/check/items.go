@@ -164,14 +164,14 @@ func (j *itemJudge) past(s Seen) map[string]bool {
 	all := map[string]bool{}
 	for _, v := range s.Values {
 		all[v] = true
-		for u := range j.pastOf(v) { //det:ok a union of sets
+		for u := range j.pastOf(v) {
 			all[u] = true
 		}
 	}
 	if s.Deleted {
 		for _, d := range j.deletes {
 			if d.Call < s.At && d.Outcome != Failed && d.From.At < s.At {
-				for u := range j.past(d.From) { //det:ok a union of sets
+				for u := range j.past(d.From) {
 					all[u] = true
 				}
 			}
