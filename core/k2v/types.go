@@ -59,7 +59,7 @@ type Value struct {
 // Item is what a client is told of an item.
 type Item struct {
 	SortKey string
-	Values  []Value // never empty, but for an item that was only ever overwritten in part
+	Values  []Value
 	Context crdt.Context
 }
 

@@ -57,6 +57,7 @@ var errTooManyWatches = rpc.RegisterError("k2v.watches", errors.New("too many pa
 type watched struct {
 	env  rt.Env
 	lock rt.Locker
+	most int // of pks
 	pks  map[string][]lease
 	out  map[rt.NodeID]*outbox
 }
@@ -74,7 +75,8 @@ type outbox struct {
 }
 
 func newWatched(env rt.Env) *watched {
-	return &watched{env: env, lock: env.NewLock(), pks: map[string][]lease{}, out: map[rt.NodeID]*outbox{}}
+	return &watched{env: env, lock: env.NewLock(), most: watchesMax, pks: map[string][]lease{},
+		out: map[rt.NodeID]*outbox{}}
 }
 
 func (s *Store) handleWatch(_ context.Context, from rt.NodeID, req *watchRequest) (*watchResponse, error) {
@@ -82,13 +84,25 @@ func (s *Store) handleWatch(_ context.Context, from rt.NodeID, req *watchRequest
 	now := s.env.Now()
 	w.lock.Lock()
 	defer w.lock.Unlock()
-	leases := slices.DeleteFunc(w.pks[string(req.PK)],
+	had, known := w.pks[string(req.PK)]
+	leases := slices.DeleteFunc(had,
 		func(l lease) bool { return l.node == from || l.ends < now })
-	if len(leases) == 0 && len(w.pks) >= watchesMax {
-		return nil, errTooManyWatches
+	if !known && len(w.pks) >= w.most {
+		if w.sweep(now); len(w.pks) >= w.most {
+			return nil, errTooManyWatches
+		}
 	}
 	w.pks[string(req.PK)] = append(leases, lease{from, now + watchLease})
 	return nil, nil
+}
+
+// sweep forgets the partition keys whose leases are all over; under the lock.
+func (w *watched) sweep(now time.Duration) {
+	for pk, leases := range w.pks { //det:ok the keys are deleted, in any order
+		if !slices.ContainsFunc(leases, func(l lease) bool { return l.ends >= now }) {
+			delete(w.pks, pk)
+		}
+	}
 }
 
 // changed tells those who watch about an item that has changed here, durably.
