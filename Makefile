@@ -6,7 +6,7 @@ FAILPOINT := github.com/pingcap/failpoint
 SEEDS ?= 500
 FUZZTIME ?= 20s
 
-.PHONY: run test check sim e2e bench latency latency-real figures test-failpoints fuzz
+.PHONY: run test check sim e2e bench figures latency latency-real test-failpoints fuzz
 
 run: ## a store on this machine, S3 on 127.0.0.1:3900
 	$(GO) build -o $(BIN)/granary ./prod/cmd/granary
