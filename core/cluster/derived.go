@@ -207,6 +207,8 @@ type NodeStatus struct {
 	Partitions int    // it stores in the live layout
 	Connected  bool
 	RTT        time.Duration // 0 if not measured
+	// Bandwidth is how fast the member takes what this node sends, in bytes per second; 0 if not measured.
+	Bandwidth uint64
 }
 
 // Status describes the cluster as this node sees it.
@@ -235,6 +237,7 @@ func (c *Cluster) Status() Status {
 		if rtt, ok := c.endpoint.RTT(id); ok {
 			n.RTT = rtt.Mean
 		}
+		n.Bandwidth = uint64(c.endpoint.Bandwidth(id))
 		s.Nodes = append(s.Nodes, n)
 	}
 	return s

@@ -283,6 +283,7 @@ func (ep *Endpoint) keep(late time.Duration) {
 			c.fail(err)
 		}
 	}
+	ep.lookAtLines(now, conns)
 	ep.report(conns)
 }
 

@@ -23,6 +23,7 @@ type number struct {
 
 var (
 	methodDouble = rpc.NewMethod[number, number]("lanetest.double", rpc.Bulk)
+	methodTake   = rpc.NewMethod[number, number]("lanetest.take", rpc.Bulk)
 	errOdd       = rpc.RegisterError("lanetest.odd", errors.New("odd"))
 )
 
@@ -79,6 +80,9 @@ func newTown(t *testing.T, tune func(*rpc.Config)) *town {
 					return nil, errOdd
 				}
 				return &number{N: 2 * n.N, Data: n.Data}, nil
+			})
+			rpc.Handle(ep, methodTake, func(context.Context, rt.NodeID, *number) (*number, error) {
+				return nil, nil
 			})
 			ep.Start()
 			w.ep[i], done = ep, true

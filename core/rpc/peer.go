@@ -45,6 +45,8 @@ type peer struct {
 	greeted  bool
 
 	lanesWanted, laneDials int
+
+	bandwidth bandwidth // with locks of its own
 }
 
 // slot is the place of one dialled connection.

@@ -245,6 +245,7 @@ func (c *conn) write(batch, large []byte) error {
 		}
 		c.said.Store(int64(c.env.Now()))
 		c.ep.tally.sentBytes.Add(int64(len(b)))
+		c.peer.bandwidth.sent.Add(int64(len(b)))
 	}
 	return nil
 }

@@ -18,7 +18,7 @@ import (
 
 // bandwidthFlag is a speed of the network.
 type bandwidthFlag struct {
-	Bandwidth string `placeholder:"SIZE" help:"Bytes per second that each node sends and receives: 100M."`
+	Bandwidth string `placeholder:"SIZE" help:"Bytes per second of nodes that were not measured: 100M."`
 }
 
 func (f bandwidthFlag) bandwidth() (uint64, error) {

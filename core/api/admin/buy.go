@@ -14,7 +14,7 @@ func (h *Handler) buy(r request, in Buy) (plan.Order, error) {
 	if err != nil {
 		return plan.Order{}, err
 	}
-	input := inputOf(c)
+	input := inputOf(h.Env.Self(), c)
 	if c.Layout != nil && !in.Staged {
 		input.Roles, input.Params = c.Layout.Roles, c.Layout.Params
 	}

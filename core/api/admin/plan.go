@@ -23,7 +23,7 @@ func (h *Handler) planNext(r request, _ none) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
-	in := inputOf(c)
+	in := inputOf(h.Env.Self(), c)
 	in.AnyBandwidth = bandwidth
 	report, err := plan.Make(in)
 	if err != nil {
@@ -47,13 +47,19 @@ func unchanged(c cluster.Status) bool {
 }
 
 // inputOf is what is to be planned for a cluster: what is staged.
-func inputOf(c cluster.Status) plan.Input {
-	in := plan.Input{Previous: c.Layout, Roles: c.Roles, Params: c.Params, Names: namesOf(c)}
+// The speeds of nodes are those at which this one, self, was seen to send to them.
+func inputOf(self rt.NodeID, c cluster.Status) plan.Input {
+	in := plan.Input{Previous: c.Layout, Roles: c.Roles, Params: c.Params, Names: namesOf(c),
+		Bandwidth: map[rt.NodeID]uint64{}}
+	fastest := uint64(0)
 	for _, n := range c.Nodes {
 		if !n.Connected && !n.Removed {
 			in.Down = append(in.Down, n.ID)
 		}
+		in.Bandwidth[n.ID] = n.Bandwidth
+		fastest = max(fastest, n.Bandwidth)
 	}
+	in.Bandwidth[self] = fastest // what it sent to whoever took the most
 	return in
 }
 
@@ -97,7 +103,7 @@ func (h *Handler) apply(r request, in Apply) (Applied, error) {
 	if err != nil {
 		return Applied{}, err
 	}
-	report, err := plan.Make(inputOf(c))
+	report, err := plan.Make(inputOf(h.Env.Self(), c))
 	if err != nil {
 		return Applied{}, err
 	}
@@ -170,7 +176,7 @@ func (h *Handler) explain(r request, _ none) (Explained, error) {
 	if err != nil {
 		return Explained{}, err
 	}
-	in := inputOf(c)
+	in := inputOf(h.Env.Self(), c)
 	in.Next = c.Layout
 	report, err := plan.Make(in)
 	if err != nil {
@@ -204,7 +210,7 @@ func (h *Handler) simulate(r request, in Simulate) (Simulation, error) {
 	if err != nil {
 		return Simulation{}, err
 	}
-	input := inputOf(c)
+	input := inputOf(h.Env.Self(), c)
 	input.AnyBandwidth = in.Bandwidth
 	if c.Layout != nil && !in.Staged {
 		input.Roles, input.Params = c.Layout.Roles, c.Layout.Params

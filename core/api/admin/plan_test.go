@@ -42,6 +42,21 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+// TestMeasuredBandwidth: the speeds at which this node was seen to send count as those of the nodes, its
+// own as the greatest.
+func TestMeasuredBandwidth(t *testing.T) {
+	w := newWorld()
+	for i, n := range w.cluster.status.Nodes {
+		if n.ID != self {
+			w.cluster.status.Nodes[i].Bandwidth = 7e6
+		}
+	}
+	in := inputOf(self, w.cluster.status)
+	if in.Bandwidth[other] != 7e6 || in.Bandwidth[self] != 7e6 {
+		t.Errorf("speeds %v", in.Bandwidth)
+	}
+}
+
 // TestNames: members with the same name, or none, are told apart.
 func TestNames(t *testing.T) {
 	w := newWorld()

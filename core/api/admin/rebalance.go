@@ -33,7 +33,7 @@ func (h *Handler) rebalance(r request, in Rebalance) (Rebalanced, error) {
 	if err != nil {
 		return Rebalanced{}, err
 	}
-	input := inputOf(c)
+	input := inputOf(h.Env.Self(), c)
 	input.Next = next
 	report, err := plan.Make(input)
 	if err != nil {
