@@ -106,3 +106,19 @@ func TestRegions(t *testing.T) {
 		t.Errorf("warnings %q", got)
 	}
 }
+
+// TestDoubled: partitions that are doubled move nothing, and the report says what a finer table would give.
+func TestDoubled(t *testing.T) {
+	first := make1(t, Input{Roles: talk(), Params: layout.DefaultParams(), Names: names()})
+	params := layout.DefaultParams()
+	params.Partitions *= 2
+	r := make1(t, Input{Previous: first.Next, Roles: talk(), Params: params, Names: names()})
+	if r.Migration.Replicas != 0 || r.Usable.After/1e6 != first.Usable.After/1e6 {
+		t.Errorf("%d replicas move, usable %d, before %d", r.Migration.Replicas, r.Usable.After,
+			first.Usable.After)
+	}
+	got := codes(r.Warnings)
+	if !strings.Contains(got, string(OnlyDoubled)) || strings.Contains(got, "falls") {
+		t.Errorf("warnings %q", got)
+	}
+}

@@ -84,7 +84,8 @@ func (m *maker) warn() {
 // warnFalls compares with the version in force.
 func (m *maker) warnFalls() {
 	u, s := m.Usable, m.Settings
-	if u.After < u.Before {
+	if rounding := uint64(m.Next.Params.Partitions); m.Next.Split == 0 && u.After < u.Before ||
+		u.After+rounding < u.Before { // halves of an odd number of bytes
 		m.ask(UsableFalls, "add capacity to what limits, or keep what is removed",
 			"usable capacity falls from %s to %s", formatBytes(u.Before), formatBytes(u.After))
 	}
@@ -167,6 +168,11 @@ func (m *maker) warnSizes() {
 		remedy := fmt.Sprintf("set the partitions to %d: no data moves by that alone", s.PartitionsAdvised)
 		m.advise(FewPartitions, remedy, "%d partitions lose %s to rounding; with %d, %s would be usable",
 			s.Partitions, formatPercent(u.Rounding), s.PartitionsAdvised, formatBytes(u.Advised))
+	}
+	if m.Next.Split > 0 && u.Optimum > u.After {
+		m.advise(OnlyDoubled, "the next change makes use of them, or a rebalance",
+			"partitions are doubled where they are; a table made for %d of them would make %s more usable",
+			s.Partitions, formatBytes(u.Optimum-u.After))
 	}
 }
 

@@ -90,6 +90,9 @@ const (
 	BelowSize Code = "below_size"
 	// FewPartitions means that there are so few partitions that capacity is lost to rounding.
 	FewPartitions Code = "few_partitions"
+	// OnlyDoubled means that partitions were doubled where they are, so that nothing moves, and that a finer
+	// table would make more usable.
+	OnlyDoubled Code = "only_doubled"
 	// TightRoom means that a node cannot hold what it has and what it gets at the same time. To be
 	// confirmed.
 	TightRoom Code = "tight_room"
@@ -127,7 +130,7 @@ type Usable struct {
 	Before uint64 `json:"before_bytes"` // 0: there is no version yet
 	After  uint64 `json:"after_bytes"`
 	// Optimum is the most that a table of so many partitions holds. It exceeds After by what the tolerance
-	// gave up.
+	// gave up, or by what partitions that were only doubled do not make use of yet.
 	Optimum uint64 `json:"optimum_bytes"`
 	// Bound is what tables of ever more partitions would approach; rounded down.
 	Bound uint64 `json:"bound_bytes"`
