@@ -66,10 +66,12 @@ type Config struct {
 	// BulkConnsMax is how many Bulk connections may be dialled to one peer. Another is opened when all have
 	// two calls in hand.
 	BulkConnsMax int
-	// LanesMax is how many lanes may be open to one peer (Endpoint.Lanes), and LaneRest after what time
+	// LanesMax is how many lanes may be open to one peer (Endpoint.Lanes), LanesTotalMax how many to all
+	// together, first come, first served, and LaneRest after what time
 	// without use one is closed.
-	LanesMax int
-	LaneRest time.Duration
+	LanesMax      int
+	LanesTotalMax int
+	LaneRest      time.Duration
 	// CallsPerConn is after how many calls a connection is replaced by a new one. 0: when the stream
 	// numbers are used up.
 	CallsPerConn uint32
@@ -103,7 +105,8 @@ func DefaultConfig() Config {
 		RequestsMax:     1024,
 		InboundMaxBytes: 128 << 20,
 		BulkConnsMax:    4,
-		LanesMax:        80, // a block, at 10 segments each
+		LanesMax:        80,  // a block, at 10 segments each
+		LanesTotalMax:   480, // of six far peers; some 30 MiB
 		LaneRest:        10 * time.Minute,
 		AcceptedMax:     128,
 		PingEvery:       time.Second,
@@ -135,6 +138,7 @@ func (c Config) Validate() error {
 	atLeast("InboundMaxBytes", c.InboundMaxBytes, MessageMax+int64(max(c.MetaWindowBytes, c.BulkWindowBytes)))
 	atLeast("BulkConnsMax", int64(c.BulkConnsMax), 1)
 	atLeast("LanesMax", int64(c.LanesMax), 0)
+	atLeast("LanesTotalMax", int64(c.LanesTotalMax), 0)
 	atLeast("LaneRest", int64(c.LaneRest), 1)
 	atLeast("AcceptedMax", int64(c.AcceptedMax), 1)
 	atLeast("PingEvery", int64(c.PingEvery), int64(time.Millisecond))

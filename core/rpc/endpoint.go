@@ -33,6 +33,7 @@ type Endpoint struct {
 	conns    []*conn // in order of creation
 	requests int     // in hand
 	inbound  int64   // bytes set aside for them
+	lanes    int     // dialled, or being dialled, to all peers
 	closed   bool
 }
 

@@ -64,8 +64,10 @@ func (ep *Endpoint) widen(p *peer, now time.Duration) {
 		return
 	}
 	p.lanes = slices.DeleteFunc(p.lanes, func(c *conn) bool { return c.gone.Load() })
-	for p.laneDials < laneDialsMax && len(p.lanes)+p.laneDials < p.lanesWanted {
+	for p.laneDials < laneDialsMax && len(p.lanes)+p.laneDials < p.lanesWanted &&
+		ep.lanes < ep.cfg.LanesTotalMax {
 		p.laneDials++
+		ep.lanes++
 		ep.group.Go("rpc.lane", func(context.Context) error {
 			ep.dialLane(p)
 			return nil
@@ -75,6 +77,11 @@ func (ep *Endpoint) widen(p *peer, now time.Duration) {
 
 // dialLane opens one lane, then begins the next, and reads its own until it ends.
 func (ep *Endpoint) dialLane(p *peer) {
+	defer func() {
+		ep.lock.Lock()
+		ep.lanes--
+		ep.lock.Unlock()
+	}()
 	dialled := func(c *conn) {
 		now := ep.env.Now()
 		ep.lock.Lock()

@@ -194,6 +194,17 @@ func TestLanesAreBounded(t *testing.T) {
 	})
 }
 
+// There are never more lanes than LanesTotalMax, and room is made by those that end.
+func TestLanesAreBoundedTogether(t *testing.T) {
+	w := newTown(t, func(c *rpc.Config) { c.LanesTotalMax, c.LaneRest = 3, time.Minute })
+	for range 2 {
+		if n := w.lanes(40); n != 3 {
+			t.Errorf("%d lanes are open, want 3", n)
+		}
+		w.pass(3 * time.Minute) // they rest for too long, and are closed
+	}
+}
+
 // One call that fails ends all, with its error.
 func TestLanesFailTogether(t *testing.T) {
 	w := newTown(t, nil)
