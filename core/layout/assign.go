@@ -14,7 +14,7 @@ import (
 //
 // If nothing has changed since prev but Partitions, which is doubled once or more, every partition is split
 // where it is and nothing moves; the next change makes use of the finer table. If nothing has changed at all,
-// the table stays.
+// the table stays, if it is valid.
 //
 // Shape: roles in any order, each node once; capacities in bytes. If Partitions differs from prev's along
 // with something else, the partitions of prev are split, or the first of those that join is followed.
@@ -35,7 +35,7 @@ func Assign(roles []Role, params Params, prev *Version) (*Version, error) {
 	if err != nil {
 		return nil, err
 	}
-	if doublings, ok := onlyDoubled(prev, roles, params); ok {
+	if doublings, ok := onlyDoubled(prev, roles, params); ok && prev.Validate() == nil {
 		return split(prev, roles, doublings), nil
 	}
 	best := c.optimum()

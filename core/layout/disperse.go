@@ -32,6 +32,7 @@ type dispersion struct {
 	shared   map[uint32]int64 // by pair of nodes, see pairOf: the partitions that both hold
 	fresh    []slot           // the new replicas
 	random   splitmix
+	steps    int // replicas that levelling looked at
 }
 
 // slot is a replica: the place of node in the row of partition.

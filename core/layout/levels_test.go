@@ -2,6 +2,7 @@ package layout
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -45,5 +46,21 @@ func TestRegions(t *testing.T) {
 	params.MinRegions = 4
 	if _, err := Assign(roles, params, nil); !errors.Is(err, ErrParams) {
 		t.Errorf("more regions than replicas: %v", err)
+	}
+}
+
+// TestPairsAreBounded: what would take minutes and gigabytes is refused, with the remedy.
+func TestPairsAreBounded(t *testing.T) {
+	var roles []Role
+	for i := range 65 {
+		roles = append(roles, role(i, fmt.Sprintf("z%d", i), terabyte))
+	}
+	params := Params{Replicas: 1, MinZones: 1, Partitions: PartitionsMax}
+	if _, err := Assign(roles[:64], params, nil); err != nil {
+		t.Errorf("64 zones: %v", err)
+	}
+	_, err := Assign(roles, params, nil)
+	if !errors.Is(err, ErrParams) || !strings.Contains(err.Error(), "use fewer partitions") {
+		t.Errorf("65 zones: %v", err)
 	}
 }

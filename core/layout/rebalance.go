@@ -10,6 +10,9 @@ import (
 // drawsPerSwap is how many swaps Rebalance compares before it makes the best of them.
 const drawsPerSwap = 256
 
+// levelStepsMax bounds the replicas that levelling looks at, some seconds' worth.
+const levelStepsMax = 20_000_000
+
 // Rebalance returns the version that follows prev with the same roles and parameters, in which up to budget
 // replicas have moved: first so that loads are nearer to capacities, then so that nodes share partitions more
 // evenly, by the greatest gain for each move. What the zones and the partition size promise holds as in prev.
@@ -18,7 +21,8 @@ const drawsPerSwap = 256
 //
 // Shape: budget in replicas, of which each is a partition's bytes to copy. Determinism: as Assign.
 // Errors: ErrParams for a budget below 1, or too small for what the doubling of partitions has put off.
-// Cost: budget · drawsPerSwap · O(ρ²), but at most trialsMax draws.
+// Cost: O(ρ²) for each of budget · drawsPerSwap draws, at most trialsMax, and of the replicas that are
+// looked at for levelling, at most about levelStepsMax; a greater budget may then not be spent.
 func Rebalance(prev *Version, budget int) (*Version, error) {
 	if budget < 1 || budget > PartitionsMax*ReplicasMax {
 		return nil, fmt.Errorf("layout: rebalance with a budget of %d moves: want 1 to %d: %w", budget,
@@ -57,7 +61,7 @@ func Rebalance(prev *Version, budget int) (*Version, error) {
 func (d *dispersion) level(targets []int, budget int) int {
 	for moved := range budget {
 		s, to := d.levelling(targets)
-		if to == none {
+		if to == none || d.steps > levelStepsMax {
 			return moved
 		}
 		d.replace(s, to)
@@ -94,6 +98,7 @@ func (d *dispersion) levelling(targets []int) (best slot, to int) {
 // leaving returns the replica of v that w can take with the greatest gain; ok is false if there is none.
 func (d *dispersion) leaving(v, w int) (best slot, ok bool) {
 	most := int64(0)
+	d.steps += len(d.holds[v])
 	for _, p := range d.holds[v] {
 		if slices.Contains(d.rows[p], w) || !d.spread(d.rows[p], v, w) {
 			continue

@@ -71,6 +71,10 @@ func newCluster(roles []Role, params Params) (*cluster, error) {
 			" another region (the text before the slash of its zone), or lower the regions", len(regions),
 			regions, c.minRegions, ErrTooFewZones)
 	}
+	if pairs := c.partitions * len(names); pairs > PairsMax {
+		return nil, fmt.Errorf("layout: %d partitions in %d zones: want at most %d, one times the other: %w;"+
+			" use fewer partitions, or larger zones", c.partitions, len(names), PairsMax, ErrParams)
+	}
 	c.levels = []level{{c.minZones, len(c.zones), c.zone}}
 	if c.minRegions > 1 {
 		c.levels = append(c.levels, level{c.minRegions, len(c.regions), c.region})

@@ -19,6 +19,8 @@ const (
 	ReplicasMax = 16
 	// PartitionsMax is the most partitions, since local keys begin with 16 bits of hash.
 	PartitionsMax = 1 << prefixBits
+	// PairsMax is the most partitions times zones: at so many a table takes some seconds, and 400 MB.
+	PairsMax = 1 << 22
 	// CapacityMax is the greatest capacity of a node, in bytes.
 	CapacityMax = 1 << 60
 	// ToleranceMax is the greatest tolerance, in ten-thousandths.

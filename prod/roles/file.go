@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/pelletier/go-toml/v2"
 
@@ -273,9 +274,10 @@ func (p *parser) node(where string, i int, table map[string]any) (n Node) {
 		switch {
 		case !ok:
 			p.fault(p.at(where), "%s has no %s: %s", what, key, remedy)
-		case !isText || s == "" || len(s) > layout.NameMax || strings.TrimSpace(s) != s:
+		case !isText || s == "" || len(s) > layout.NameMax || strings.TrimSpace(s) != s ||
+			strings.ContainsFunc(s, unicode.IsControl):
 			p.fault(p.at(where+"."+key), "%s: %s = %.80q: want a text of 1 to %d bytes without space "+
-				"around it", what, key, fmt.Sprint(v), layout.NameMax)
+				"around it or control characters", what, key, fmt.Sprint(v), layout.NameMax)
 		}
 		return s
 	}

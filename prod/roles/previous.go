@@ -15,6 +15,7 @@ import (
 // previous is what is read of an admin.Simulation.
 type previous struct {
 	Version uint64 `json:"version"` // 0 is 1
+	Split   uint8  `json:"split"`
 	admin.Params
 	// Nodes says where the nodes are and what they hold. A node that is not here is taken to be as in the
 	// new description, and if it is not there either, in a zone of its own and large.
@@ -65,9 +66,16 @@ func (t *previous) version(f *File) (*layout.Version, error) {
 	if len(t.Table) == 0 {
 		return nil, errors.New("table: it is absent or empty")
 	}
-	v := &layout.Version{Number: max(t.Version, 1), Algorithm: layout.Algorithm, Params: layout.Params{
+	if t.Version > versionMax {
+		return nil, fmt.Errorf("version: %d: want at most %d", t.Version, uint64(versionMax))
+	}
+	if t.foreign(f) {
+		return nil, errors.New("table: none of its nodes is in the description: it is another cluster's")
+	}
+	v := &layout.Version{Number: max(t.Version, 1), Algorithm: layout.Algorithm, Split: t.Split}
+	v.Params = layout.Params{
 		Replicas: len(t.Table[0]), MinZones: t.MinZones, MinRegions: t.MinRegions, Partitions: len(t.Table),
-		Tolerance: t.Tolerance}}
+		Tolerance: t.Tolerance}
 	if v.Number > 1 {
 		v.Parent[0] = 1 // of a version that is not known
 	}
@@ -105,6 +113,24 @@ func (t *previous) version(f *File) (*layout.Version, error) {
 		}
 	}
 	return v, nil
+}
+
+// versionMax bounds the number of a version that is read.
+const versionMax = 1 << 62
+
+// foreign reports whether no node of the table is in the new description, though that has nodes.
+func (t *previous) foreign(f *File) bool {
+	if len(f.Nodes) == 0 {
+		return false
+	}
+	for _, row := range t.Table {
+		for _, name := range row {
+			if slices.ContainsFunc(f.Nodes, func(n Node) bool { return n.Name == name }) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // roles returns a role for every node of the table and of Nodes, ascending by id.

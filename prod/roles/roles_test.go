@@ -173,6 +173,51 @@ func TestPrevious(t *testing.T) {
 	}
 }
 
+// TestPreviousDoubled: what a simulation of doubled partitions printed moves nothing when it is read back,
+// whatever the table is; one that is not valid, or says that it is finer than it is, is made anew.
+func TestPreviousDoubled(t *testing.T) {
+	f := talk(t)
+	simulate := func(partitions int, prev *layout.Version) *plan.Report {
+		t.Helper()
+		f.Params.Partitions = partitions
+		r, err := plan.Make(plan.Input{Roles: f.Roles(), Params: f.Params, Names: f.Names(), Previous: prev})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	read := func(s admin.Simulation) *layout.Version {
+		t.Helper()
+		printed, err := json.Marshal(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, _, err := ParsePrevious("p", printed, f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	first := simulate(256, nil)
+	doubled := admin.SimulationOf(simulate(512, read(admin.SimulationOf(first))))
+	again := simulate(512, read(doubled))
+	if doubled.Moves != 0 || doubled.Split != 1 || again.Migration.Replicas != 0 || again.Next.Split != 1 {
+		t.Errorf("doubled: %d moves, split %d; again: %d, %d", doubled.Moves, doubled.Split,
+			again.Migration.Replicas, again.Next.Split)
+	}
+	doubled.Split = 0
+	if r := simulate(512, read(doubled)); r.Next.Split != 0 {
+		t.Errorf("without saying that it was split, it is %d", r.Next.Split)
+	}
+	bent := admin.SimulationOf(first)
+	for i := range bent.Table {
+		bent.Table[i] = []string{"celeri", "concombre", "io"}
+	}
+	if r := simulate(256, read(bent)); r.Migration.Replicas == 0 {
+		t.Error("a table with two replicas in one zone was kept")
+	}
+}
+
 func TestPreviousFaults(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                                "p:1:1: ",
@@ -191,6 +236,14 @@ func TestPreviousFaults(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %+v, %v, want %q", text, v, err, want)
 		}
+	}
+	_, _, err := ParsePrevious("p", []byte(`{"table":[["a"]]}`), talk(t))
+	if err == nil || !strings.Contains(err.Error(), "another cluster's") {
+		t.Errorf("a table of other nodes: %v", err)
+	}
+	_, _, err = ParsePrevious("p", []byte(`{"table":[["a"]],"version":18446744073709551615}`), &File{})
+	if err == nil || !strings.Contains(err.Error(), "version: 18446744073709551615: want at most") {
+		t.Errorf("a version out of range: %v", err)
 	}
 }
 

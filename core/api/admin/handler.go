@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/netip"
@@ -208,8 +209,10 @@ func answer(w http.ResponseWriter, out any, refused *Error) {
 		status, out = refused.Status, refused
 	}
 	raw, err := json.Marshal(out)
-	if err != nil {
-		rt.Break("admin: %T cannot be encoded: %v", out, err)
+	if err != nil { // a number that JSON does not have
+		http.Error(w, fmt.Sprintf("the answer, a %T, cannot be encoded: %v", out, err),
+			http.StatusInternalServerError)
+		return
 	}
 	header := w.Header()
 	header.Set("Content-Type", "application/json")

@@ -295,7 +295,7 @@ func (h *Handler) add(c cluster.Status, to *plan.Input, in Simulate) error {
 // SimulationOf returns what a report of a layout that can be says, with its table.
 func SimulationOf(r *plan.Report) Simulation {
 	s := Simulation{Usable: r.Usable.After, Bound: r.Usable.Bound, PartitionSize: r.Usable.PartitionSize,
-		Limiting: r.Limit.Limiting, Prices: map[string]float64{}, Version: r.Number,
+		Limiting: r.Limit.Limiting, Prices: map[string]float64{}, Version: r.Number, Split: r.Next.Split,
 		Params: paramsOf(r.Next.Params), Report: r}
 	if r.Usable.Before > 0 {
 		s.Moves = r.Migration.Replicas

@@ -294,6 +294,8 @@ type Simulation struct {
 	// Moves is the replicas that were elsewhere before; 0 if there was no layout before.
 	Moves   int    `json:"moves"`
 	Version uint64 `json:"version"`
+	// Split is how often the partitions were doubled since the table was made for them.
+	Split uint8 `json:"split,omitempty"`
 	Params
 	Nodes []Described `json:"nodes"`
 	// Table has the names of the nodes of each partition.

@@ -65,6 +65,9 @@ var ErrUnreachable = errors.New("target cannot be reached")
 const (
 	terabytePriced = 1e12
 	defaultUnit    = 1_000_000_000
+	// priceMin and priceMax bound the price of a terabyte, so that sums keep their digits.
+	priceMin = 1e-6
+	priceMax = 1e12
 )
 
 // Buy returns the cheapest capacity that makes Target usable, by a linear program over the zones, which
@@ -96,7 +99,10 @@ func Buy(in Purchase) (*Order, error) {
 		return nil, err
 	}
 	order.Bound = bound
-	s.fill(order, slots)
+	if s.fill(order, slots); order.Usable < in.Target {
+		return nil, fmt.Errorf("plan: %s usable: %w in units of %s; give a smaller unit",
+			formatBytes(in.Target), ErrUnreachable, formatBytes(s.Unit))
+	}
 	return order, nil
 }
 
@@ -130,6 +136,9 @@ func openShop(in Purchase) (*shop, error) {
 	if in.Target == 0 || in.Target > math.MaxInt64 {
 		return nil, fmt.Errorf("plan: target of %d bytes: want 1 to %d", in.Target, int64(math.MaxInt64))
 	}
+	if in.Unit > layout.CapacityMax {
+		return nil, fmt.Errorf("plan: unit of %d bytes: want at most %d", in.Unit, uint64(layout.CapacityMax))
+	}
 	if in.Unit == 0 {
 		in.Unit = defaultUnit
 	}
@@ -152,8 +161,8 @@ func openShop(in Purchase) (*shop, error) {
 	slices.Sort(s.zones)
 	s.zones = slices.Compact(s.zones)
 	for _, zone := range sortedKeys(in.Prices) {
-		if price := in.Prices[zone]; !(price > 0) || math.IsInf(price, 0) {
-			return nil, fmt.Errorf("plan: price %g in %s: want a number above 0", price, zone)
+		if price := in.Prices[zone]; !(price >= priceMin && price <= priceMax) {
+			return nil, fmt.Errorf("plan: price %g in %s: want %g to %g", price, zone, priceMin, priceMax)
 		}
 		if _, ok := slices.BinarySearch(s.zones, zone); !ok {
 			return nil, fmt.Errorf("plan: price in %s: no node is there, and none may be added", zone)

@@ -121,14 +121,15 @@ func minZones(roles []layout.Role, p layout.Params) int {
 // advised returns the least number of partitions with which rounding costs little: 12 for each storing
 // node, and a power of two.
 func advised(roles []layout.Role) int {
-	storing := 0
+	storing, zones := 0, map[layout.ZoneName]bool{}
 	for _, r := range roles {
 		if r.Stores() {
 			storing++
+			zones[r.Zone] = true
 		}
 	}
-	partitions := 1
-	for partitions < 12*storing && partitions < layout.PartitionsMax {
+	partitions, most := 1, min(layout.PartitionsMax, layout.PairsMax/max(1, len(zones)))
+	for partitions < 12*storing && 2*partitions <= most {
 		partitions *= 2
 	}
 	return partitions

@@ -119,7 +119,8 @@ type Settings struct {
 	MinRegionsBefore int `json:"min_regions_before,omitempty"`
 	Partitions       int `json:"partitions"`
 	PartitionsBefore int `json:"partitions_before,omitempty"`
-	// PartitionsAdvised is the least power of two that is at least 12 per storing node.
+	// PartitionsAdvised is the least power of two that is at least 12 per storing node, or the greatest that
+	// the zones allow.
 	PartitionsAdvised int `json:"partitions_advised"`
 	// Tolerance is in ten-thousandths of the usable capacity.
 	Tolerance int `json:"tolerance"`
