@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -157,7 +158,7 @@ func TestCutAndHeal(t *testing.T) {
 	}
 	send("during")
 	for n.Stats(false).Lost == 0 { // it is lost when the router has read it
-		time.Sleep(100 * time.Microsecond)
+		runtime.Gosched()
 	}
 	if err := n.Heal(netsim.Any, netsim.Any); err != nil {
 		t.Fatal(err)
