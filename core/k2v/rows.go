@@ -67,7 +67,7 @@ func RegisterTables(r *table.Registry, env rt.Env) *Rows {
 		join = itemRow.lastWriter
 	}
 	rows.items = table.Register(r, table.Def[itemRow]{ID: table.K2VItem, Name: "k2v item", Kind: kindItem,
-		Version: 1, PKLen: itemPKLen, Join: join,
+		Version: 1, PKLen: itemPKLen, Join: join, Verify: verifyItem,
 		Applied: func(tx *table.Tx, at table.Address, old *itemRow, _, joined itemRow) error {
 			return rows.store.applied(tx, at, old, joined)
 		}})

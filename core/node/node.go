@@ -131,24 +131,20 @@ func (n *Node) compose(c Config) error {
 	n.quorum = quorum.New(c.Env, n.group)
 	n.jobs = job.NewBook(c.Env)
 
-	registry := &table.Registry{}
-	objectRows := object.RegisterTables(registry)
-	blockRows := block.RegisterTables(registry)
-	bucketRows := bucket.RegisterTables(registry)
-	itemRows := k2v.RegisterTables(registry, c.Env)
+	rows := registerTables(c.Env)
 	n.tables = table.New(table.Config{Env: c.Env, Store: c.KV, Clock: n.clock, Topology: n.cluster,
 		Quorum:   n.quorum,
-		Endpoint: n.endpoint, Registry: registry, Group: n.group, Jobs: n.jobs})
-	blocks := block.New(block.Config{Env: c.Env, KV: c.KV, Disk: c.Disk, Tables: n.tables, Rows: blockRows,
+		Endpoint: n.endpoint, Registry: &rows.registry, Group: n.group, Jobs: n.jobs})
+	blocks := block.New(block.Config{Env: c.Env, KV: c.KV, Disk: c.Disk, Tables: n.tables, Rows: rows.blocks,
 		Topology: n.cluster, Quorum: n.quorum, Endpoint: n.endpoint, Group: n.group, Compress: c.Compress})
 	registers := register.New(register.Config{Env: c.Env, Store: c.KV, Topology: n.cluster, Quorum: n.quorum,
 		Endpoint: n.endpoint})
-	n.buckets = bucket.New(bucket.Config{Env: c.Env, Tables: n.tables, Rows: bucketRows, Registers: registers,
-		Clock: n.clock, Group: n.group})
-	n.objects = object.New(object.Config{Env: c.Env, Tables: n.tables, Rows: objectRows, Blocks: blocks,
+	n.buckets = bucket.New(bucket.Config{Env: c.Env, Tables: n.tables, Rows: rows.buckets,
+		Registers: registers, Clock: n.clock, Group: n.group})
+	n.objects = object.New(object.Config{Env: c.Env, Tables: n.tables, Rows: rows.objects, Blocks: blocks,
 		Clock: n.clock,
 		Group: n.group})
-	n.items = k2v.New(k2v.Config{Env: c.Env, KV: c.KV, Tables: n.tables, Rows: itemRows, Clock: n.clock,
+	n.items = k2v.New(k2v.Config{Env: c.Env, KV: c.KV, Tables: n.tables, Rows: rows.items, Clock: n.clock,
 		Topology: n.cluster, Quorum: n.quorum, Endpoint: n.endpoint, Group: n.group, StoreID: n.store.ID,
 		ValueMax: c.ValueMax})
 	n.buckets.SetObjects(contents{n.objects, n.items})
@@ -157,6 +153,24 @@ func (n *Node) compose(c Config) error {
 	n.k2v = k2vapi.New(k2vapi.Config{Env: c.Env, Items: n.items, Buckets: n.buckets, Region: c.Region,
 		Ready: n.Ready})
 	return nil
+}
+
+// rows are the tables of every node.
+type rows struct {
+	registry table.Registry
+	objects  *object.Rows
+	blocks   *block.Rows
+	buckets  *bucket.Rows
+	items    *k2v.Rows
+}
+
+func registerTables(env rt.Env) *rows {
+	r := &rows{}
+	r.objects = object.RegisterTables(&r.registry)
+	r.blocks = block.RegisterTables(&r.registry)
+	r.buckets = bucket.RegisterTables(&r.registry)
+	r.items = k2v.RegisterTables(&r.registry, env)
+	return r
 }
 
 // contents are the two collections that a bucket may hold.

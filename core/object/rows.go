@@ -246,7 +246,7 @@ func RegisterTables(r *table.Registry) *Rows {
 			PKLen: pkLen, Join: payloadRow.Join}),
 		lists: table.Register(r, table.Def[listRow]{ID: table.Version, Name: "block list", Kind: kindList,
 			Version: 1, Derived: true,
-			PKLen: pkLen, Join: listRow.Join}),
+			PKLen: pkLen, Join: listRow.Join, Verify: verifyList}),
 	}
 	rows.uploads = table.Register(r, table.Def[uploadRow]{ID: table.Upload, Name: "upload", Kind: kindUpload,
 		Version: 1,
@@ -256,7 +256,8 @@ func RegisterTables(r *table.Registry) *Rows {
 		Version: 1,
 		PKLen:   pkLen, Join: objectRow.Join, Head: func(o objectRow) table.Head { return o.Winner.head() },
 		Live:    func(o objectRow) bool { return o.Winner.exists() },
-		Project: objectRow.project, Glance: glance, Applied: rows.supersede, Parts: rows.objectParts})
+		Project: objectRow.project, Glance: glance, Applied: rows.supersede, Parts: rows.objectParts,
+		Verify: rows.verifyObject})
 	return rows
 }
 

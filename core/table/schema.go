@@ -97,6 +97,9 @@ type Def[T any] struct {
 	// Applied follows every merge of in into old (nil if there was none) whose result is joined, inside the
 	// same transaction and whatever the path. nil does nothing.
 	Applied func(tx *Tx, at Address, old *T, in, joined T) error
+	// Verify says what is wrong with a row at rest, for Check: what must hold of it that its encoding does
+	// not say. nil demands nothing.
+	Verify func(r *Reader, at Address, v T) error
 }
 
 // Table is a registered Def.
@@ -111,6 +114,7 @@ type schema interface {
 	skip(sort []byte) []byte
 	unseal(stored []byte) ([]byte, error)
 	digestOf(key, stored []byte) Digest
+	verify(r *Reader, at Address, stored []byte) error
 	parts(r *Reader, at Address, row []byte, f func(Row)) (whole bool, err error)
 	voted() bool
 	fullCopy() bool

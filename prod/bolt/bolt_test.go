@@ -170,11 +170,11 @@ func TestCheckVisits(t *testing.T) {
 	put(s, "b", "3")
 	s.Close()
 	refuse := errors.New("bad checksum")
-	report, err := Check(path, 0, func(k, v []byte) error {
-		if string(k) == "b" {
-			return refuse
+	report, err := Check(path, 0, func(r kv.Reader) error {
+		if string(r.Get([]byte("a"))) != "12" {
+			t.Error("the content is not that of the store")
 		}
-		return nil
+		return refuse
 	})
 	if !errors.Is(err, refuse) || report.Keys != 2 || report.KeyBytes != 2 || report.ValueBytes != 3 {
 		t.Errorf("%+v: %v", report, err)

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"granary/core/kv"
 )
 
 // Report is what Check found in a sound file.
@@ -23,9 +25,10 @@ type Report struct {
 }
 
 // Check reads the whole file, which no store may have open: the pages must form one tree, each used or free
-// exactly once, with keys in order; visit, if not nil, sees every pair and may refuse it. It returns all
-// faults joined, up to faultsMax, each wrapping kv.ErrFailed if it is the file's. It changes nothing.
-func Check(path string, lockTimeout time.Duration, visit func(key, value []byte) error) (Report, error) {
+// exactly once, with keys in order. If they do, visit, if it is not nil, is given the content and may refuse
+// it. It returns all faults joined, up to faultsMax, each wrapping kv.ErrFailed if it is the file's. It
+// changes nothing.
+func Check(path string, lockTimeout time.Duration, visit func(kv.Reader) error) (Report, error) {
 	var report Report
 	size, err := fileSize(path)
 	if err == nil && size == 0 {
@@ -37,10 +40,13 @@ func Check(path string, lockTimeout time.Duration, visit func(key, value []byte)
 	report.FileBytes = size
 	err = withReadOnly(path, lockTimeout, func(db *bbolt.DB) error {
 		// The walk comes first: it survives what would crash bbolt's own check.
-		if err := walk(db, &report, visit); err != nil {
+		if err := walk(db, &report); err != nil {
 			return err
 		}
-		return db.View(checkPages)
+		if err := db.View(checkPages); err != nil || visit == nil {
+			return err
+		}
+		return db.View(func(tx *bbolt.Tx) error { return visit(&reader{bucket: tx.Bucket(bucketName)}) })
 	})
 	if err != nil {
 		return report, fmt.Errorf("kv: check %s: %w", path, err)
@@ -64,7 +70,7 @@ func checkPages(tx *bbolt.Tx) error {
 // verify reads all pages of an existing file under a guard. Without it a damaged file would crash the process
 // when bbolt, in a goroutine of its own, looks for the free pages.
 func verify(path string, lockTimeout time.Duration) error {
-	return withReadOnly(path, lockTimeout, func(db *bbolt.DB) error { return walk(db, &Report{}, nil) })
+	return withReadOnly(path, lockTimeout, func(db *bbolt.DB) error { return walk(db, &Report{}) })
 }
 
 func withReadOnly(path string, lockTimeout time.Duration, f func(db *bbolt.DB) error) (err error) {
@@ -83,9 +89,8 @@ func withReadOnly(path string, lockTimeout time.Duration, f func(db *bbolt.DB) e
 }
 
 // walk visits every pair and compares each key with the one before.
-func walk(db *bbolt.DB, report *Report, visit func(key, value []byte) error) error {
-	var faults []error
-	err := db.View(func(tx *bbolt.Tx) error {
+func walk(db *bbolt.DB, report *Report) error {
+	return db.View(func(tx *bbolt.Tx) error {
 		bucket := tx.Bucket(bucketName)
 		if bucket == nil {
 			return damaged("the bucket is missing")
@@ -104,17 +109,10 @@ func walk(db *bbolt.DB, report *Report, visit func(key, value []byte) error) err
 			report.Keys++
 			report.KeyBytes += int64(len(k))
 			report.ValueBytes += int64(len(v))
-			if visit == nil {
-				continue
-			}
-			if err := visit(k, v); err != nil && len(faults) < faultsMax {
-				faults = append(faults, fmt.Errorf("key %x: %w", k, err))
-			}
 		}
 		_ = sum
 		return nil
 	})
-	return errors.Join(append(faults, err)...)
 }
 
 // fileSize is 0 for a file that does not exist.

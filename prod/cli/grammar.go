@@ -54,6 +54,7 @@ type grammar struct {
 		Pause  jobPauseCmd  `cmd:"" help:"Pause a job until it is resumed or the node starts again."`
 		Resume jobResumeCmd `cmd:"" help:"Let a paused job go on."`
 	} `cmd:"" help:"Background work of the node."`
+	Check  checkCmd `cmd:"" help:"Look for damage in the data folder of a stopped node."`
 	Token  tokenCmd `cmd:"" help:"Issue a token with which one more machine can join."`
 	Config struct {
 		Check   configCheckCmd   `cmd:"" help:"Check the configuration and report every fault."`

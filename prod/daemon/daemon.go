@@ -163,29 +163,40 @@ func (d *Daemon) openStores() error {
 
 // openDisk opens the block disk, which must be the one of the last start.
 func (d *Daemon) openDisk() error {
-	c := d.opts.Config.Data
-	opts := diskfs.Options{Root: c.Blocks, Reserve: int64(c.Reserve), NoSync: !c.Fsync, Failed: d.storeFailed}
-	if opts.Root == "" {
-		opts.Root = d.folder.file(blocksName)
-	}
-	raw, err := os.ReadFile(d.folder.file(diskName))
-	known := err == nil
-	if known {
-		if opts.ID, err = diskfs.ParseID(strings.TrimSpace(string(raw))); err != nil {
-			return fmt.Errorf("file %s: %w", d.folder.file(diskName), err)
-		}
-	} else if !errors.Is(err, os.ErrNotExist) {
+	opts, err := d.folder.diskOptions(d.opts.Config.Data)
+	if err != nil {
 		return err
 	}
+	opts.Failed = d.storeFailed
 	disk, err := diskfs.Open(d.env, opts)
 	if err != nil {
 		return err
 	}
 	d.disk = disk
-	if known {
+	if opts.ID != (diskfs.ID{}) {
 		return nil
 	}
 	return writeSynced(d.folder.file(diskName), disk.ID().String()+"\n")
+}
+
+// diskOptions says where the block disk is, and which it was at the last start; the zero id if there was
+// none.
+func (f *folder) diskOptions(c config.Data) (diskfs.Options, error) {
+	opts := diskfs.Options{Root: c.Blocks, Reserve: int64(c.Reserve), NoSync: !c.Fsync}
+	if opts.Root == "" {
+		opts.Root = f.file(blocksName)
+	}
+	raw, err := os.ReadFile(f.file(diskName))
+	if errors.Is(err, os.ErrNotExist) {
+		return opts, nil
+	}
+	if err == nil {
+		opts.ID, err = diskfs.ParseID(strings.TrimSpace(string(raw)))
+	}
+	if err != nil {
+		return opts, fmt.Errorf("file %s: %w", f.file(diskName), err)
+	}
+	return opts, nil
 }
 
 func (d *Daemon) name() string {

@@ -90,6 +90,24 @@ func takeFolder(path, kind string) (*folder, error) {
 	return f, nil
 }
 
+// holdFolder takes hold of a data folder that is there, of whatever kind, and returns the kind.
+//
+// Errors: ErrForeign if it is none; ErrInUse, ErrFormat; of the file system.
+func holdFolder(path string) (f *folder, kind string, err error) {
+	kind, err = readFormat(path)
+	if err == nil && kind == "" {
+		err = fmt.Errorf("%w: it has no file %s", ErrForeign, formatName)
+	}
+	f = &folder{path: path}
+	if err == nil {
+		err = f.takeLock()
+	}
+	if err != nil {
+		return nil, "", fmt.Errorf("open data folder %s: %w", path, err)
+	}
+	return f, kind, nil
+}
+
 func checkKind(have, want string) error {
 	switch {
 	case have == want:

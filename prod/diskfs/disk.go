@@ -30,6 +30,9 @@ const (
 	ReserveMax = 4 << 30
 )
 
+// errReadOnly is the refusal of a disk that is only looked at.
+var errReadOnly = fmt.Errorf("%w: opened to be read", block.ErrDisk)
+
 // folders is the number of folders, one for every first byte of a hash.
 const folders = 256
 
@@ -45,6 +48,9 @@ type Options struct {
 	Reserve int64
 	// NoSync leaves out every sync. A power cut then loses or tears what was written before it.
 	NoSync bool
+	// ReadOnly opens a disk that is there, to look at it: nothing is made, removed or synced, so that what is
+	// seen need not be durable; Write and Remove are refused.
+	ReadOnly bool
 	// Failed, if not nil, is called once, with the cause, after a failed sync has made the disk refuse
 	// writes. It must not wait for calls on the disk. The node should stop: see rule 4.
 	Failed func(error)
@@ -124,6 +130,9 @@ func (d *Disk) Write(ctx context.Context, h block.Hash, data []byte) error {
 }
 
 func (d *Disk) write(h block.Hash, data []byte) error {
+	if d.opts.ReadOnly {
+		return errReadOnly
+	}
 	if err := d.refusal(); err != nil {
 		return err
 	}
@@ -280,6 +289,9 @@ func (d *Disk) Remove(ctx context.Context, h block.Hash) error {
 		return fmt.Errorf("remove block %s: %w", h, err)
 	}
 	defer func() { <-d.writes }()
+	if d.opts.ReadOnly {
+		return errReadOnly
+	}
 	if err := removeFile(d.path(h)); err != nil {
 		return fmt.Errorf("remove block %s: %w", h, kind(err))
 	}

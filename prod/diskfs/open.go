@@ -74,6 +74,8 @@ func (d *Disk) open() error {
 		}
 	case d.opts.ID != ID{}:
 		return fmt.Errorf("%w: no file %s, want disk %s: is it mounted?", ErrWrongDisk, markerName, d.opts.ID)
+	case d.opts.ReadOnly:
+		return fmt.Errorf("%w: no file %s in it", ErrWrongDisk, markerName)
 	default:
 		if err := d.claimable(); err != nil {
 			return err
@@ -84,6 +86,9 @@ func (d *Disk) open() error {
 	}
 	if d.id, err = readMarker(d.opts.Root); err != nil { // again, under the lock
 		return err
+	}
+	if d.opts.ReadOnly {
+		return d.expect(d.id)
 	}
 	if err := d.prepareFolders(); err != nil {
 		return kind(err)
@@ -174,8 +179,10 @@ func (d *Disk) syncParent() error {
 
 // takeLock makes the folder and holds the lock file for as long as the process, or the Disk, lives.
 func (d *Disk) takeLock() error {
-	if err := d.makeRoot(); err != nil {
-		return kind(err)
+	if !d.opts.ReadOnly {
+		if err := d.makeRoot(); err != nil {
+			return kind(err)
+		}
 	}
 	f, err := os.OpenFile(filepath.Join(d.opts.Root, lockName), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

@@ -20,7 +20,7 @@ const keyType = "PRIVATE KEY"
 // LoadOrCreateKey reads the node's key at path, or, if there is no such file, makes one and stores it there
 // before it returns. The file is private to its owner; one that others can read is refused.
 func LoadOrCreateKey(path string) (rpc.Identity, error) {
-	id, err := loadKey(path)
+	id, err := LoadKey(path)
 	if err == nil {
 		return id, syncFolder(path) // the last start may have ended between rename and sync
 	}
@@ -31,10 +31,11 @@ func LoadOrCreateKey(path string) (rpc.Identity, error) {
 	if err := storeKey(path, id); err != nil {
 		return rpc.Identity{}, fmt.Errorf("tcp: store node key: %w", err)
 	}
-	return loadKey(path)
+	return LoadKey(path)
 }
 
-func loadKey(path string) (rpc.Identity, error) {
+// LoadKey reads the node's key at path. One that others can read is refused.
+func LoadKey(path string) (rpc.Identity, error) {
 	var id rpc.Identity
 	info, err := os.Stat(path)
 	if err != nil {

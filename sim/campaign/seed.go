@@ -183,6 +183,11 @@ func (r *Result) run(w *world.World, draw *rand.Rand, o Options) error {
 	if err != nil {
 		return fmt.Errorf("verification after everything was healed: %w", err)
 	}
+	unsound, err := w.Check()
+	if err != nil {
+		return err
+	}
+	r.Violations = append(r.Violations, unsound...)
 	r.Ops = len(r.History.Ops) + len(r.Items.Ops)
 	return r.judge(since)
 }

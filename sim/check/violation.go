@@ -37,6 +37,8 @@ const (
 	Unreadable Fault = "unreadable at the end"
 	// Diverged: replicas of a partition do not hold the same at the end.
 	Diverged Fault = "replicas differ at the end"
+	// Unsound: what a node keeps contradicts itself, as granary check would say.
+	Unsound Fault = "unsound store"
 )
 
 // Violation is one broken promise.
@@ -56,7 +58,7 @@ func (v Violation) String() string {
 // promise reports whether the fault is of the per-key promise, which Porcupine judges too.
 func (v Violation) promise() bool {
 	switch v.Fault {
-	case WrongBytes, ListShape, Unreadable, Diverged:
+	case WrongBytes, ListShape, Unreadable, Diverged, Unsound:
 		return false
 	}
 	return v.Key != ""

@@ -1,0 +1,28 @@
+package cluster
+
+import (
+	"bytes"
+	"fmt"
+
+	"granary/core/codec"
+	"granary/core/rt"
+)
+
+// CheckRecord judges a record of this package in a store at rest. known is false if it is not one.
+func CheckRecord(key, value []byte) (known bool, err error) {
+	if bytes.Equal(key, keyDocument) {
+		doc, err := codec.Load[document](value, kindDocument)
+		if err == nil && doc.Layout != nil {
+			err = doc.Layout.Validate()
+		}
+		return true, err
+	}
+	peer, ok := bytes.CutPrefix(key, keyTokens)
+	if !ok {
+		return false, nil
+	}
+	if len(peer) != len(rt.NodeID{}) || len(value) != 8 {
+		return true, fmt.Errorf("a token's key of %d bytes with an expiry of %d", len(peer), len(value))
+	}
+	return true, nil
+}
