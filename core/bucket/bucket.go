@@ -14,6 +14,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"time"
+
+	"granary/core/cors"
 )
 
 // BucketID names a bucket for ever; it is the partition key of everything in the bucket.
@@ -29,6 +31,8 @@ type Bucket struct {
 	Owner   KeyID
 	Created time.Time // UTC, ms
 	Grants  []Grant   // ordered by Key
+	// CORS says what pages of other origins may do in it; nil for nothing.
+	CORS cors.Rules
 }
 
 // KeyID is the public half of an access key, as in the Authorization header.

@@ -1,7 +1,6 @@
 package bucket
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -43,9 +42,7 @@ func (n naming) row() bucketRow {
 }
 
 func (n naming) equal(o naming) bool {
-	a, b := n.Life, o.Life
-	return n.Stamp == o.Stamp && a.Live == b.Live && bytes.Equal(a.ID, b.ID) && a.Owner == b.Owner &&
-		a.Created == b.Created
+	return n.Stamp == o.Stamp && n.Life.equal(o.Life)
 }
 
 func openNaming(value []byte) (naming, error) {

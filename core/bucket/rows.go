@@ -1,9 +1,11 @@
 package bucket
 
 import (
+	"bytes"
 	"time"
 
 	"granary/core/codec"
+	"granary/core/cors"
 	"granary/core/crdt"
 	"granary/core/hlc"
 	"granary/core/table"
@@ -22,6 +24,10 @@ type bucketLife struct {
 	Created int64  `cbor:"4,keyasint,omitempty"` // ms since the Unix epoch
 }
 
+func (l bucketLife) equal(o bucketLife) bool {
+	return l.Live == o.Live && bytes.Equal(l.ID, o.ID) && l.Owner == o.Owner && l.Created == o.Created
+}
+
 // Permission bits of a grant.
 const (
 	grantRead  = 1 << 0
@@ -29,20 +35,28 @@ const (
 	grantOwner = 1 << 2
 )
 
-// bucketRow is stored under the bucket's name. Grants given before the last creation do not count.
+// bucketRow is stored under the bucket's name. Grants and rules are those of the last life: they go with the
+// bucket that they were given for, whatever the clocks of those who gave them said.
 type bucketRow struct {
 	Life   crdt.LWW[bucketLife]             `cbor:"1,keyasint"`
 	Grants crdt.Map[KeyID, crdt.LWW[uint8]] `cbor:"2,keyasint"`
+	CORS   crdt.LWW[cors.Rules]             `cbor:"3,keyasint,omitzero"`
 }
 
 // Join implements crdt.Lattice.
 func (b bucketRow) Join(o bucketRow) bucketRow {
-	return bucketRow{Life: b.Life.Join(o.Life), Grants: b.Grants.Join(o.Grants)}
+	out := bucketRow{Life: b.Life.Join(o.Life)}
+	for _, r := range [...]bucketRow{b, o} {
+		if r.Life.Stamp == out.Life.Stamp && r.Life.Value.equal(out.Life.Value) {
+			out.Grants, out.CORS = out.Grants.Join(r.Grants), out.CORS.Join(r.CORS)
+		}
+	}
+	return out
 }
 
 // stamp is the newest in the row; a change of the row must be stamped later.
 func (b bucketRow) stamp() hlc.Stamp {
-	newest := b.Life.Stamp
+	newest := max(b.Life.Stamp, b.CORS.Stamp)
 	for _, g := range b.Grants.All() {
 		newest = max(newest, g.Stamp)
 	}
@@ -55,9 +69,9 @@ func (b bucketRow) bucket(name string) (Bucket, bool) {
 		return Bucket{}, false
 	}
 	out := Bucket{ID: BucketID(life.ID), Name: name, Owner: life.Owner,
-		Created: time.UnixMilli(life.Created).UTC()}
+		Created: time.UnixMilli(life.Created).UTC(), CORS: b.CORS.Value}
 	for key, g := range b.Grants.All() {
-		if g.Stamp < b.Life.Stamp || g.Value == 0 {
+		if g.Value == 0 {
 			continue
 		}
 		out.Grants = append(out.Grants, Grant{Key: key, Read: g.Value&grantRead != 0,

@@ -10,6 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"granary/core/cors"
 	"granary/core/crdt"
 	"granary/core/crdt/crdttest"
 	"granary/core/hlc"
@@ -40,6 +41,13 @@ func drawBucketRow(t *rapid.T) (row bucketRow) {
 		row.Grants = row.Grants.With(key, crdt.LWW[uint8]{Stamp: drawStamp(t),
 			Value: uint8(rapid.IntRange(0, 7).Draw(t, "bits"))})
 	}
+	if rapid.Bool().Draw(t, "rules") {
+		row.CORS = crdt.LWW[cors.Rules]{Stamp: drawStamp(t)}
+		for range rapid.IntRange(0, 2).Draw(t, "rules") {
+			origin := rapid.SampledFrom([]string{"*", "https://a"}).Draw(t, "origin")
+			row.CORS.Value = append(row.CORS.Value, cors.Rule{Origins: []string{origin}})
+		}
+	}
 	return row
 }
 
@@ -56,30 +64,44 @@ func TestKeyRowLaws(t *testing.T) {
 	}))
 }
 
-// TestGrantsOfAnEarlierLife: what was granted before a bucket was deleted and made again does not count; no
-// grant without permissions is shown, and the order is that of keys.
-func TestGrantsOfAnEarlierLife(t *testing.T) {
+// TestEarlierLife: what was granted in a bucket that was deleted, and its rules, do not come back with a
+// bucket of its name, even if they were stamped later; no grant without permissions is shown, and the order
+// is that of keys.
+func TestEarlierLife(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		row := drawBucketRow(t)
-		b, ok := row.bucket("name")
+		a, b := drawBucketRow(t), drawBucketRow(t)
+		row := a.Join(b)
+		shown, ok := row.bucket("name")
 		if ok != row.Life.Value.Live {
 			t.Fatalf("live %v: %v", ok, row)
 		}
+		if s := row.stamp(); row.Life.Stamp > s || row.CORS.Stamp > s {
+			t.Fatalf("stamp %d of %+v", s, row)
+		}
+		if !ok {
+			return
+		}
+		var want bucketRow
+		for _, r := range []bucketRow{a, b} {
+			if r.Life.Stamp == row.Life.Stamp && r.Life.Value.Owner == row.Life.Value.Owner &&
+				r.Life.Value.Live {
+				want = bucketRow{Grants: want.Grants.Join(r.Grants), CORS: want.CORS.Join(r.CORS)}
+			}
+		}
 		last := KeyID("")
-		for _, g := range b.Grants {
-			lww, _ := row.Grants.Get(g.Key)
-			if lww.Stamp < row.Life.Stamp || g.bits() == 0 || g.bits() != lww.Value || g.Key <= last {
-				t.Fatalf("grant %+v of %+v", g, row)
+		for _, g := range shown.Grants {
+			if lww, _ := want.Grants.Get(g.Key); g.bits() == 0 || g.bits() != lww.Value || g.Key <= last {
+				t.Fatalf("grant %+v of %+v", g, want)
 			}
 			last = g.Key
 		}
-		for key, g := range row.Grants.All() {
-			if _, shown := b.Grant(key); ok && shown != (g.Value != 0 && g.Stamp >= row.Life.Stamp) {
-				t.Fatalf("grant of %v shown: %v, %+v", key, shown, row)
+		for key, g := range want.Grants.All() {
+			if _, has := shown.Grant(key); has != (g.Value != 0) {
+				t.Fatalf("grant of %v shown: %v, %+v", key, has, want)
 			}
 		}
-		if s := row.stamp(); row.Life.Stamp > s {
-			t.Fatalf("stamp %d of %+v", s, row)
+		if len(shown.CORS) != len(want.CORS.Value) {
+			t.Fatalf("rules %+v of %+v", shown.CORS, want)
 		}
 	})
 }

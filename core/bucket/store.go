@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"granary/core/cors"
 	"granary/core/crdt"
 	"granary/core/hlc"
 	"granary/core/quorum"
@@ -17,8 +18,9 @@ import (
 )
 
 const (
-	// confirmBurst is how many negative answers about access keys may be confirmed at once, and confirmEvery
-	// the time after which another one may: a request with an unknown key has proved nothing yet.
+	// confirmBurst is how many negative answers may be confirmed at once for requests that have proved
+	// nothing yet, those with an unknown key and those of browsers that ask before a page may make one; and
+	// confirmEvery the time after which another one may.
 	confirmBurst = 20
 	confirmEvery = 50 * time.Millisecond
 )
@@ -131,6 +133,20 @@ func (s *Store) bucketToChange(ctx context.Context, name string) (bucketRow, hlc
 // Errors: ErrInvalidName, ErrNoSuchBucket once the name's register confirmed it, *quorum.Error.
 // Cost: no round trip if this node knows it, else one.
 func (s *Store) ByName(ctx context.Context, name string) (Bucket, error) {
+	return s.find(ctx, name, func() error { return nil })
+}
+
+// CORS returns a bucket's rules for the pages of other origins, for a request that has proved nothing: the
+// confirmation that there is no such bucket is rationed.
+//
+// Errors and cost: those of ByName.
+func (s *Store) CORS(ctx context.Context, name string) (cors.Rules, error) {
+	b, err := s.find(ctx, name, func() error { return s.spend("bucket", name) })
+	return b.CORS, err
+}
+
+// find is ByName; mayAsk refuses the confirmation.
+func (s *Store) find(ctx context.Context, name string, mayAsk func() error) (Bucket, error) {
 	if err := CheckName(name); err != nil {
 		return Bucket{}, err
 	}
@@ -140,6 +156,9 @@ func (s *Store) ByName(ctx context.Context, name string) (Bucket, error) {
 	}
 	b, ok := row.bucket(name)
 	if !ok {
+		if err := mayAsk(); err != nil {
+			return Bucket{}, err
+		}
 		decided, err := s.decided(ctx, name)
 		if err != nil {
 			return Bucket{}, err
@@ -163,10 +182,8 @@ func (s *Store) Key(ctx context.Context, id KeyID) (Key, error) {
 	}
 	k, ok := row.key(id)
 	if !ok {
-		if !s.ration.take() {
-			s.env.Count("key_confirmations_refused_total", 1)
-			return Key{}, fmt.Errorf("access key %.40q: %w: too many unknown keys, try again in a second",
-				id, quorum.ErrUnavailable)
+		if err := s.spend("access key", string(id)); err != nil {
+			return Key{}, err
 		}
 		if row, err = majority(ctx, s, s.rows.keys, "key", string(id)); err != nil {
 			return Key{}, err
@@ -177,6 +194,18 @@ func (s *Store) Key(ctx context.Context, id KeyID) (Key, error) {
 		return Key{}, fmt.Errorf("access key %.40q: %w", id, ErrNoSuchKey)
 	}
 	return k, nil
+}
+
+// spend takes from the ration of confirmations for those who have proved nothing.
+//
+// Errors: quorum.ErrUnavailable.
+func (s *Store) spend(what, name string) error {
+	if s.ration.take() {
+		return nil
+	}
+	s.env.Count("confirmations_refused_total", 1)
+	return fmt.Errorf("%s %.40q: %w: too many unknown ones, try again in a second", what, name,
+		quorum.ErrUnavailable)
 }
 
 // Create makes a bucket that belongs to owner, with all permissions for it, and an id of its own: what a
@@ -249,6 +278,27 @@ func (s *Store) Change(ctx context.Context, name string, key KeyID, change func(
 	}
 	b, _ = row.Join(delta).bucket(name)
 	return b, nil
+}
+
+// SetCORS replaces a bucket's rules for the pages of other origins; none takes them away. Of two changes at
+// once one wins. Rounds: 2.
+//
+// Errors: cors.ErrInvalid; ErrNoSuchBucket, also if the name is another bucket's by now; *quorum.Error.
+func (s *Store) SetCORS(ctx context.Context, b Bucket, rules cors.Rules) error {
+	if len(rules) > 0 {
+		if err := rules.Check(); err != nil {
+			return err
+		}
+	}
+	row, stamp, err := s.bucketToChange(ctx, b.Name)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(row.Life.Value.ID, b.ID[:]) {
+		return fmt.Errorf("bucket %q: %w", b.Name, ErrNoSuchBucket)
+	}
+	return write(ctx, s, s.rows.buckets, b.Name, bucketRow{Life: row.Life,
+		CORS: crdt.LWW[cors.Rules]{Stamp: stamp, Value: rules}})
 }
 
 // CreateKey makes a new access key with a random id and secret.

@@ -4,7 +4,8 @@
 // A request passes these gates, in order; the first that refuses it answers it:
 //
 //  1. the node is ready;
-//  2. the request is one of the API, by method, path and parameters;
+//  2. the request is one of the API, by method, path and parameters; a browser's preflight ends here, with
+//     what the bucket's CORS rules say;
 //  3. its signature is good, for the service "k2v" and this region;
 //  4. the bucket exists, and the signer's key may read or write in it;
 //  5. the body is as long as it may be, matches what was signed, and parses.

@@ -10,6 +10,7 @@ import (
 
 	"granary/core/auth"
 	"granary/core/bucket"
+	"granary/core/cors"
 	"granary/core/crdt"
 	"granary/core/k2v"
 	"granary/core/rt"
@@ -52,6 +53,8 @@ type Items interface {
 type Buckets interface {
 	// ByName finds a bucket.
 	ByName(ctx context.Context, name string) (bucket.Bucket, error)
+	// CORS returns a bucket's rules for the pages of other origins, to a request that has proved nothing.
+	CORS(ctx context.Context, name string) (cors.Rules, error)
 	// Key finds an access key.
 	Key(ctx context.Context, k bucket.KeyID) (bucket.Key, error)
 }
@@ -122,8 +125,13 @@ func (c *call) serve() error {
 		return refuse("ServiceUnavailable", "%v", err)
 	}
 	var err error
-	if c.request, err = parse(c.http); err != nil {
+	c.request, err = parse(c.http)
+	c.crossOrigin()
+	if err != nil {
 		return err
+	}
+	if c.op == opPreflight {
+		return c.preflight()
 	}
 	if err := c.authenticate(); err != nil {
 		return err
@@ -155,6 +163,9 @@ func (c *call) authenticate() error {
 	}
 	if c.bucket, err = c.Buckets.ByName(c.ctx, c.bucketName); err != nil {
 		return err
+	}
+	if !cors.CrossOrigin(c.http.Header) { // else it is done
+		c.bucket.CORS.Answer(c.w.Header(), c.http.Header, c.http.Method)
 	}
 	switch g, _ := c.bucket.Grant(signer); {
 	case c.op.writes && !g.Write:

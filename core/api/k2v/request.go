@@ -40,6 +40,7 @@ var (
 	opDeleteBatch = &operation{name: "DeleteBatch", writes: true, params: []string{"delete"},
 		run: (*call).deleteBatch}
 	opPollRange = &operation{name: "PollRange", waits: true, run: (*call).pollRange}
+	opPreflight = &operation{name: "Preflight", run: (*call).preflight} // by a browser, and not signed
 )
 
 // request is what a request asks for.
@@ -104,7 +105,7 @@ func route(method string, r *request) (*operation, error) {
 	p, item := r.params, r.pk != ""
 	switch {
 	case method == http.MethodOptions:
-		return nil, refuse("AccessDenied", "the bucket has no CORS rules")
+		return opPreflight, nil
 	case item && (method == http.MethodGet || method == http.MethodHead) && p.Has("causality_token"):
 		return opPollItem, nil
 	case item && (method == http.MethodGet || method == http.MethodHead):

@@ -5,6 +5,7 @@ import (
 
 	"granary/core/auth"
 	"granary/core/bucket"
+	"granary/core/cors"
 )
 
 // signed returns the request as the signature covers it.
@@ -69,6 +70,9 @@ func (c *call) enterBucket() error {
 		return err
 	}
 	c.bucket = b
+	if !cors.CrossOrigin(c.http.Header) { // else it is done
+		b.CORS.Answer(c.w.Header(), c.http.Header, c.http.Method)
+	}
 	return nil
 }
 

@@ -63,7 +63,7 @@ func TestAnswers(t *testing.T) {
 	s := &transcript{w: w}
 	for _, chapter := range []func(*transcript){
 		answersBuckets, answersObjects, answersReads, answersLists, answersCopies, answersUploads,
-		answersErrors,
+		answersCORS, answersErrors,
 	} {
 		chapter(s)
 	}
@@ -194,6 +194,29 @@ func answersUploads(s *transcript) {
 	s.ask(ask{method: "GET", target: "/bucket/big?partNumber=2"})
 	s.ask(ask{method: "HEAD", target: "/bucket/big?partNumber=1"})
 	s.ask(ask{method: "GET", target: u})
+}
+
+func answersCORS(s *transcript) {
+	s.comment("Pages of other origins.")
+	s.ask(ask{method: "PUT", target: "/bucket?cors", body: `<CORSConfiguration xmlns="` + xmlNamespace +
+		`">` + corsXML("https://*.example", "GET</AllowedMethod>\n<AllowedMethod>PUT", "<ID>1</ID><AllowedHeader>*"+
+		"</AllowedHeader><ExposeHeader>ETag</ExposeHeader><MaxAgeSeconds>60</MaxAgeSeconds>") +
+		corsXML("*", "HEAD", "") + "</CORSConfiguration>"})
+	s.ask(ask{method: "GET", target: "/bucket?cors"})
+	page := preflight("/bucket/new?partNumber=1&uploadId=x")
+	page.headers[1] = "Access-Control-Request-Method: PUT"
+	page.headers = append(page.headers, "Access-Control-Request-Headers: authorization,x-amz-date")
+	s.ask(page)
+	page.headers[0] = "Origin: https://b.example.org"
+	s.ask(page)
+	s.w.put("new", "1")
+	s.ask(ask{method: "GET", target: "/bucket/new", headers: []string{"Origin: https://a.example"}})
+	s.ask(ask{method: "HEAD", target: "/bucket/new", headers: []string{"Origin: https://b.example.org"}})
+	s.ask(ask{method: "GET", target: "/bucket/new"})
+	s.ask(ask{method: "GET", target: "/bucket/new", key: "-", headers: []string{"Origin: https://a.example"}})
+	s.ask(ask{method: "GET", target: "/bucket?acl", headers: []string{"Origin: https://a.example"}})
+	s.ask(ask{method: "DELETE", target: "/bucket?cors"})
+	s.ask(ask{method: "GET", target: "/bucket/new", headers: []string{"Origin: https://a.example"}})
 }
 
 func answersErrors(s *transcript) {

@@ -59,6 +59,7 @@ func (p *page) operations() {
 		o := &operations[id]
 		p.row(o.name, "`"+requestForm(id)+"`", needNames[o.need])
 	}
+	p.row("CORS preflight", "`OPTIONS /bucket/key`", "no signature")
 	p.line("")
 	p.line("Buckets are found in the path or, for a configured domain, in the host name.")
 }
@@ -103,7 +104,6 @@ func (p *page) missing() {
 		}
 	}
 	p.row("PostObject", "`POST /bucket`")
-	p.row("CORS preflight", "`OPTIONS`")
 }
 
 // rules lists one of the two tables of rules.

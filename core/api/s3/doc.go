@@ -5,7 +5,7 @@
 //
 //  1. Every request passes the same gates in the same order: request id, readiness, routing, the table of
 //     headers and parameters, signature, bucket, grant, and only then its operation. Nothing is read of a
-//     body before the last.
+//     body before the last. A browser's preflight ends after routing, with what the bucket's CORS rules say.
 //  2. No header and no parameter is ignored that would change what is stored or deleted. One table, in
 //     table.go, says of each whether it is used, harmless, accepted with certain values, or refused;
 //     [Compatibility] prints it.

@@ -8,6 +8,7 @@ import (
 	"granary/core/auth"
 	"granary/core/block"
 	"granary/core/bucket"
+	"granary/core/cors"
 	"granary/core/object"
 	"granary/core/quorum"
 	"granary/core/rpc"
@@ -23,9 +24,12 @@ type code struct {
 // codes lists every code that is ever answered.
 var codes = []code{
 	{"AccessDenied", 403, "Access denied."},
+	{"AccessForbidden", 403, "No CORS rule allows this: the bucket has none for the origin, method and " +
+		"headers, or is not there."},
 	{"AuthorizationHeaderMalformed", 400, "The authorization header is malformed."},
 	{"AuthorizationQueryParametersError", 400, "The parameters of the presigned URL are malformed."},
 	{"BadDigest", 400, "The body does not match the digest or checksum that was sent."},
+	{"BadRequest", 400, "The request is not valid."},
 	{"BucketAlreadyExists", 409, "The bucket name is taken by another owner."},
 	{"BucketAlreadyOwnedByYou", 409, "The bucket exists and is yours."},
 	{"BucketNotEmpty", 409, "The bucket is not empty."},
@@ -58,6 +62,7 @@ var codes = []code{
 	{"MissingContentLength", 411, "The Content-Length header is needed."},
 	{"MissingSecurityHeader", 400, "A header that the signature needs is missing."},
 	{"NoSuchBucket", 404, "The bucket does not exist."},
+	{"NoSuchCORSConfiguration", 404, "The bucket has no CORS rules."},
 	{"NoSuchKey", 404, "The key does not exist."},
 	{"NoSuchUpload", 404, "The upload does not exist; it may have been completed or aborted."},
 	{"NotImplemented", 501, "The request asks for something that is not implemented."},
@@ -111,6 +116,7 @@ var kinds = []struct {
 	{bucket.ErrInvalidName, "InvalidBucketName", true},
 	{bucket.ErrNoSuchKey, "InvalidAccessKeyId", false},
 	{bucket.ErrDenied, "AccessDenied", false},
+	{cors.ErrInvalid, "InvalidRequest", true},
 }
 
 // failure is what a request is refused with.

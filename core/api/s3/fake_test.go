@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"granary/core/bucket"
+	"granary/core/cors"
 	"granary/core/hlc"
 	"granary/core/object"
 	"granary/core/quorum"
@@ -106,6 +107,18 @@ func (s *fakeStore) Visible(_ context.Context, k bucket.KeyID) ([]bucket.Bucket,
 	}
 	slices.SortFunc(out, func(a, b bucket.Bucket) int { return cmp.Compare(a.Name, b.Name) })
 	return out, nil
+}
+
+func (s *fakeStore) CORS(ctx context.Context, name string) (cors.Rules, error) {
+	b, err := s.ByName(ctx, name)
+	return b.CORS, err
+}
+
+func (s *fakeStore) SetCORS(_ context.Context, b bucket.Bucket, rules cors.Rules) error {
+	defer s.lock()()
+	b.CORS = rules
+	s.buckets[b.Name] = b
+	return nil
 }
 
 func (s *fakeStore) Key(_ context.Context, id bucket.KeyID) (bucket.Key, error) {

@@ -122,8 +122,15 @@ func (c *call) serve() error {
 		f.wait = 5
 		return f
 	}
+	if err := c.route(); err != nil {
+		return err
+	}
+	if c.http.Method == http.MethodOptions {
+		return c.preflight()
+	}
+	c.crossOrigin()
 	for _, gate := range [...]func(*call) error{
-		(*call).route, (*call).checkTables, (*call).authenticate, (*call).enterBucket,
+		(*call).choose, (*call).checkTables, (*call).authenticate, (*call).enterBucket,
 	} {
 		if err := gate(c); err != nil {
 			return err

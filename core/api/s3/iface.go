@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"granary/core/bucket"
+	"granary/core/cors"
 	"granary/core/object"
 )
 
@@ -73,6 +74,10 @@ type Buckets interface {
 	Create(ctx context.Context, name string, owner bucket.KeyID) (bucket.Bucket, error)
 	// Delete removes an empty bucket.
 	Delete(ctx context.Context, b bucket.Bucket) error
+	// CORS returns a bucket's rules for the pages of other origins, to a request that has proved nothing.
+	CORS(ctx context.Context, name string) (cors.Rules, error)
+	// SetCORS replaces them; none takes them away.
+	SetCORS(ctx context.Context, b bucket.Bucket, rules cors.Rules) error
 	// Visible returns the buckets in which a key has a grant, ordered by name.
 	Visible(ctx context.Context, k bucket.KeyID) ([]bucket.Bucket, error)
 	// Key finds an access key.

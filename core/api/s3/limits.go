@@ -1,5 +1,7 @@
 package s3
 
+import "granary/core/cors"
+
 // Bounds of what one request may bring, in bytes unless said otherwise. Those of objects are in package
 // object.
 const (
@@ -11,6 +13,8 @@ const (
 	paramsMax = 256
 	// createMax bounds the document of a CreateBucket.
 	createMax = 16 << 10
+	// corsMax bounds the document of a PutBucketCors, tags and spaces included.
+	corsMax = 4 * cors.SizeMax
 	// deleteMax bounds the document of a DeleteObjects: 1000 keys of 1024 bytes, some of them escaped.
 	deleteMax = 2 << 20
 	// completeMax bounds the document of a CompleteMultipartUpload: 10,000 parts with a checksum each.

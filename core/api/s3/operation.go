@@ -36,6 +36,9 @@ const (
 	opHeadBucket
 	opDeleteBucket
 	opGetBucketLocation
+	opGetBucketCors
+	opPutBucketCors
+	opDeleteBucketCors
 	opListObjects
 	opListObjectsV2
 	opDeleteObjects
@@ -72,6 +75,10 @@ var operations = [opCount]operation{
 	opDeleteBucket: {"DeleteBucket", http.MethodDelete, atBucket, needOwner, true, (*call).deleteBucket},
 	opGetBucketLocation: {"GetBucketLocation", http.MethodGet, atBucket, needGrant, false,
 		(*call).bucketLocation},
+	opGetBucketCors: {"GetBucketCors", http.MethodGet, atBucket, needOwner, false, (*call).getCORS},
+	opPutBucketCors: {"PutBucketCors", http.MethodPut, atBucket, needOwner, true, (*call).putCORS},
+	opDeleteBucketCors: {"DeleteBucketCors", http.MethodDelete, atBucket, needOwner, true,
+		(*call).deleteCORS},
 	opListObjects:   {"ListObjects", http.MethodGet, atBucket, needRead, false, (*call).listObjects},
 	opListObjectsV2: {"ListObjectsV2", http.MethodGet, atBucket, needRead, false, (*call).listObjectsV2},
 	opDeleteObjects: {"DeleteObjects", http.MethodPost, atBucket, needWrite, true, (*call).deleteObjects},
@@ -113,10 +120,12 @@ const everyOp ops = 1<<opCount - 2
 var (
 	opsReadObject = opsOf(opGetObject, opHeadObject)
 	opsKeep       = opsOf(opPutObject, opCopyObject, opCreateMultipartUpload) // headers are stored
-	opsWrite      = opsOf(opCreateBucket, opDeleteBucket, opDeleteObjects, opDeleteObject,
-		opCompleteMultipartUpload, opAbortMultipartUpload) | opsKeep | opsPart
-	opsContent  = opsOf(opPutObject, opUploadPart)       // body is content
-	opsDocument = opsOf(opCreateBucket, opDeleteObjects) // body is XML with digests
+	opsWrite      = opsOf(opCreateBucket, opDeleteBucket, opPutBucketCors, opDeleteBucketCors,
+		opDeleteObjects, opDeleteObject, opCompleteMultipartUpload, opAbortMultipartUpload) | opsKeep |
+		opsPart
+	opsCORS     = opsOf(opGetBucketCors, opPutBucketCors, opDeleteBucketCors)
+	opsContent  = opsOf(opPutObject, opUploadPart)                        // body is content
+	opsDocument = opsOf(opCreateBucket, opPutBucketCors, opDeleteObjects) // body is XML with digests
 	opsCopy     = opsOf(opCopyObject, opUploadPartCopy)
 	opsPart     = opsOf(opUploadPart, opUploadPartCopy)
 	opsUpload   = opsPart | opsOf(opCompleteMultipartUpload, opAbortMultipartUpload, opListParts)

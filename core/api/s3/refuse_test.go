@@ -84,7 +84,24 @@ func TestBadInput(t *testing.T) {
 			ask{method: "PUT", target: "/bucket/a?" + upload + "&partNumber=1&acl"}},
 		{"form", 501, "NotImplemented", ask{method: "POST", target: "/bucket"}},
 		{"post on a key", 405, "MethodNotAllowed", ask{method: "POST", target: "/bucket/a"}},
-		{"preflight", 501, "NotImplemented", ask{method: "OPTIONS", target: "/bucket/a", key: "-"}},
+		{"preflight that is none", 400, "BadRequest",
+			ask{method: "OPTIONS", target: "/bucket/a", key: "-"}},
+		{"preflight without rules", 403, "AccessForbidden", preflight("/bucket/a?uploads")},
+		{"preflight of no bucket", 403, "AccessForbidden", preflight("/nowhere/a")},
+		{"preflight of all buckets", 403, "AccessForbidden", preflight("/")},
+		{"no rules to get", 404, "NoSuchCORSConfiguration", ask{method: "GET", target: "/bucket?cors"}},
+		{"rules cut off", 400, "MalformedXML", putRules("<CORSRule>")},
+		{"no rules", 400, "InvalidRequest", putRules("")},
+		{"rule of two wildcards", 400, "InvalidRequest",
+			putRules(corsXML("https://*.*", "GET", ""))},
+		{"rule with a method beyond S3's", 400, "InvalidRequest", putRules(corsXML("*", "PATCH", ""))},
+		{"rule with a word for a time", 400, "InvalidRequest",
+			putRules(corsXML("*", "GET", "<MaxAgeSeconds>soon</MaxAgeSeconds>"))},
+		{"rule with a strange element", 501, "NotImplemented", putRules(corsXML("*", "GET", "<Allow/>"))},
+		{"101 rules", 400, "InvalidRequest", putRules(strings.Repeat(corsXML("*", "GET", ""), 101))},
+		{"rules too large", 400, "MaxMessageLengthExceeded",
+			putRules(strings.Repeat(" ", corsMax))},
+		{"rules of an object", 405, "MethodNotAllowed", ask{method: "PUT", target: "/bucket/a?cors"}},
 		{"parameter twice", 400, "InvalidArgument", ask{method: "GET", target: "/bucket?prefix=a&prefix=b"}},
 
 		{"part 0", 400, "InvalidArgument", put("/bucket/a?partNumber=0&" + upload)},
@@ -232,6 +249,21 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
+func preflight(target string) ask {
+	return ask{method: "OPTIONS", target: target, key: "-",
+		headers: []string{"Origin: https://a.example", "Access-Control-Request-Method: GET"}}
+}
+
+func putRules(rules string) ask {
+	return ask{method: "PUT", target: "/bucket?cors",
+		body: "<CORSConfiguration>" + rules + "</CORSConfiguration>"}
+}
+
+func corsXML(origin, method, more string) string {
+	return "<CORSRule><AllowedOrigin>" + origin + "</AllowedOrigin><AllowedMethod>" + method +
+		"</AllowedMethod>" + more + "</CORSRule>"
+}
+
 func put2anonymous() ask { return ask{method: "PUT", target: "/bucket/a", body: "data", key: "-"} }
 
 type errReader struct{ err error }
@@ -319,6 +351,9 @@ func TestGrants(t *testing.T) {
 		{"part", ask{method: "PUT", target: "/bucket/a" + u + "&partNumber=1"}, 403, 200, 403},
 		{"abort", ask{method: "DELETE", target: "/bucket/a" + u}, 403, 204, 403},
 		{"delete bucket", ask{method: "DELETE", target: "/bucket"}, 403, 403, 409},
+		{"get rules", ask{method: "GET", target: "/bucket?cors"}, 403, 403, 404},
+		{"put rules", putRules(corsXML("*", "GET", "")), 403, 403, 200},
+		{"delete rules", ask{method: "DELETE", target: "/bucket?cors"}, 403, 403, 204},
 	}
 	for _, tt := range asks {
 		tt.ask.key = guestKey

@@ -10,7 +10,7 @@ import (
 	"granary/core/object"
 )
 
-// route finds out which bucket, key and operation the request is about, and takes its parameters apart.
+// route finds out which bucket and key the request is about, and takes its parameters apart.
 func (c *call) route() error {
 	var err error
 	if c.params, err = parseParams(c.query); err != nil {
@@ -19,10 +19,7 @@ func (c *call) route() error {
 	if err := c.hoist(); err != nil {
 		return err
 	}
-	if err := c.locate(); err != nil {
-		return err
-	}
-	return c.choose()
+	return c.locate()
 }
 
 // requestLine returns path and query as they stood on the request line.
@@ -210,15 +207,10 @@ func plainOp(method string, at level) opID {
 
 // unknownMethod refuses a method that chooses no operation.
 func (c *call) unknownMethod() error {
-	switch {
-	case c.http.Method == http.MethodPost && c.at == atBucket:
+	if c.http.Method == http.MethodPost && c.at == atBucket {
 		c.opName = "PostObject"
 		return refuse("NotImplemented", "The operation PostObject (upload by a form) is not implemented.").
 			with("Operation", c.opName)
-	case c.http.Method == http.MethodOptions:
-		c.opName = "OptionsObject"
-		return refuse("NotImplemented", "CORS preflight requests are not implemented.").with("Operation",
-			c.opName)
 	}
 	return refuse("MethodNotAllowed", "").with("Method", printable(c.http.Method))
 }

@@ -15,6 +15,9 @@ type selector struct {
 // too.
 var selectors = []selector{
 	{"location", atBucket, get, opGetBucketLocation, ""},
+	{"cors", atBucket, get, opGetBucketCors, ""},
+	{"cors", atBucket, put, opPutBucketCors, ""},
+	{"cors", atBucket, del, opDeleteBucketCors, ""},
 	{"list-type", atBucket, get, opListObjectsV2, ""},
 	{"uploads", atBucket, get, opListMultipartUploads, ""},
 	{"delete", atBucket, post, opDeleteObjects, ""},
@@ -36,9 +39,6 @@ var selectors = []selector{
 	{"analytics", atBucket, put, opNone, "PutBucketAnalyticsConfiguration"},
 	{"analytics", atBucket, del, opNone, "DeleteBucketAnalyticsConfiguration"},
 	{"attributes", atObject, get, opNone, "GetObjectAttributes"},
-	{"cors", atBucket, get, opNone, "GetBucketCors"},
-	{"cors", atBucket, put, opNone, "PutBucketCors"},
-	{"cors", atBucket, del, opNone, "DeleteBucketCors"},
 	{"encryption", atBucket, get, opNone, "GetBucketEncryption"},
 	{"encryption", atBucket, put, opNone, "PutBucketEncryption"},
 	{"encryption", atBucket, del, opNone, "DeleteBucketEncryption"},

@@ -141,7 +141,7 @@ var headerRules = []rule{
 	{"amz-sdk-request", everyOp, harmless, nil, "", "telemetry"},
 	{"User-Agent", everyOp, harmless, nil, "", "telemetry"},
 	{"Accept*", everyOp, harmless, nil, "", "answers come in one form"},
-	{"Origin", everyOp, harmless, nil, "", "no CORS"},
+	{"Origin", everyOp, used, nil, "", "the bucket's CORS rules say what the answer tells the page"},
 }
 
 // paramRules says of every parameter what becomes of it, those that choose an operation apart (selectors). A
@@ -158,6 +158,7 @@ var paramRules = []rule{
 	{"x-id", everyOp, harmless, nil, "", "telemetry: the operation's name"},
 
 	{"location", opsOf(opGetBucketLocation), used, nil, "", ""},
+	{"cors", opsCORS, used, nil, "", ""},
 	{"uploads", opsOf(opListMultipartUploads, opCreateMultipartUpload), used, nil, "", ""},
 	{"delete", opsOf(opDeleteObjects), used, nil, "", ""},
 	{"list-type", opsOf(opListObjectsV2), used, nil, "", "2"},
