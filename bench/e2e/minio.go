@@ -60,6 +60,8 @@ func minioClient(ctx context.Context, s *scene, c *cluster.Cluster) {
 			return listings(client)
 		})
 		s.step("minio-go: presigned PUT and GET", func() error { return presigned(ctx, client) })
+		s.step("minio-go: rules for pages of other origins, a preflight, and an answer that a page may read",
+			func() error { return crossOrigin(ctx, client) })
 		s.step("minio-go: delete 1,500 keys in batches",
 			func() error { return deleteAll(ctx, client, minioBucket, "list/") })
 		s.step("minio-go: put what the next start shall find", func() error {

@@ -50,6 +50,29 @@ var awsSteps = []toolStep{
 		}
 		return counted(out, "PRE f", 30)
 	}},
+	{"rules for pages of other origins", func(ctx context.Context, w *session) error {
+		const rules = `{"CORSRules": [{"AllowedOrigins": ["https://app.example"], "AllowedMethods": ["GET"]}]}`
+		about := []string{"--bucket", w.bucket}
+		err := w.calls(ctx, append([]string{"s3api", "put-bucket-cors", "--cors-configuration", rules}, about...))
+		if err != nil {
+			return err
+		}
+		out, err := w.call(ctx, append([]string{"s3api", "get-bucket-cors"}, about...)...)
+		if err != nil {
+			return err
+		}
+		if err := counted(out, "https://app.example", 1); err != nil {
+			return err
+		}
+		if err := w.calls(ctx, append([]string{"s3api", "delete-bucket-cors"}, about...)); err != nil {
+			return err
+		}
+		if _, err := w.call(ctx, append([]string{"s3api", "get-bucket-cors"}, about...)...); err == nil ||
+			!strings.Contains(err.Error(), "NoSuchCORSConfiguration") {
+			return fmt.Errorf("rules that were deleted: %w", err)
+		}
+		return nil
+	}},
 	{"presigned GET", func(ctx context.Context, w *session) error {
 		// By itself this client presigns with the signature that came before Signature Version 4.
 		_, err := w.call(ctx, "configure", "set", "default.s3.signature_version", "s3v4")

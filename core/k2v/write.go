@@ -267,38 +267,72 @@ type local struct {
 	share int // of ItemMax, for each replica
 	now   uint64
 	seen  uint64 // the latest time that a token may name
+	items []*writing
+}
+
+// writing is an item that the transaction writes, once for all its writes.
+type writing struct {
+	pk      []byte
+	tx      *table.Tx
+	clients *wireWrite // names it
+	state   crdt.DVVS
+	changed bool
 }
 
 // keyClock is the record of the latest time that this node wrote.
 var keyClock = []byte("\x01k2v/clock")
 
 // write writes values, and returns the items for other replicas.
-func (l *local) write(writes []wireWrite, done []written) (parts []mergePart, err error) {
-	index := map[string]int{}
+func (l *local) write(writes []wireWrite, done []written) ([]mergePart, error) {
+	index := map[string]*writing{}
 	for i := range writes {
 		w := &writes[i]
 		pk := itemPK(w.Bucket, w.PK)
-		tx := l.rows(pk)
-		if i == 0 {
-			l.readClock(tx)
+		name := string(pk) + w.SK
+		item := index[name]
+		if item == nil {
+			item = &writing{pk: pk, tx: l.rows(pk), clients: w}
+			old, _, err := l.Store.rows.items.Get(&item.tx.Reader, []byte(w.SK))
+			if err != nil {
+				return nil, err
+			}
+			item.state = old.State
+			index[name], l.items = item, append(l.items, item)
 		}
-		if done[i], err = l.one(tx, w); err != nil {
+		if i == 0 {
+			l.readClock(item.tx)
+		}
+		var err error
+		if done[i], err = l.one(item, w); err != nil {
 			return nil, err
 		}
-		at, ok := index[string(pk)]
-		if !ok {
-			at = len(parts)
-			index[string(pk)], parts = at, append(parts, mergePart{PK: pk})
+	}
+	l.items[0].tx.Records().Put(keyClock, binary.BigEndian.AppendUint64(nil, l.now))
+	return l.store()
+}
+
+// store stores the items as they have become, and returns them.
+func (l *local) store() (parts []mergePart, err error) {
+	index := map[string]int{}
+	for _, item := range l.items {
+		sk := []byte(item.clients.SK)
+		if item.changed {
+			row := itemRow{PK: item.clients.PK, State: item.state}
+			if err := l.Store.rows.items.Merge(item.tx, sk, row); err != nil {
+				return nil, err
+			}
 		}
-		row, _, err := l.Store.rows.items.GetRow(&tx.Reader, []byte(w.SK))
+		row, _, err := l.Store.rows.items.GetRow(&item.tx.Reader, sk)
 		if err != nil {
 			return nil, err
 		}
 		row.Value = slices.Clone(row.Value)
-		parts[at].Rows = append(parts[at].Rows, row)
-		if i == len(writes)-1 {
-			tx.Records().Put(keyClock, binary.BigEndian.AppendUint64(nil, l.now))
+		at, ok := index[string(item.pk)]
+		if !ok {
+			at = len(parts)
+			index[string(item.pk)], parts = at, append(parts, mergePart{PK: item.pk})
 		}
+		parts[at].Rows = append(parts[at].Rows, row)
 	}
 	return parts, nil
 }
@@ -315,30 +349,26 @@ func (l *local) readClock(tx *table.Tx) {
 	l.seen = max(l.now, ms(l.clock.Last().Time())) + uint64(hlc.SkewMax.Milliseconds())
 }
 
-func (l *local) one(tx *table.Tx, w *wireWrite) (out written, err error) {
-	old, _, err := l.Store.rows.items.Get(&tx.Reader, []byte(w.SK))
-	if err != nil {
-		return out, err
-	}
-	state := old.State
+// one adds a write to its item.
+func (l *local) one(item *writing, w *wireWrite) (out written, err error) {
 	if l.env.Mutant("k2v context dropped") {
 		w.Seen = nil
 	}
-	if state.Has(w.ID) {
+	if item.state.Has(w.ID) {
 		l.env.Sometimes("k2v write was there already", true)
-	} else if state, err = l.add(state, w); err != nil {
+	} else if item.state, err = l.add(item.state, w); err != nil {
 		return out, err
-	} else if err := l.Store.rows.items.Merge(tx, []byte(w.SK), itemRow{PK: w.PK, State: state}); err != nil {
-		return out, err
+	} else {
+		item.changed = true
 	}
 	out.Only = true
 	alive := false
-	for _, v := range state.Dots {
+	for _, v := range item.state.Dots {
 		out.Only, alive = out.Only && v.ID == w.ID, true
 	}
 	out.Only = out.Only && alive || l.env.Mutant("k2v token over siblings")
 	if out.Only {
-		out.Seen = state.Context()
+		out.Seen = item.state.Context()
 	}
 	return out, nil
 }

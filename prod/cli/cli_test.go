@@ -57,6 +57,10 @@ const (
 "disk_free_bytes":0},"warnings":[],"notes":[]}`
 	bucketJSON = `{"name":"photos","id":"00ff","owner":"GKA","created":"2026-03-04T05:06:07Z",
 "grants":[{"key":"GKA","read":true,"write":true,"owner":true},{"key":"GKB","read":true}]}`
+	corsJSON = `{"name":"photos","id":"00ff","owner":"GKA","created":"2026-03-04T05:06:07Z",
+"grants":[],"CORSRules":[{"AllowedOrigins":["https://shop.example","null"],"AllowedMethods":["GET","PUT"],
+"AllowedHeaders":["*"],"ExposeHeaders":["ETag"],"MaxAgeSeconds":600},{"AllowedOrigins":["*"],
+"AllowedMethods":["GET"]}]}`
 	keyJSON = `{"id":"GKA","name":"ci","create_buckets":true,"created":"2026-03-04T05:06:07Z",
 "buckets":["photos","docs"]}`
 	secretJSON = `{"id":"GKA","name":"ci","secret":"s3cr3t","create_buckets":false,
@@ -116,10 +120,18 @@ func TestGolden(t *testing.T) {
 			"POST /v1/buckets/photos/allow": bucketJSON}, ""},
 		"bucket-deny": {"bucket deny photos --key GKB --write --owner", map[string]string{
 			"POST /v1/buckets/photos/deny": bucketJSON}, ""},
-		"bucket-escaped":  {"bucket info a/../b?c", nil, ""},
-		"key-list":        {"key list", map[string]string{"GET /v1/keys": "[" + keyJSON + "]"}, ""},
-		"key-create":      {"key create ci", map[string]string{"POST /v1/keys": secretJSON}, ""},
-		"key-create-json": {"key create ci --json", map[string]string{"POST /v1/keys": secretJSON}, ""},
+		"bucket-cors":      {"bucket cors photos", map[string]string{"GET /v1/buckets/photos": corsJSON}, ""},
+		"bucket-cors-none": {"bucket cors photos", map[string]string{"GET /v1/buckets/photos": bucketJSON}, ""},
+		"bucket-cors-set": {"bucket cors photos --set testdata/cors.json --json",
+			map[string]string{"PUT /v1/buckets/photos/cors": corsJSON}, ""},
+		"bucket-cors-bad": {"bucket cors photos --set testdata/cors-bad.json", nil, ""},
+		"bucket-cors-delete": {"bucket cors photos --delete",
+			map[string]string{"PUT /v1/buckets/photos/cors": bucketJSON}, ""},
+		"bucket-info-cors": {"bucket info photos", map[string]string{"GET /v1/buckets/photos": corsJSON}, ""},
+		"bucket-escaped":   {"bucket info a/../b?c", nil, ""},
+		"key-list":         {"key list", map[string]string{"GET /v1/keys": "[" + keyJSON + "]"}, ""},
+		"key-create":       {"key create ci", map[string]string{"POST /v1/keys": secretJSON}, ""},
+		"key-create-json":  {"key create ci --json", map[string]string{"POST /v1/keys": secretJSON}, ""},
 		"key-create-secret": {"key create ci --json --show-secret",
 			map[string]string{"POST /v1/keys": secretJSON}, ""},
 		"key-import": {"key import GKA --name ci --create-buckets",

@@ -2,10 +2,14 @@ package cli
 
 import (
 	"bufio"
+	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/url"
+	"os"
+	"strconv"
 	"strings"
 
 	"granary/core/api/admin"
@@ -93,6 +97,10 @@ func (a *app) bucket(b admin.Bucket) {
 		t.row(g.Key, permissions(g))
 	}
 	t.end("no key may use it; see granary bucket allow")
+	if len(b.Rules) > 0 {
+		a.printf("\n")
+		a.rules(b)
+	}
 }
 
 func permissions(g admin.Grant) string {
@@ -138,6 +146,61 @@ type bucketDenyCmd struct{ grantFlags }
 
 // Run takes permissions.
 func (c bucketDenyCmd) Run(a *app) error { return c.run(a, "deny") }
+
+type bucketCORSCmd struct {
+	Name   string `arg:"" help:"The bucket."`
+	Set    string `xor:"change" placeholder:"FILE" help:"Set the rules of a file, as aws s3api put-bucket-cors has it."`
+	Delete bool   `xor:"change" help:"Take the rules away."`
+}
+
+// corsFileMax bounds a file of rules, in bytes.
+const corsFileMax = 1 << 20
+
+// Run shows or sets rules.
+func (c bucketCORSCmd) Run(a *app) error {
+	var rules admin.CORS
+	if c.Set != "" {
+		f, err := os.Open(c.Set)
+		if err != nil {
+			return usageError{err}
+		}
+		defer f.Close()
+		d := json.NewDecoder(io.LimitReader(f, corsFileMax))
+		d.DisallowUnknownFields()
+		if err := d.Decode(&rules); err != nil {
+			return usageError{fmt.Errorf("file %s: %w", c.Set, err)}
+		}
+		if err := rules.Rules.Check(); err != nil {
+			return usageError{fmt.Errorf("file %s: %w", c.Set, err)}
+		}
+	}
+	var b admin.Bucket
+	var err error
+	if c.Set != "" || c.Delete {
+		err = a.ask("PUT", bucketPath(c.Name)+"/cors", rules, &b)
+	} else {
+		err = a.ask("GET", bucketPath(c.Name), nil, &b)
+	}
+	if err != nil {
+		return err
+	}
+	return a.print(b.CORS, func() { a.rules(b) })
+}
+
+// rules shows what pages of other origins may do in a bucket.
+func (a *app) rules(b admin.Bucket) {
+	t := a.table("ORIGINS", "METHODS", "HEADERS", "EXPOSED", "SECONDS")
+	for _, r := range b.Rules {
+		age := "-"
+		if r.MaxAge != nil {
+			age = strconv.Itoa(int(*r.MaxAge))
+		}
+		t.row(some(r.Origins), some(r.Methods), some(r.Headers), some(r.Expose), age)
+	}
+	t.end("pages of other origins may not use it; see granary bucket cors --help")
+}
+
+func some(list []string) string { return cmp.Or(strings.Join(list, ","), "-") }
 
 type keyListCmd struct{}
 

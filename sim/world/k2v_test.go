@@ -2,11 +2,9 @@ package world
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -14,6 +12,7 @@ import (
 	"granary/core/api/k2v/k2vtest"
 	"granary/core/auth"
 	"granary/core/bucket"
+	"granary/core/cors"
 	"granary/core/node"
 	"granary/core/rt"
 	"granary/netsim"
@@ -33,29 +32,39 @@ func TestK2VStory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var reader bucket.Key
-	err = w.Do(time.Minute, func(ctx context.Context) error {
-		return w.On(ctx, w.Machines[0], func(ctx context.Context, n *node.Node) (err error) {
-			if reader, err = n.Buckets().CreateKey(ctx, "reader", false); err != nil {
-				return err
-			}
-			_, err = n.Buckets().Change(ctx, "bucket", reader.ID, func(g *bucket.Grant) { g.Read = true })
-			return err
+	buckets := func(ctx context.Context, f func(ctx context.Context, b *bucket.Store) error) error {
+		return w.On(ctx, w.Machines[0], func(ctx context.Context, n *node.Node) error {
+			return f(ctx, n.Buckets())
 		})
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
 	story := ""
 	err = w.Do(time.Hour, func(ctx context.Context) error {
+		var reader, writer bucket.Key
+		err := buckets(ctx, func(ctx context.Context, b *bucket.Store) (err error) {
+			reader, writer, err = k2vtest.Keys(ctx, b)
+			return err
+		})
+		if err != nil {
+			return err
+		}
 		story = k2vtest.Run(t, k2vtest.World{Ctx: ctx,
-			Client: k2vClient(w, 0, key), Reader: k2vClient(w, 0, reader),
+			Client: k2vClient(w, 0, key), Reader: k2vClient(w, 0, reader), Writer: k2vClient(w, 0, writer),
 			Go: func(f func()) func() {
 				done := rt.NewFuture[struct{}](w.Env)
 				w.Env.Go("beside", func() { f(); done.Set(struct{}{}, nil) })
 				return func() { done.Get(w.Env.Background()) }
 			},
 			Settle: func() { w.Env.Sleep(w.Env.Background(), 5*time.Second) },
+			SetCORS: func(rules cors.Rules) error {
+				return buckets(ctx, func(ctx context.Context, b *bucket.Store) error {
+					return k2vtest.SetCORS(ctx, b, rules)
+				})
+			},
+			CutOff: func() {
+				if err := w.Net.Model().Isolate(w.Machines[0].Name); err != nil {
+					t.Error(err)
+				}
+			},
 		})
 		return nil
 	})
@@ -136,64 +145,6 @@ func TestK2VRounds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-// TestK2VLimits: whatever grows has a bound, and the refusal names it.
-func TestK2VLimits(t *testing.T) {
-	w, _ := flatWorld(t, 9)
-	key, err := w.MakeBucket("bucket")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := k2vClient(w, 0, key)
-	refused := func(what string, status int, text string, err error) {
-		t.Helper()
-		var e *k2v.Error
-		if !errors.As(err, &e) || e.Status != status || !strings.Contains(e.Message, text) {
-			t.Errorf("%s: %v; want %d with %q", what, err, status, text)
-		}
-	}
-	err = w.Do(time.Hour, func(context.Context) error {
-		ctx := w.Env.Background()
-		big := make(k2v.Value, 1<<20+1)
-		_, err := c.Insert(ctx, "pk", "big", "", big)
-		refused("a value of 1 MiB and a byte", 400, "value", err)
-		if _, err := c.Insert(ctx, "pk", "big", "", big[1:]); err != nil {
-			t.Errorf("a value of 1 MiB: %v", err)
-		}
-		_, err = c.Insert(ctx, "pk", "big", "", big[1:])
-		refused("another beside it", 409, "causality token", err)
-		item, err := c.Read(ctx, "pk", "big")
-		if err != nil || len(item.Values) != 1 {
-			t.Errorf("%d values, %v", len(item.Values), err)
-		}
-		if _, err = c.Insert(ctx, "pk", "big", item.Token, big[1:]); err != nil {
-			t.Errorf("another in its place: %v", err)
-		}
-		long := strings.Repeat("k", 1025)
-		_, err = c.Insert(ctx, long, "sk", "", k2v.Value("x"))
-		refused("a long partition key", 400, "partition key", err)
-		_, err = c.Insert(ctx, "pk", long, "", k2v.Value("x"))
-		refused("a long sort key", 400, "sort key", err)
-		var batch []k2v.Insertion
-		for range 1001 {
-			batch = append(batch, k2v.Insertion{PK: "pk", SK: "many",
-				Value: k2v.Value(fmt.Sprint(len(batch)))})
-		}
-		refused("1001 values of one item", 409, "at most 1000", c.InsertBatch(ctx, batch))
-		refused("a batch of 10,001", 400, "at most 10000", c.InsertBatch(ctx, make10001()))
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func make10001() (list []k2v.Insertion) {
-	for i := range 10_001 {
-		list = append(list, k2v.Insertion{PK: "pk", SK: fmt.Sprint(i), Value: k2v.Value("x")})
-	}
-	return list
 }
 
 // TestK2VClockSurvives: a node that writes after a crash, with its clock set back, writes later than it

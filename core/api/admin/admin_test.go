@@ -169,6 +169,17 @@ func TestBuckets(t *testing.T) {
 	if d := cmp.Diff(want, b.Grants); d != "" {
 		t.Errorf("grants (-want +got):\n%s", d)
 	}
+	const rules = `{"CORSRules":[{"AllowedOrigins":["*"],"AllowedMethods":["GET"],"MaxAgeSeconds":0}]}`
+	w.must(t, "PUT", "/v1/buckets/docs/cors", rules, &b)
+	w.must(t, "GET", "/v1/buckets/docs", "", &b)
+	if len(b.Rules) != 1 || b.Rules[0].Origins[0] != "*" || *b.Rules[0].MaxAge != 0 {
+		t.Errorf("rules %+v", b.Rules)
+	}
+	var none Bucket
+	w.must(t, "PUT", "/v1/buckets/docs/cors", `{}`, nil)
+	if w.must(t, "GET", "/v1/buckets/docs", "", &none); len(none.Rules) > 0 {
+		t.Errorf("rules that were taken away: %+v", none.Rules)
+	}
 	w.must(t, "DELETE", "/v1/buckets/docs", "", nil)
 	var list []Bucket
 	w.must(t, "GET", "/v1/buckets", "", &list)
@@ -279,6 +290,9 @@ func TestRefusals(t *testing.T) {
 		{"POST", "/v1/buckets/photos/allow", `{"key":"GKX","read":true}`, nil, 404, "no_such_key"},
 		{"POST", "/v1/buckets/photos/allow", `{"key":"GKA"}`, nil, 400, "bad_request"},
 		{"POST", "/v1/buckets/photos/deny", `{"read":true}`, nil, 400, "bad_request"},
+		{"PUT", "/v1/buckets/docs/cors", `{}`, nil, 404, "no_such_bucket"},
+		{"PUT", "/v1/buckets/photos/cors", `{"CORSRules":[{"AllowedOrigins":["*"]}]}`, nil, 400,
+			"invalid_cors_rules"},
 		{"GET", "/v1/keys/GKX", "", nil, 404, "no_such_key"},
 		{"DELETE", "/v1/keys/GKX", "", nil, 404, "no_such_key"},
 		{"POST", "/v1/keys", `{"secret":"sixteencharacters"}`, nil, 400, "bad_request"},
@@ -409,12 +423,17 @@ func FuzzBodies(f *testing.F) {
 		"/v1/keys/import",
 		"/v1/layout/assign", "/v1/init", "/v1/join", "/v1/layout/params", "/v1/layout/remove",
 		"/v1/layout/revert", "/v1/layout/apply", "/v1/layout/simulate", "/v1/layout/rebalance",
-		"/v1/layout/buy"}
+		"/v1/layout/buy", "/v1/buckets/photos/cors"}
 	f.Add(0, `{"name":"docs"}`)
 	f.Add(4, `{"id":"GKB","secret":"sixteencharacters"}`)
 	f.Add(7, `{"token":"granary-join-owFu","zone":"z"}`)
-	f.Fuzz(func(t *testing.T, path int, body string) {
+	f.Add(15, `{"CORSRules":[{"AllowedOrigins":["*"],"AllowedMethods":["GET"],"MaxAgeSeconds":1}]}`)
+	f.Fuzz(func(t *testing.T, at int, body string) {
 		var out json.RawMessage
-		newWorld().do(t, "POST", paths[uint(path)%uint(len(paths))], body, &out)
+		method, path := "POST", paths[uint(at)%uint(len(paths))]
+		if strings.HasSuffix(path, "/cors") {
+			method = "PUT"
+		}
+		newWorld().do(t, method, path, body, &out)
 	})
 }

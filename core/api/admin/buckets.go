@@ -8,7 +8,7 @@ import (
 
 func bucketOf(b bucket.Bucket) Bucket {
 	out := Bucket{Name: b.Name, ID: b.ID.String(), Owner: string(b.Owner), Created: b.Created,
-		Grants: []Grant{}}
+		Grants: []Grant{}, CORS: CORS{b.CORS}}
 	for _, g := range b.Grants {
 		out.Grants = append(out.Grants, Grant{Key: string(g.Key), Read: g.Read, Write: g.Write,
 			Owner: g.Owner})
@@ -64,6 +64,18 @@ func (h *Handler) deleteBucket(r request, _ none) (Done, error) {
 		return Done{}, err
 	}
 	return Done{}, h.Buckets.Delete(r.ctx, b)
+}
+
+func (h *Handler) setCORS(r request, in CORS) (Bucket, error) {
+	b, err := h.Buckets.ByName(r.ctx, r.http.PathValue("name"))
+	if err != nil {
+		return Bucket{}, err
+	}
+	if err := h.Buckets.SetCORS(r.ctx, b, in.Rules); err != nil {
+		return Bucket{}, err
+	}
+	b.CORS = in.Rules
+	return bucketOf(b), nil
 }
 
 func (h *Handler) allow(r request, in Grant) (Bucket, error) {

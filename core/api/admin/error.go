@@ -8,6 +8,7 @@ import (
 
 	"granary/core/bucket"
 	"granary/core/cluster"
+	"granary/core/cors"
 	"granary/core/layout"
 	"granary/core/quorum"
 	"granary/core/rpc"
@@ -35,6 +36,7 @@ var kinds = []struct {
 	{cluster.ErrRemoved, http.StatusConflict, "removed", "start it anew with an empty data folder"},
 	{cluster.ErrBadMember, http.StatusBadRequest, "bad_member", ""},
 	{cluster.ErrManyTokens, http.StatusTooManyRequests, "too_many_tokens", "wait until some expire"},
+	{cors.ErrInvalid, http.StatusBadRequest, "invalid_cors_rules", ""},
 	{bucket.ErrInvalidKey, http.StatusBadRequest, "invalid_key", ""},
 	{cluster.ErrNotMember, http.StatusNotFound, "no_such_node", "see granary status"},
 	{cluster.ErrHasData, http.StatusConflict, "has_data", hasDataHint},

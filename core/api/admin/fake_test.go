@@ -15,6 +15,7 @@ import (
 
 	"granary/core/bucket"
 	"granary/core/cluster"
+	"granary/core/cors"
 	"granary/core/job"
 	"granary/core/layout"
 	"granary/core/rt"
@@ -87,6 +88,15 @@ func (f *fakeBuckets) Delete(_ context.Context, b bucket.Bucket) error {
 		return fmt.Errorf("bucket %q: %w", b.Name, bucket.ErrBucketNotEmpty)
 	}
 	f.buckets = slices.DeleteFunc(f.buckets, func(x bucket.Bucket) bool { return x.Name == b.Name })
+	return f.err
+}
+
+func (f *fakeBuckets) SetCORS(_ context.Context, b bucket.Bucket, rules cors.Rules) error {
+	if err := rules.Check(); len(rules) > 0 && err != nil {
+		return err
+	}
+	i := slices.IndexFunc(f.buckets, func(x bucket.Bucket) bool { return x.Name == b.Name })
+	f.buckets[i].CORS = rules
 	return f.err
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"granary/core/bucket"
 	"granary/core/cluster"
+	"granary/core/cors"
 	"granary/core/job"
 	"granary/core/layout"
 	"granary/core/rt"
@@ -58,6 +59,8 @@ type Buckets interface {
 	Create(context.Context, string, bucket.KeyID) (bucket.Bucket, error)
 	// Delete removes an empty bucket.
 	Delete(context.Context, bucket.Bucket) error
+	// SetCORS replaces a bucket's rules for pages of other origins; none takes them away.
+	SetCORS(context.Context, bucket.Bucket, cors.Rules) error
 	// Allow sets what a key may do in a bucket.
 	Change(ctx context.Context, name string, key bucket.KeyID, change func(*bucket.Grant)) (bucket.Bucket,
 		error)

@@ -3,6 +3,7 @@ package admin
 import (
 	"time"
 
+	"granary/core/cors"
 	"granary/core/layout/plan"
 )
 
@@ -81,6 +82,12 @@ type Bucket struct {
 	Owner   string    `json:"owner"`
 	Created time.Time `json:"created"`
 	Grants  []Grant   `json:"grants"`
+	CORS
+}
+
+// CORS is what pages of other origins may do in a bucket, as the aws command line has it.
+type CORS struct {
+	Rules cors.Rules `json:"CORSRules,omitempty"`
 }
 
 // Grant is what a key may do in a bucket; to allow or deny, what is added or taken away.
