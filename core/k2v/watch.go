@@ -107,6 +107,9 @@ func (w *watched) sweep(now time.Duration) {
 
 // changed tells those who watch about an item that has changed here, durably.
 func (s *Store) changed(at table.Address) {
+	if s.env.Mutant("k2v changes wake no poll") {
+		return
+	}
 	w := s.watched
 	now := s.env.Now()
 	w.lock.Lock()

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"granary/core/cors"
 	"granary/core/node"
 	"granary/core/rt"
+	"granary/core/table"
 	"granary/netsim"
 )
 
@@ -201,5 +203,108 @@ func TestK2VClockSurvives(t *testing.T) {
 		if err != nil || (told == 1) != (mutant == "") {
 			t.Errorf("mutant %q: told of %d items, %v", mutant, told, err)
 		}
+	}
+}
+
+// TestK2VAntiEntropyWakesPolls: a poll waits at a replica that is cut off when the item is written, and misses
+// both the write and the message about it. Anti-entropy brings the item, and the poll answers at once, long
+// before it would have looked by itself, as it does when changes wake nobody.
+func TestK2VAntiEntropyWakesPolls(t *testing.T) {
+	for _, mutant := range []string{"", "k2v changes wake no poll"} {
+		w, c := newBucket(t, 2, mutant)
+		writer, poller := k2vClient(w, 0, c.key), k2vClient(w, 2, c.key)
+		writer.Bucket, poller.Bucket = "photos", "photos"
+		late := w.Machines[2]
+		has := func() (found bool) {
+			if err := late.Node.Tables().Inventory(func(s table.Stock) {
+				found = found || strings.Contains(s.Key, "late news")
+			}); err != nil {
+				t.Error(err)
+			}
+			return found
+		}
+		err := w.Do(time.Hour, func(ctx context.Context) error {
+			type answer struct {
+				item k2v.Item
+				at   time.Duration
+			}
+			answered := rt.NewFuture[answer](w.Env)
+			w.Env.Go("poll", func() {
+				item, err := poller.Poll(ctx, "pk", "late news", "", 5*time.Minute)
+				answered.Set(answer{item, w.Sched.Now()}, err)
+			})
+			w.Env.Sleep(ctx, time.Second)
+			if err := w.Net.Model().Isolate(late.Name); err != nil {
+				return err
+			}
+			if _, err := writer.Insert(ctx, "pk", "late news", "", k2v.Value("x")); err != nil {
+				return err
+			}
+			w.Env.Sleep(ctx, 12*time.Second) // the message about it is given up, and one look was in vain
+			if has() {
+				t.Error("the replica missed nothing")
+			}
+			if err := w.Net.Model().Rejoin(late.Name); err != nil {
+				return err
+			}
+			for !has() {
+				w.Env.Sleep(ctx, 10*time.Millisecond)
+			}
+			arrived := w.Sched.Now()
+			a, err := answered.Get(ctx)
+			if err != nil || string(a.item.Values[0]) != "x" {
+				t.Errorf("mutant %q: the poll answers %q, %v", mutant, a.item.Values, err)
+			}
+			took := a.at - arrived
+			if woken := took < 2*time.Second; woken != (mutant == "") {
+				t.Errorf("mutant %q: the poll answered %v after the row came", mutant, took)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestK2VDeleteBatchSpares: a value that is written while a batch deletes the item, after it read and before it
+// writes, survives; what was read is gone.
+func TestK2VDeleteBatchSpares(t *testing.T) {
+	w, _ := flatWorld(t, 10)
+	key, err := w.MakeBucket("bucket")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, other := k2vClient(w, 0, key), k2vClient(w, 2, key)
+	err = w.Do(time.Hour, func(ctx context.Context) error {
+		for _, v := range []string{"read 1", "read 2"} {
+			if _, err := c.Insert(ctx, "pk", "sk", "", k2v.Value(v)); err != nil {
+				return err
+			}
+		}
+		done := rt.NewFuture[[]int](w.Env)
+		w.Env.Go("delete", func() { done.Set(c.DeleteBatch(ctx, []k2v.Deletion{{PK: "pk"}})) })
+		w.Env.Sleep(ctx, roundTrip*6/10) // the replicas' answers are on their way
+		if _, err := other.Insert(ctx, "pk", "sk", "", k2v.Value("written meanwhile")); err != nil {
+			return err
+		}
+		n, err := done.Get(ctx)
+		if err != nil || n[0] != 1 {
+			t.Errorf("%v items deleted, %v", n, err)
+		}
+		item, err := c.Read(ctx, "pk", "sk")
+		var left []string
+		for _, v := range item.Values {
+			if v != nil {
+				left = append(left, string(v))
+			}
+		}
+		if err != nil || len(left) != 1 || left[0] != "written meanwhile" || len(item.Values) != 2 {
+			t.Errorf("left: %q, %v", item.Values, err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
