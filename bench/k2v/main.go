@@ -1,5 +1,6 @@
 // Command k2v measures the K2V endpoint of real processes: single inserts and reads, batches, a listing of
-// 100,000 partition keys, and the memory and wake-up of 1,000 polls on one partition.
+// 100,000 partition keys, and the memory and wake-up of 1,000 polls on one partition. It leaves the numbers in
+// bench/results.
 //
 //	go run ./bench/k2v -granary bin/granary
 package main
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"granary/bench/cluster"
+	"granary/bench/report"
 	"granary/core/api/k2v/client"
 	"granary/core/auth"
 )
@@ -32,6 +34,7 @@ type bench struct {
 	name    string
 	cluster *cluster.Cluster
 	clients []*client.Client // one for each node
+	*results
 }
 
 func main() {
@@ -49,6 +52,7 @@ func run() (err error) {
 	flag.DurationVar(&p.perCell, "time", p.perCell, "of each measurement of inserts, reads and batches")
 	flag.IntVar(&p.partitions, "partitions", p.partitions, "partition keys that are listed")
 	flag.IntVar(&p.polls, "polls", p.polls, "polls at a time")
+	out := flag.String("out", "bench/results", "folder of the results; empty: only print them")
 	flag.Parse()
 	path, err := filepath.Abs(*binary)
 	if err != nil {
@@ -60,6 +64,11 @@ func run() (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
 	ctx := context.Background()
+	var r results
+	if r.machine, err = report.Machine(ctx, folder); err != nil {
+		return err
+	}
+	fmt.Println(r.machine)
 	for _, nodes := range []string{"one", "three"} {
 		o := cluster.Options{Binary: path, Folder: filepath.Join(folder, nodes)}
 		var c *cluster.Cluster
@@ -71,12 +80,15 @@ func run() (err error) {
 		if err != nil {
 			return err
 		}
-		b := &bench{plan: p, name: nodes, cluster: c}
+		b := &bench{plan: p, name: nodes, cluster: c, results: &r}
 		if err := errors.Join(b.measure(ctx), c.Close()); err != nil {
 			return err
 		}
 	}
-	return nil
+	if *out == "" {
+		return nil
+	}
+	return r.write(*out)
 }
 
 const bucket = "load"
@@ -95,8 +107,6 @@ func (b *bench) measure(ctx context.Context) error {
 			Key:    auth.KeyID(b.cluster.Key.ID),
 			Secret: auth.Secret(b.cluster.Key.Secret), Now: time.Now})
 	}
-	fmt.Println("| nodes | operation | clients | operations | op/s | CPU ms/op | p50 ms | p99 ms |")
-	fmt.Println("|---|---|---|---|---|---|---|---|")
 	for _, step := range []func(context.Context) error{b.items, b.batches, b.index, b.poll} {
 		if err := step(ctx); err != nil {
 			return fmt.Errorf("%s: %w", b.name, err)

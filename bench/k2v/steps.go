@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"granary/bench/report"
 	"granary/core/api/k2v/client"
 )
 
@@ -51,13 +52,14 @@ func (b *bench) cell(what string, clients, most int, op func(k *client.Client, i
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	slices.Sort(took)
-	at := func(percent int) float64 { return millis(took[min(len(took)*percent/100, len(took)-1)]) }
-	fmt.Printf("| %s | %s | %d | %d | %.0f | %.2f | %.2f | %.2f |\n", b.name, what, clients, len(took),
-		float64(len(took))/all.Seconds(), millis(after.CPU-before.CPU)/float64(len(took)), at(50), at(99))
+	at := func(percent int) string {
+		return fmt.Sprintf("%.2f", report.Millis(took[min(len(took)*percent/100, len(took)-1)]))
+	}
+	b.addRow(b.name, what, fmt.Sprint(clients), fmt.Sprint(len(took)),
+		report.Short(report.Millis(after.CPU-before.CPU)/float64(len(took))),
+		report.Short(float64(len(took))/all.Seconds()), at(50), at(99))
 	return nil
 }
-
-func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 // value is what items hold: 100 bytes.
 var value = client.Value(fmt.Sprintf("%0100d", 1))
@@ -140,9 +142,10 @@ func (b *bench) index(ctx context.Context) error {
 			start = page.NextStart
 		}
 		if found == b.partitions/batch*batch {
-			fmt.Printf("\n%s: %d partition keys listed in %.2f s, %d pages of 1,000; "+
-				"the index had them %.1f s after the last insert\n\n", b.name, found,
-				time.Since(began).Seconds(), pages+1, began.Sub(from).Seconds())
+			b.addFact(fmt.Sprintf("%d partition keys (%s): listed by one client", found, b.name),
+				"%.2f s, in %d pages", time.Since(began).Seconds(), pages+1)
+			b.addFact(fmt.Sprintf("%d partition keys (%s): in the index after the last insert", found, b.name),
+				"%.1f s", began.Sub(from).Seconds())
 			return nil
 		}
 		if time.Since(from) > 10*time.Minute {
@@ -186,9 +189,10 @@ func (b *bench) poll(ctx context.Context) error {
 		return err
 	}
 	slices.SortFunc(woken, time.Time.Compare)
-	fmt.Printf("%s: %d polls on one partition take %.0f KB each in all processes together; "+
-		"woken by one batch, the first after %.0f ms, the last after %.0f ms\n\n", b.name, b.polls,
-		float64(after.Anon-before.Anon)/float64(b.polls)/1e3, millis(woken[0].Sub(from)),
-		millis(woken[len(woken)-1].Sub(from)))
+	name := fmt.Sprintf("%d polls on one partition (%s)", b.polls, b.name)
+	b.addFact(name+": memory of each, in all processes together", "%.0f KB",
+		float64(after.Anon-before.Anon)/float64(b.polls)/1e3)
+	b.addFact(name+": woken by one batch", "the first after %.0f ms, the last after %.0f ms",
+		report.Millis(woken[0].Sub(from)), report.Millis(woken[len(woken)-1].Sub(from)))
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"granary/bench/cluster"
+	"granary/bench/report"
 )
 
 // plan is how much is done.
@@ -78,7 +79,7 @@ func run() (err error) {
 	}
 	defer func() { err = errors.Join(err, b.remove(b.folder)) }()
 	b.results.quick = *quick
-	if b.results.machine, err = describe(ctx, b.folder); err != nil {
+	if b.results.machine, err = report.Machine(ctx, b.folder); err != nil {
 		return err
 	}
 	fmt.Println(b.results.machine)
@@ -101,7 +102,7 @@ func (b *bench) one(ctx context.Context) error {
 	return b.store(ctx, "one", func(o cluster.Options) (*cluster.Cluster, error) {
 		c, took, err := cluster.Dev(ctx, o)
 		if err == nil {
-			b.results.addFact("start-up of one node, new folder", "%.0f ms", millis(took))
+			b.results.addFact("start-up of one node, new folder", "%.0f ms", report.Millis(took))
 		}
 		return c, err
 	})
@@ -139,5 +140,3 @@ func (b *bench) remove(folder string) error {
 	}
 	return os.RemoveAll(folder)
 }
-
-func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -12,6 +12,7 @@ import (
 	"github.com/minio/minio-go/v7"
 
 	"granary/bench/cluster"
+	"granary/bench/report"
 )
 
 // idleMemory leaves the store alone for a while and reads each process's memory.
@@ -74,7 +75,7 @@ func (b *bench) startUp(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	b.results.addFact("start-up on an empty store", "%.0f ms", millis(took))
+	b.results.addFact("start-up on an empty store", "%.0f ms", report.Millis(took))
 	s := &store{bench: b, name: "start-up", cluster: c}
 	if err := s.fill(ctx); err != nil {
 		return err
@@ -91,7 +92,7 @@ func (b *bench) startUp(ctx context.Context) (err error) {
 	}
 	b.results.addFact(fmt.Sprintf("start-up on %d rows after SIGKILL", b.batches*listPage),
 		"%.0f ms (%s of metadata)",
-		millis(took), megabytes(info.Size()))
+		report.Millis(took), megabytes(info.Size()))
 	u, err := c.Nodes[0].Usage()
 	b.results.addFact("memory after that start", "%s resident (%s without mapped files)", megabytes(u.RSS),
 		megabytes(u.Anon))

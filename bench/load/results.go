@@ -1,12 +1,13 @@
 package main
 
 import (
-	"encoding/csv"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"granary/bench/report"
 )
 
 // row is the result of one cell.
@@ -66,18 +67,10 @@ func (r row) fields() []string {
 	if a, ok := aims[r.op+" "+r.size]; ok && r.store == "three" {
 		aim = fmt.Sprint(a)
 	}
-	perOp := short(millis(r.cpu) / float64(r.ops))
+	perOp := report.Short(report.Millis(r.cpu) / float64(r.ops))
 	return []string{r.store, r.op, r.size, fmt.Sprint(r.clients), fmt.Sprint(r.ops), perOp, aim,
-		fmt.Sprintf("%.1f", float64(r.ops)/seconds), moved, fmt.Sprintf("%.2f", millis(r.p50)),
-		fmt.Sprintf("%.2f", millis(r.p99)), fmt.Sprint(r.failures.count)}
-}
-
-// short returns a number with three digits, or all those before the point.
-func short(x float64) string {
-	if x >= 100 {
-		return fmt.Sprintf("%.0f", x)
-	}
-	return fmt.Sprintf("%.3g", x)
+		fmt.Sprintf("%.1f", float64(r.ops)/seconds), moved, fmt.Sprintf("%.2f", report.Millis(r.p50)),
+		fmt.Sprintf("%.2f", report.Millis(r.p99)), fmt.Sprint(r.failures.count)}
 }
 
 // write leaves load.md, load.csv and facts.csv in a folder.
@@ -92,10 +85,10 @@ func (r *results) write(folder string) error {
 	for _, f := range r.facts {
 		facts = append(facts, []string{f.name, f.value})
 	}
-	if err := writeCSV(filepath.Join(folder, "load.csv"), columns, cells); err != nil {
+	if err := report.WriteCSV(filepath.Join(folder, "load.csv"), columns, cells); err != nil {
 		return err
 	}
-	if err := writeCSV(filepath.Join(folder, "facts.csv"), []string{"what", "value"}, facts); err != nil {
+	if err := report.WriteCSV(filepath.Join(folder, "facts.csv"), []string{"what", "value"}, facts); err != nil {
 		return err
 	}
 	command := "make bench"
@@ -106,34 +99,8 @@ func (r *results) write(folder string) error {
 		"CPU is that of all server processes together. The clients (minio-go) run on the same machine and\n" +
 		"take their share of it. Writes are durable: synced before they are acknowledged. Aim: half of\n" +
 		"what the best of today's stores need on three nodes.\n\n" +
-		table(columns, cells) + "\n" + table([]string{"what", "value"}, facts)
+		report.Table(columns, cells) + "\n" + report.Table([]string{"what", "value"}, facts)
 	path := filepath.Join(folder, "load.md")
 	fmt.Println("written:", path)
 	return os.WriteFile(path, []byte(text), 0o644)
-}
-
-func writeCSV(path string, head []string, lines [][]string) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	w := csv.NewWriter(f)
-	if err := w.Write(head); err != nil {
-		return err
-	}
-	if err := w.WriteAll(lines); err != nil { // flushes
-		return err
-	}
-	return f.Close()
-}
-
-// table returns lines as a Markdown table.
-func table(head []string, lines [][]string) string {
-	var b strings.Builder
-	b.WriteString("| " + strings.Join(head, " | ") + " |\n|" + strings.Repeat(" --- |", len(head)) + "\n")
-	for _, line := range lines {
-		b.WriteString("| " + strings.Join(line, " | ") + " |\n")
-	}
-	return b.String()
 }

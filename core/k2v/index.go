@@ -1,6 +1,7 @@
 package k2v
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -190,13 +191,17 @@ func (s *Store) runIndex(ctx context.Context) error {
 	return nil
 }
 
-// FlushIndex sends all changed counts of this node to the index.
-func (s *Store) FlushIndex(ctx context.Context) error {
-	for {
-		if full, err := s.indexPass(ctx); err != nil || !full {
-			return err
+// FlushIndex sends all changed counts of this node to the index. What cannot be sent, because too few replicas
+// of a bucket's index answer, does not hold up the rest.
+func (s *Store) FlushIndex(ctx context.Context) (failed error) {
+	for from := prefixDirty; from != nil; {
+		next, err := s.indexPass(ctx, from)
+		if failed = cmp.Or(failed, err); ctx.Err() != nil {
+			return cmp.Or(failed, ctx.Err())
 		}
+		from = next
 	}
+	return failed
 }
 
 type dirtyCount struct {
@@ -204,12 +209,13 @@ type dirtyCount struct {
 	local localCount
 }
 
-// indexPass sends a pass; full says that there may be more. What could not be sent stays for the next.
-func (s *Store) indexPass(ctx context.Context) (full bool, err error) {
+// indexPass sends a pass of dirty counts from a key on, and returns where the next one begins, nil if there is
+// none. What could not be sent stays dirty.
+func (s *Store) indexPass(ctx context.Context, from []byte) (next []byte, err error) {
 	var dirty []dirtyCount
 	err = s.store.View(func(r kv.Reader) (err error) {
 		var pks [][]byte
-		r.Ascend(prefixDirty, under(prefixDirty[:len(prefixDirty)-1], []byte{'/' + 1}),
+		r.Ascend(from, under(prefixDirty[:len(prefixDirty)-1], []byte{'/' + 1}),
 			func(k, _ []byte) bool {
 				pks = append(pks, append([]byte(nil), k[len(prefixDirty):]...))
 				return len(pks) < indexPass
@@ -223,8 +229,14 @@ func (s *Store) indexPass(ctx context.Context) (full bool, err error) {
 		}
 		return nil
 	})
+	if err != nil || len(dirty) == 0 {
+		return nil, err
+	}
+	if len(dirty) == indexPass {
+		next = append(under(prefixDirty, dirty[indexPass-1].pk), 0)
+	}
 	var failed []error
-	for rest := dirty; len(rest) > 0 && err == nil; {
+	for rest := dirty; len(rest) > 0; {
 		n := 1
 		for n < len(rest) && bucketOf(rest[n].pk) == bucketOf(rest[0].pk) {
 			n++
@@ -232,10 +244,7 @@ func (s *Store) indexPass(ctx context.Context) (full bool, err error) {
 		failed = append(failed, s.sendCounts(ctx, rest[:n]))
 		rest = rest[n:]
 	}
-	if err = errors.Join(append(failed, err)...); err != nil {
-		return false, err
-	}
-	return len(dirty) == indexPass, nil
+	return next, errors.Join(failed...)
 }
 
 func bucketOf(pk []byte) bucket.BucketID { return bucket.BucketID(pk[:len(bucket.BucketID{})]) }

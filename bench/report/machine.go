@@ -1,4 +1,5 @@
-package main
+// Package report says what benchmarks measured, and on what machine, in files for people and for programs.
+package report
 
 import (
 	"context"
@@ -12,16 +13,16 @@ import (
 	"time"
 )
 
-// describe says what the numbers are of: processor, memory, kernel, how long the disk takes to sync, and the
-// commit.
-func describe(ctx context.Context, folder string) (string, error) {
+// Machine says what numbers are of: processor, memory, kernel, how long the disk of a folder takes to
+// sync, and the commit.
+func Machine(ctx context.Context, folder string) (string, error) {
 	sync, err := syncTime(folder)
 	if err != nil {
 		return "", err
 	}
 	text := fmt.Sprintf("%d CPUs (%s), %s of memory, %s, %s; ", runtime.NumCPU(),
 		field("/proc/cpuinfo", "model name"), field("/proc/meminfo", "MemTotal"), runtime.Version(), kernel())
-	text += fmt.Sprintf("a write of 4 KiB with fsync takes %.2f ms (median of %d)", millis(sync), syncs)
+	text += fmt.Sprintf("a write of 4 KiB with fsync takes %.2f ms (median of %d)", Millis(sync), syncs)
 	if load, err := os.ReadFile("/proc/loadavg"); err == nil {
 		text += "; load before: " + strings.Join(strings.Fields(string(load))[:3], " ")
 	}
