@@ -26,8 +26,10 @@ const (
 	BatchMax = 10_000
 	// PageMax is the most items that one search returns; it is the default too.
 	PageMax = 1000
-	// AnswerMax bounds the values that one batch of searches returns, beyond the first item of each.
-	AnswerMax = 8 << 20
+	// AnswerMax bounds the items that one batch of searches returns, beyond the first of each. AnswerLimit
+	// bounds all of them; a batch that finds more is refused.
+	AnswerMax   = 8 << 20
+	AnswerLimit = 64 << 20
 	// PollMin, PollDefault and PollMax bound how long a poll waits.
 	PollMin     = time.Second
 	PollDefault = 300 * time.Second

@@ -144,6 +144,31 @@ func partly(subject string, err error) error {
 		Causes: []quorum.Cause{{Node: "a part of it", Err: err}}}
 }
 
+// sideBySide is how many parts of a batch are under way at a time.
+const sideBySide = 64
+
+// each calls f for 0 to n-1, some side by side, and joins their errors.
+func (s *Store) each(n int, f func(i int) error) error {
+	errs := make([]error, n)
+	next, lock := 0, s.env.NewLock()
+	g := rt.NewGroup(s.env, s.env.Background())
+	for range min(n, sideBySide) {
+		g.Go("k2v batch", func(context.Context) error {
+			for {
+				lock.Lock()
+				i := next
+				next++
+				lock.Unlock()
+				if i >= n {
+					return nil
+				}
+				errs[i] = f(i)
+			}
+		})
+	}
+	return errors.Join(g.Wait(), errors.Join(errs...))
+}
+
 func (s *Store) check(writes []Write) error {
 	if len(writes) > BatchMax {
 		return invalid("%d writes; at most %d", len(writes), BatchMax)

@@ -3,16 +3,18 @@ package table
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
+	"granary/core/cluster"
 	"granary/core/kv"
 	"granary/core/quorum"
 	"granary/core/rpc"
 	"granary/core/rt"
 )
 
-// RangeMax is the most rows that one RangeRows returns.
+// RangeMax is the most rows that are returned of one range at a time.
 const RangeMax = 1000
 
 // RangeRequest asks for rows of one partition key in order, upwards or downwards.
@@ -36,6 +38,11 @@ type RangeResult[T any] struct {
 	Rest  RangeRequest
 }
 
+type rangesRequest struct {
+	Ranges []rangeRequest `cbor:"1,keyasint"`
+	Bytes  int            `cbor:"2,keyasint"` // bounds the rows of the answer; a single longer one still goes
+}
+
 type rangeRequest struct {
 	Table   ID     `cbor:"1,keyasint"`
 	PK      []byte `cbor:"2,keyasint"`
@@ -45,47 +52,82 @@ type rangeRequest struct {
 	Max     int    `cbor:"6,keyasint"`
 }
 
-type rangeResponse struct {
+func (q *rangeRequest) size() int { return len(q.PK) + len(q.Start) + len(q.End) + rangeOverhead }
+
+// rangesResponse has a part for each range that the answer came to: the first ones, one at least.
+type rangesResponse struct {
+	Parts []rangePart `cbor:"1,keyasint"`
+}
+
+type rangePart struct {
 	Rows  []Row `cbor:"1,keyasint,omitempty"` // in the order of the walk
 	Whole bool  `cbor:"2,keyasint,omitempty"`
 }
 
-var methodRange = rpc.NewMethod[rangeRequest, rangeResponse]("table.range", rpc.Meta)
+var methodRanges = rpc.NewMethod[rangesRequest, rangesResponse]("table.ranges", rpc.Meta)
 
-// handleRange returns this node's rows of a range, as far as an answer goes.
-func (t *Tables) handleRange(_ context.Context, _ rt.NodeID, req *rangeRequest) (*rangeResponse, error) {
-	s, err := t.registry.schema(req.Table)
-	if err != nil {
-		return nil, err
+const (
+	// rangesMax bounds the ranges of one message, and rangesBytesMax what they take in it.
+	rangesMax      = 10_000
+	rangesBytesMax = 1 << 20
+	// rangesBytesMin is what an answer may hold at least, however many messages share pageBytesMax.
+	rangesBytesMin = 64 << 10
+	// rangeOverhead is what a range or a part takes besides keys and rows, at most.
+	rangeOverhead = 32
+)
+
+// handleRanges returns this node's rows of ranges, as far as an answer goes.
+func (t *Tables) handleRanges(_ context.Context, _ rt.NodeID, req *rangesRequest) (*rangesResponse, error) {
+	if n := len(req.Ranges); n < 1 || n > rangesMax {
+		return nil, fmt.Errorf("%d ranges: %w", n, rpc.ErrMalformed)
 	}
-	if _, name, n := s.describe(); len(req.PK) != n {
-		return nil, fmt.Errorf("table %s: range of partition key %x: %w", name, req.PK, ErrMalformedRow)
-	}
-	resp := &rangeResponse{}
-	err = t.store.View(func(r kv.Reader) error { return answerRange(r, s, req, resp) })
+	resp := &rangesResponse{}
+	err := t.store.View(func(r kv.Reader) error {
+		room := clamp(req.Bytes, pageBytesMax)
+		for i := range req.Ranges {
+			part, err := t.answerRange(r, &req.Ranges[i], &room, i == 0)
+			if err != nil {
+				return err
+			}
+			if !part.Whole && len(part.Rows) == 0 {
+				break
+			}
+			resp.Parts = append(resp.Parts, part)
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
 	return resp, nil
 }
 
-func answerRange(r kv.Reader, s schema, req *rangeRequest, resp *rangeResponse) error {
-	id, _, pkLen := s.describe()
+// answerRange returns the first rows of a range that there is room for; always one if it is the first range.
+func (t *Tables) answerRange(r kv.Reader, req *rangeRequest, room *int, first bool) (part rangePart, err error) {
+	s, err := t.registry.schema(req.Table)
+	if err != nil {
+		return part, err
+	}
+	id, name, pkLen := s.describe()
+	if len(req.PK) != pkLen {
+		return part, fmt.Errorf("table %s: range of partition key %x: %w", name, req.PK, ErrMalformedRow)
+	}
+	if *room -= rangeOverhead; *room < 0 && !first {
+		return part, nil
+	}
 	lo, hi := newReader(nil, req.PK).bounds(id, req.Start, req.End)
-	size, full := 0, false
-	var failed error
+	full := false
 	visit := func(k, stored []byte) bool {
-		row, err := s.unseal(stored)
-		if err != nil {
-			failed = err
+		var row []byte
+		if row, err = s.unseal(stored); err != nil {
 			return false
 		}
-		size += len(k) + len(row)
-		if n := len(resp.Rows); n > 0 && (size > pageBytesMax || n >= clamp(req.Max, RangeMax)) {
-			full = true
+		n, size := len(part.Rows), len(k)+len(row)
+		if full = size > *room && (n > 0 || !first) || n >= clamp(req.Max, RangeMax); full {
 			return false
 		}
-		resp.Rows = append(resp.Rows, Row{Table: id, Sort: bytes.Clone(k[localHeadLen+pkLen:]),
+		*room -= size
+		part.Rows = append(part.Rows, Row{Table: id, Sort: bytes.Clone(k[localHeadLen+pkLen:]),
 			Value: bytes.Clone(row)})
 		return true
 	}
@@ -94,84 +136,189 @@ func answerRange(r kv.Reader, s schema, req *rangeRequest, resp *rangeResponse) 
 	} else {
 		r.Ascend(lo, hi, visit)
 	}
-	resp.Whole = !full
-	return failed
+	part.Whole = !full
+	return part, err
 }
 
-// RangeRows returns the next rows of a range, whatever their state, from the join of a read quorum. Replicas
-// found to lack something are sent it in the background.
-//
-// Errors: *quorum.Error, ErrMalformedRow. Cost: one round; rows of up to 2 MiB together.
+// RangeRows is Ranges for one range.
 func RangeRows[T any](ctx context.Context, t *Tables, tab *Table[T], q RangeRequest) (RangeResult[T], error) {
-	out := RangeResult[T]{Rest: q}
-	if q.Max <= 0 || q.Max > RangeMax {
-		q.Max = RangeMax
-	}
-	view, err := t.view(q.PK)
-	if err != nil {
-		return out, err
-	}
-	f := &Fetched{tables: t, view: view, pk: q.PK, subject: q.Subject, rows: map[rowKey]Row{}}
-	whole, edge, err := t.askRange(ctx, f, &rangeRequest{Table: tab.def.ID, PK: q.PK, Start: q.Start,
-		End:     q.End,
-		Reverse: q.Reverse, Max: q.Max})
-	if err != nil {
-		return out, err
-	}
-	defer f.Close()
-	out.Sorts, out.Rows, err = JoinedAll(f, tab)
-	if q.Reverse {
-		slices.Reverse(out.Sorts)
-		slices.Reverse(out.Rows)
-	}
-	if out.Whole = whole; !whole && q.Reverse {
-		out.Rest.End = edge
-	} else if !whole {
-		out.Rest.Start = append(bytes.Clone(edge), 0)
-	}
-	return out, err
+	out, err := Ranges(ctx, t, tab, []RangeRequest{q})
+	return out[0], err
 }
 
-// askRange takes the answers of a read quorum into f. Rows behind edge, up to which all of them go, are left
-// out.
-func (t *Tables) askRange(ctx context.Context, f *Fetched, req *rangeRequest) (whole bool, edge []byte,
-	err error) {
-	round := quorum.Start(t.env.Background(), t.quorum, t.topology.Nearest(f.view.ReadSet().Nodes), 0,
-		func(ctx context.Context, to rt.NodeID) (*rangeResponse, error) {
+// Ranges returns the next rows of each range, whatever their state, from the join of a read quorum. A range
+// that the answers did not come to has no rows, and all of it is its Rest; one range at least has rows or is
+// whole. Replicas found to lack something are sent it in the background.
+//
+// Errors: *quorum.Error, ErrMalformedRow. Cost: one round, in which each replica gets one message for all
+// ranges of its replica set; rows of up to 2 MiB together, or 64 KiB for each replica set if that is more.
+func Ranges[T any](ctx context.Context, t *Tables, tab *Table[T], qs []RangeRequest) ([]RangeResult[T], error) {
+	out := make([]RangeResult[T], len(qs))
+	for i, q := range qs {
+		out[i].Rest = q
+	}
+	asks, err := t.rangesAsks(tab.def.ID, qs)
+	if err != nil {
+		return out, err
+	}
+	if len(asks) == 1 {
+		return out, askRanges(ctx, t, tab, asks[0], out)
+	}
+	errs := make([]error, len(asks))
+	g := rt.NewGroup(t.env, t.env.Background())
+	for i, a := range asks {
+		g.Go("ranges", func(context.Context) error {
+			errs[i] = askRanges(ctx, t, tab, a, out)
+			return nil
+		})
+	}
+	return out, errors.Join(g.Wait(), errors.Join(errs...))
+}
+
+// rangesAsk is a message about ranges of one replica set.
+type rangesAsk struct {
+	view    cluster.View
+	subject string
+	index   []int // of the ranges
+	req     rangesRequest
+	size    int
+}
+
+// rangesAsks deals ranges into messages.
+func (t *Tables) rangesAsks(id ID, qs []RangeRequest) (asks []*rangesAsk, err error) {
+	open := map[string]*rangesAsk{}
+	for i, q := range qs {
+		view, err := t.view(q.PK)
+		if err != nil {
+			return nil, err
+		}
+		var set []byte
+		for _, n := range view.ReadSet().Nodes {
+			set = append(set, n[:]...)
+		}
+		req := rangeRequest{Table: id, PK: q.PK, Start: q.Start, End: q.End, Reverse: q.Reverse,
+			Max: RangeMax}
+		if q.Max > 0 {
+			req.Max = min(q.Max, RangeMax)
+		}
+		a := open[string(set)]
+		if a == nil || a.size+req.size() > rangesBytesMax || len(a.index) == rangesMax {
+			a = &rangesAsk{view: view, subject: q.Subject}
+			open[string(set)], asks = a, append(asks, a)
+		}
+		a.index, a.size = append(a.index, i), a.size+req.size()
+		a.req.Ranges = append(a.req.Ranges, req)
+	}
+	for _, a := range asks {
+		a.req.Bytes = max(pageBytesMax/len(asks), rangesBytesMin)
+		if more := len(a.index) - 1; more > 0 {
+			a.subject = fmt.Sprintf("%s and %d more", a.subject, more)
+		}
+	}
+	return asks, nil
+}
+
+// askRanges makes the round of a message, and fills in the results of its ranges.
+func askRanges[T any](ctx context.Context, t *Tables, tab *Table[T], a *rangesAsk, out []RangeResult[T]) error {
+	replies, err := t.rangesReplies(ctx, a)
+	if err != nil {
+		return err
+	}
+	for n, at := range a.index {
+		parts := make([]quorum.Reply[*fetchResponse], 0, len(replies))
+		cut := &rangeCut{reverse: a.req.Ranges[n].Reverse}
+		for _, reply := range replies {
+			if n >= len(reply.Value.Parts) {
+				return nil // the answers did not come to the rest
+			}
+			part := reply.Value.Parts[n]
+			cut.add(part)
+			parts = append(parts, quorum.Reply[*fetchResponse]{Node: reply.Node,
+				Value: &fetchResponse{Rows: part.Rows}})
+		}
+		f := &Fetched{tables: t, view: a.view, pk: a.req.Ranges[n].PK, subject: a.subject,
+			rows: map[rowKey]Row{}, replies: parts, round: ended(t)}
+		if out[at], err = joinRange(f, tab, cut, out[at].Rest); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rangesReplies takes the answers of a read quorum.
+func (t *Tables) rangesReplies(ctx context.Context, a *rangesAsk) ([]quorum.Reply[*rangesResponse], error) {
+	set := a.view.ReadSet()
+	round := quorum.Start(t.env.Background(), t.quorum, t.topology.Nearest(set.Nodes), 0,
+		func(ctx context.Context, to rt.NodeID) (*rangesResponse, error) {
 			ctx, cancel := t.env.WithTimeout(ctx, ReadTimeout)
 			defer cancel()
-			return methodRange.Call(ctx, t.endpoint, to, req)
+			return methodRanges.Call(ctx, t.endpoint, to, &a.req)
 		})
 	defer round.Close()
 	ctx, cancel := t.env.WithTimeout(ctx, ReadTimeout)
 	defer cancel()
-	behind := func(a, b []byte) bool { return bytes.Compare(a, b) > 0 != req.Reverse && !bytes.Equal(a, b) }
-	whole = true
-	for need := f.view.ReadSet().Read; len(f.replies) < need; {
+	var replies []quorum.Reply[*rangesResponse]
+	f := &Fetched{tables: t, view: a.view, subject: a.subject} // for the error
+	for len(replies) < set.Read {
 		reply, err := round.Next(ctx, 0)
 		if err != nil {
-			return false, nil, f.missed(err)
+			return nil, f.missed(err)
+		}
+		if reply.Err == nil && (len(reply.Value.Parts) == 0 || len(reply.Value.Parts) > len(a.index)) {
+			reply.Err = fmt.Errorf("%d parts of %d ranges: %w", len(reply.Value.Parts), len(a.index),
+				rpc.ErrMalformed)
 		}
 		if reply.Err != nil {
 			f.failed = append(f.failed, quorum.Failure{Node: reply.Node, Err: reply.Err})
 			continue
 		}
-		rows := reply.Value.Rows
-		if n := len(rows); !reply.Value.Whole && n > 0 && (whole || behind(edge, rows[n-1].Sort)) {
-			whole, edge = false, rows[n-1].Sort
-		}
-		f.replies = append(f.replies, quorum.Reply[*fetchResponse]{Node: reply.Node,
-			Value: &fetchResponse{Rows: rows}})
+		f.replies = append(f.replies, quorum.Reply[*fetchResponse]{Node: reply.Node})
+		replies = append(replies, reply)
 	}
+	return replies, nil
+}
+
+// rangeCut is how far all parts of a range go.
+type rangeCut struct {
+	reverse bool
+	cut     bool
+	edge    []byte // the last sort key that counts, if cut
+}
+
+func (c *rangeCut) behind(a, b []byte) bool {
+	return bytes.Compare(a, b) > 0 != c.reverse && !bytes.Equal(a, b)
+}
+
+func (c *rangeCut) add(p rangePart) {
+	if n := len(p.Rows); !p.Whole && n > 0 && (!c.cut || c.behind(c.edge, p.Rows[n-1].Sort)) {
+		c.cut, c.edge = true, p.Rows[n-1].Sort
+	}
+}
+
+// joinRange joins the parts of a range, but for the rows behind the cut, and says what is left of it.
+func joinRange[T any](f *Fetched, tab *Table[T], c *rangeCut, q RangeRequest) (out RangeResult[T], err error) {
+	out.Rest = q
+	defer f.Close()
 	for i := range f.replies {
 		v := f.replies[i].Value
-		v.Rows = slices.DeleteFunc(v.Rows, func(r Row) bool { return !whole && behind(r.Sort, edge) })
+		v.Rows = slices.DeleteFunc(v.Rows, func(r Row) bool { return c.cut && c.behind(r.Sort, c.edge) })
 		if err := f.joinAll(v.Rows); err != nil {
-			return false, nil, err
+			return out, err
 		}
 	}
-	f.round = ended(t)
-	return whole, edge, nil
+	if out.Sorts, out.Rows, err = JoinedAll(f, tab); err != nil {
+		return out, err
+	}
+	if q.Reverse {
+		slices.Reverse(out.Sorts)
+		slices.Reverse(out.Rows)
+	}
+	if out.Whole = !c.cut; c.cut && q.Reverse {
+		out.Rest.End = c.edge
+	} else if c.cut {
+		out.Rest.Start = append(bytes.Clone(c.edge), 0)
+	}
+	return out, nil
 }
 
 // ended is a round that asks nobody.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -74,6 +75,78 @@ func TestRangeRowsIsTheJoin(t *testing.T) {
 			if lack > 1 {
 				t.Errorf("seed %d: %d replicas still lack %q, which was read", seed, lack, k)
 			}
+		}
+	}
+}
+
+// TestRanges: several ranges at a time, of several partition keys, show what each shows by itself, also where
+// one answer cannot hold them all; what one answer holds takes one round.
+func TestRanges(t *testing.T) {
+	for _, long := range []bool{false, true} { // keys that fill answers
+		c := newTestCluster(t, 7, false)
+		c.warm()
+		r := rand.New(rand.NewPCG(7, 1))
+		var qs []RangeRequest
+		var want [][]string
+		for p := range 4 {
+			pk := append([]byte(nil), markPK...)
+			pk[len(pk)-1] += byte(p)
+			all := marks{}
+			for i := range 400 {
+				k := fmt.Sprintf("%04d", i)
+				if long {
+					k += strings.Repeat("x", 4000)
+				}
+				all[k] = mark{Stamp: 1}
+			}
+			for _, n := range []int{p % 3, (p + 1) % 3} {
+				c.have(c.nodes[n], c.nodes[n].lists, pk, all)
+			}
+			for range 3 {
+				from, to := fmt.Sprintf("%04d", r.IntN(400)), fmt.Sprintf("%04d", r.IntN(400))
+				q := RangeRequest{PK: pk, Start: []byte(min(from, to)), End: []byte(max(from, to)),
+					Reverse: r.IntN(2) == 0, Max: choose(r, 0, 1000)}
+				keys := slices.DeleteFunc(all.keys(),
+					func(k string) bool { return k < string(q.Start) || k >= string(q.End) })
+				if q.Reverse {
+					slices.Reverse(keys)
+				}
+				qs, want = append(qs, q), append(want, keys)
+			}
+		}
+		got, rounds := make([][]string, len(qs)), 0
+		trips := c.do(c.nodes[0], func(ctx context.Context) {
+			index, open := make([]int, len(qs)), qs
+			for i := range index {
+				index[i] = i
+			}
+			for len(open) > 0 {
+				rounds++
+				parts, err := Ranges(ctx, c.nodes[0].tables, c.nodes[0].lists, open)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				var rest []RangeRequest
+				var at []int
+				for i, part := range parts {
+					for _, k := range part.Sorts {
+						got[index[i]] = append(got[index[i]], string(k))
+					}
+					if !part.Whole {
+						rest, at = append(rest, part.Rest), append(at, index[i])
+					}
+				}
+				open, index = rest, at
+			}
+		})
+		for i := range qs {
+			if !slices.Equal(got[i], want[i]) {
+				t.Errorf("long keys %v: range %d shows %d keys, want %d", long, i, len(got[i]), len(want[i]))
+			}
+		}
+		if long != (rounds > 1) || !long && trips != 1 {
+			t.Errorf("long keys %v: %d rounds, %d round trips", long, rounds, trips)
 		}
 	}
 }

@@ -72,7 +72,7 @@ func New(c Config) *Tables {
 	rpc.Handle(c.Endpoint, methodWrite, t.handleWrite)
 	rpc.Handle(c.Endpoint, methodFetch, t.handleFetch)
 	rpc.Handle(c.Endpoint, methodPage, t.handlePage)
-	rpc.Handle(c.Endpoint, methodRange, t.handleRange)
+	rpc.Handle(c.Endpoint, methodRanges, t.handleRanges)
 	rpc.Handle(c.Endpoint, methodCompare, t.handleCompare)
 	rpc.Handle(c.Endpoint, methodPull, t.handlePull)
 	rpc.Handle(c.Endpoint, methodPush, t.handlePush)

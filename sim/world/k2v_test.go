@@ -123,7 +123,7 @@ func TestK2VRounds(t *testing.T) {
 			searches = append(searches, k2v.Search{PK: pk})
 		}
 		must("InsertBatch", 1, func() error { return c.InsertBatch(ctx, batch) })
-		must("ReadBatch", 2, func() error { _, err := c.ReadBatch(ctx, searches); return err }) // 64 at once
+		must("ReadBatch", 1, func() error { _, err := c.ReadBatch(ctx, searches); return err })
 		must("DeleteBatch", 2, func() error {
 			_, err := c.DeleteBatch(ctx, []k2v.Deletion{{PK: "pk1"}, {PK: "pk2", Prefix: "s"}})
 			return err

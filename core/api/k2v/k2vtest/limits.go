@@ -99,6 +99,13 @@ func valueLimits(s *teller) {
 	}
 	s.good("another in its place", insert(item.Token, most))
 	s.rows.show("limit/full-bytes")
+	again := make([]client.Search, 65)
+	for i := range again {
+		again[i] = client.Search{PK: "limits", Start: "big", SingleItem: true}
+	}
+	_, err = c.ReadBatch(ctx, again)
+	s.refused("searches that find 65 MiB", 400, "InvalidRequest", "more than 67108864 bytes", err)
+	s.rows.show("limit/answer")
 	var many []client.Insertion
 	for i := range 1001 {
 		many = append(many, one("limits", "many", client.Value(fmt.Sprint(i)))...)
