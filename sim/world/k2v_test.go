@@ -308,3 +308,29 @@ func TestK2VDeleteBatchSpares(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestK2VPollDefault: a poll that names no time waits for 300 s.
+func TestK2VPollDefault(t *testing.T) {
+	w, c := newBucket(t, 3)
+	poller := k2vClient(w, 0, c.key)
+	poller.Bucket = "photos"
+	err := w.Do(time.Hour, func(ctx context.Context) error {
+		first, err := poller.PollRange(ctx, k2v.Search{PK: "pk"}, "", time.Second)
+		if err != nil {
+			return err
+		}
+		for _, ask := range [][3]string{{"GET", "/photos/pk?sort_key=sk&causality_token=AAAAAAAAAAA", ""},
+			{"SEARCH", "/photos/pk?poll_range", `{"seenMarker":"` + first.Marker + `"}`}} {
+			began := w.Sched.Now()
+			a, err := poller.Raw(ctx, ask[0], ask[1], nil, []byte(ask[2]))
+			took := w.Sched.Now() - began
+			if err != nil || a.Status != 304 || took < 300*time.Second || took > 301*time.Second {
+				t.Errorf("%s: %d %s after %v, %v", ask[1], a.Status, a.Body, took, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
