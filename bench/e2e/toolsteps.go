@@ -51,9 +51,11 @@ var awsSteps = []toolStep{
 		return counted(out, "PRE f", 30)
 	}},
 	{"rules for pages of other origins", func(ctx context.Context, w *session) error {
-		const rules = `{"CORSRules": [{"AllowedOrigins": ["https://app.example"], "AllowedMethods": ["GET"]}]}`
+		const rules = `{"CORSRules": [{"AllowedOrigins": ["https://app.example"],
+			"AllowedMethods": ["GET"]}]}`
 		about := []string{"--bucket", w.bucket}
-		err := w.calls(ctx, append([]string{"s3api", "put-bucket-cors", "--cors-configuration", rules}, about...))
+		err := w.calls(ctx, append([]string{"s3api", "put-bucket-cors", "--cors-configuration", rules},
+			about...))
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,6 @@
 // Command k2v measures the K2V endpoint of real processes: single inserts and reads, batches, a listing of
-// 100,000 partition keys, and the memory and wake-up of 1,000 polls on one partition. It leaves the numbers in
-// bench/results.
+// 100,000 partition keys, and the memory and wake-up of 1,000 polls on one partition. It leaves the numbers
+// in bench/results.
 //
 //	go run ./bench/k2v -granary bin/granary
 package main

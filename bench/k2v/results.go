@@ -38,9 +38,9 @@ func (r *results) write(folder string) error {
 	}
 	text := "# K2V\n\nWritten by `make bench` (`go run ./bench/k2v`). " + r.machine + ".\n\n" +
 		"Values have 100 bytes. CPU is that of all server processes together; the clients run on the same\n" +
-		"machine and take their share of it. Writes are durable: synced before they are acknowledged. What a\n" +
-		"poll takes in memory is what all servers together took more while the polls waited, connections\n" +
-		"included.\n\n" +
+		"machine and take their share of it. Writes are durable: synced before they are acknowledged.\n" +
+		"What a poll takes in memory is what all servers together took more while the polls waited,\n" +
+		"connections included.\n\n" +
 		report.Table(columns, r.rows) + "\n" + report.Table([]string{"what", "value"}, r.facts)
 	path := filepath.Join(folder, "k2v.md")
 	fmt.Println("written:", path)

@@ -144,8 +144,8 @@ func (b *bench) index(ctx context.Context) error {
 		if found == b.partitions/batch*batch {
 			b.addFact(fmt.Sprintf("%d partition keys (%s): listed by one client", found, b.name),
 				"%.2f s, in %d pages", time.Since(began).Seconds(), pages+1)
-			b.addFact(fmt.Sprintf("%d partition keys (%s): in the index after the last insert", found, b.name),
-				"%.1f s", began.Sub(from).Seconds())
+			b.addFact(fmt.Sprintf("%d partition keys (%s): in the index after the last insert", found,
+				b.name), "%.1f s", began.Sub(from).Seconds())
 			return nil
 		}
 		if time.Since(from) > 10*time.Minute {

@@ -88,7 +88,8 @@ func (r *results) write(folder string) error {
 	if err := report.WriteCSV(filepath.Join(folder, "load.csv"), columns, cells); err != nil {
 		return err
 	}
-	if err := report.WriteCSV(filepath.Join(folder, "facts.csv"), []string{"what", "value"}, facts); err != nil {
+	factColumns := []string{"what", "value"}
+	if err := report.WriteCSV(filepath.Join(folder, "facts.csv"), factColumns, facts); err != nil {
 		return err
 	}
 	command := "make bench"
@@ -99,7 +100,7 @@ func (r *results) write(folder string) error {
 		"CPU is that of all server processes together. The clients (minio-go) run on the same machine and\n" +
 		"take their share of it. Writes are durable: synced before they are acknowledged. Aim: half of\n" +
 		"what the best of today's stores need on three nodes.\n\n" +
-		report.Table(columns, cells) + "\n" + report.Table([]string{"what", "value"}, facts)
+		report.Table(columns, cells) + "\n" + report.Table(factColumns, facts)
 	path := filepath.Join(folder, "load.md")
 	fmt.Println("written:", path)
 	return os.WriteFile(path, []byte(text), 0o644)

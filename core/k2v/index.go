@@ -191,8 +191,8 @@ func (s *Store) runIndex(ctx context.Context) error {
 	return nil
 }
 
-// FlushIndex sends all changed counts of this node to the index. What cannot be sent, because too few replicas
-// of a bucket's index answer, does not hold up the rest.
+// FlushIndex sends all changed counts of this node to the index. What cannot be sent, because too few
+// replicas of a bucket's index answer, does not hold up the rest.
 func (s *Store) FlushIndex(ctx context.Context) (failed error) {
 	for from := prefixDirty; from != nil; {
 		next, err := s.indexPass(ctx, from)
@@ -209,8 +209,8 @@ type dirtyCount struct {
 	local localCount
 }
 
-// indexPass sends a pass of dirty counts from a key on, and returns where the next one begins, nil if there is
-// none. What could not be sent stays dirty.
+// indexPass sends a pass of dirty counts from a key on, and returns where the next one begins, nil if there
+// is none. What could not be sent stays dirty.
 func (s *Store) indexPass(ctx context.Context, from []byte) (next []byte, err error) {
 	var dirty []dirtyCount
 	err = s.store.View(func(r kv.Reader) (err error) {

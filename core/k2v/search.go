@@ -62,8 +62,8 @@ type searching struct {
 // itemOverhead is about what an item takes in an answer besides its key, token and values.
 const itemOverhead = 64
 
-// take adds what was found, as far as it goes: up to the limit, and behind the first item up to what is left of
-// the bytes of all answers. It reports whether that is all.
+// take adds what was found, as far as it goes: up to the limit, and behind the first item up to what is left
+// of the bytes of all answers. It reports whether that is all.
 func (q *searching) take(part table.RangeResult[itemRow], left *int) (done bool) {
 	for i, sk := range part.Sorts {
 		item := itemOf(sk, part.Rows[i].State)
@@ -87,8 +87,8 @@ func (q *searching) take(part table.RangeResult[itemRow], left *int) (done bool)
 
 // ReadBatch makes several searches, side by side.
 //
-// Errors: ErrInvalid, *quorum.Error; of the whole batch. Cost: one round for every 2 MiB of rows that were looked
-// at, with one message to each replica for all searches of its replica set.
+// Errors: ErrInvalid, *quorum.Error; of the whole batch. Cost: one round for every 2 MiB of rows that were
+// looked at, with one message to each replica for all searches of its replica set.
 func (s *Store) ReadBatch(ctx context.Context, b bucket.BucketID, searches []Search) ([]Found, error) {
 	if len(searches) > BatchMax {
 		return nil, invalid("%d searches; at most %d", len(searches), BatchMax)

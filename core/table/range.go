@@ -103,7 +103,8 @@ func (t *Tables) handleRanges(_ context.Context, _ rt.NodeID, req *rangesRequest
 }
 
 // answerRange returns the first rows of a range that there is room for; always one if it is the first range.
-func (t *Tables) answerRange(r kv.Reader, req *rangeRequest, room *int, first bool) (part rangePart, err error) {
+func (t *Tables) answerRange(r kv.Reader, req *rangeRequest, room *int, first bool) (part rangePart,
+	err error) {
 	s, err := t.registry.schema(req.Table)
 	if err != nil {
 		return part, err
@@ -152,7 +153,8 @@ func RangeRows[T any](ctx context.Context, t *Tables, tab *Table[T], q RangeRequ
 //
 // Errors: *quorum.Error, ErrMalformedRow. Cost: one round, in which each replica gets one message for all
 // ranges of its replica set; rows of up to 2 MiB together, or 64 KiB for each replica set if that is more.
-func Ranges[T any](ctx context.Context, t *Tables, tab *Table[T], qs []RangeRequest) ([]RangeResult[T], error) {
+func Ranges[T any](ctx context.Context, t *Tables, tab *Table[T], qs []RangeRequest) ([]RangeResult[T],
+	error) {
 	out := make([]RangeResult[T], len(qs))
 	for i, q := range qs {
 		out[i].Rest = q
@@ -219,7 +221,8 @@ func (t *Tables) rangesAsks(id ID, qs []RangeRequest) (asks []*rangesAsk, err er
 }
 
 // askRanges makes the round of a message, and fills in the results of its ranges.
-func askRanges[T any](ctx context.Context, t *Tables, tab *Table[T], a *rangesAsk, out []RangeResult[T]) error {
+func askRanges[T any](ctx context.Context, t *Tables, tab *Table[T], a *rangesAsk,
+	out []RangeResult[T]) error {
 	replies, err := t.rangesReplies(ctx, a)
 	if err != nil {
 		return err
@@ -296,7 +299,8 @@ func (c *rangeCut) add(p rangePart) {
 }
 
 // joinRange joins the parts of a range, but for the rows behind the cut, and says what is left of it.
-func joinRange[T any](f *Fetched, tab *Table[T], c *rangeCut, q RangeRequest) (out RangeResult[T], err error) {
+func joinRange[T any](f *Fetched, tab *Table[T], c *rangeCut, q RangeRequest) (out RangeResult[T],
+	err error) {
 	out.Rest = q
 	defer f.Close()
 	for i := range f.replies {

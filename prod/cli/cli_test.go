@@ -120,8 +120,9 @@ func TestGolden(t *testing.T) {
 			"POST /v1/buckets/photos/allow": bucketJSON}, ""},
 		"bucket-deny": {"bucket deny photos --key GKB --write --owner", map[string]string{
 			"POST /v1/buckets/photos/deny": bucketJSON}, ""},
-		"bucket-cors":      {"bucket cors photos", map[string]string{"GET /v1/buckets/photos": corsJSON}, ""},
-		"bucket-cors-none": {"bucket cors photos", map[string]string{"GET /v1/buckets/photos": bucketJSON}, ""},
+		"bucket-cors": {"bucket cors photos", map[string]string{"GET /v1/buckets/photos": corsJSON}, ""},
+		"bucket-cors-none": {"bucket cors photos",
+			map[string]string{"GET /v1/buckets/photos": bucketJSON}, ""},
 		"bucket-cors-set": {"bucket cors photos --set testdata/cors.json --json",
 			map[string]string{"PUT /v1/buckets/photos/cors": corsJSON}, ""},
 		"bucket-cors-bad": {"bucket cors photos --set testdata/cors-bad.json", nil, ""},

@@ -21,7 +21,7 @@ type grammar struct {
 		Info   bucketInfoCmd   `cmd:"" help:"Show a bucket and who may use it."`
 		Allow  bucketAllowCmd  `cmd:"" help:"Let a key use a bucket."`
 		Deny   bucketDenyCmd   `cmd:"" help:"Take permissions in a bucket from a key."`
-		CORS   bucketCORSCmd   `cmd:"" name:"cors" help:"Show or set what pages of other origins may do in a bucket."`
+		CORS   bucketCORSCmd   `cmd:"" name:"cors" help:"Show or set what pages of other origins may do."`
 	} `cmd:"" help:"Buckets."`
 	Key struct {
 		List   keyListCmd   `cmd:"" help:"List access keys."`

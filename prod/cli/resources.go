@@ -149,7 +149,7 @@ func (c bucketDenyCmd) Run(a *app) error { return c.run(a, "deny") }
 
 type bucketCORSCmd struct {
 	Name   string `arg:"" help:"The bucket."`
-	Set    string `xor:"change" placeholder:"FILE" help:"Set the rules of a file, as aws s3api put-bucket-cors has it."`
+	Set    string `xor:"change" placeholder:"FILE" help:"Set the rules in a file of put-bucket-cors."`
 	Delete bool   `xor:"change" help:"Take the rules away."`
 }
 

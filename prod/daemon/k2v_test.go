@@ -26,7 +26,7 @@ func trio(t *testing.T) (ds [3]*Daemon) {
 		opts.Dev, opts.Config.Peers.Listen, opts.Config.K2V.Listen = false, "127.0.0.1:0", "127.0.0.1:0"
 		opts.Config.S3.StallTimeout = 500 * time.Millisecond
 		ds[i] = start(t, opts)
-		role := layout.Role{Node: ds[i].env.Self(), Zone: layout.ZoneName(string("abc"[i])), Capacity: 1 << 40}
+		role := layout.Role{Node: ds[i].env.Self(), Zone: layout.ZoneName("abc"[i : i+1]), Capacity: 1 << 40}
 		c := ds[i].node.Cluster()
 		if i == 0 {
 			if err := c.Found(ctx, layout.DefaultParams(), role); err != nil {

@@ -206,9 +206,9 @@ func TestK2VClockSurvives(t *testing.T) {
 	}
 }
 
-// TestK2VAntiEntropyWakesPolls: a poll waits at a replica that is cut off when the item is written, and misses
-// both the write and the message about it. Anti-entropy brings the item, and the poll answers at once, long
-// before it would have looked by itself, as it does when changes wake nobody.
+// TestK2VAntiEntropyWakesPolls: a poll waits at a replica that is cut off when the item is written, and
+// misses both the write and the message about it. Anti-entropy brings the item, and the poll answers at once,
+// long before it would have looked by itself, as it does when changes wake nobody.
 func TestK2VAntiEntropyWakesPolls(t *testing.T) {
 	for _, mutant := range []string{"", "k2v changes wake no poll"} {
 		w, c := newBucket(t, 2, mutant)
@@ -267,8 +267,8 @@ func TestK2VAntiEntropyWakesPolls(t *testing.T) {
 	}
 }
 
-// TestK2VDeleteBatchSpares: a value that is written while a batch deletes the item, after it read and before it
-// writes, survives; what was read is gone.
+// TestK2VDeleteBatchSpares: a value that is written while a batch deletes the item, after it read and before
+// it writes, survives; what was read is gone.
 func TestK2VDeleteBatchSpares(t *testing.T) {
 	w, _ := flatWorld(t, 10)
 	key, err := w.MakeBucket("bucket")

@@ -199,8 +199,9 @@ func answersUploads(s *transcript) {
 func answersCORS(s *transcript) {
 	s.comment("Pages of other origins.")
 	s.ask(ask{method: "PUT", target: "/bucket?cors", body: `<CORSConfiguration xmlns="` + xmlNamespace +
-		`">` + corsXML("https://*.example", "GET</AllowedMethod>\n<AllowedMethod>PUT", "<ID>1</ID><AllowedHeader>*"+
-		"</AllowedHeader><ExposeHeader>ETag</ExposeHeader><MaxAgeSeconds>60</MaxAgeSeconds>") +
+		`">` + corsXML("https://*.example", "GET</AllowedMethod>\n<AllowedMethod>PUT", "<ID>1</ID>"+
+		"<AllowedHeader>*</AllowedHeader><ExposeHeader>ETag</ExposeHeader>"+
+		"<MaxAgeSeconds>60</MaxAgeSeconds>") +
 		corsXML("*", "HEAD", "") + "</CORSConfiguration>"})
 	s.ask(ask{method: "GET", target: "/bucket?cors"})
 	page := preflight("/bucket/new?partNumber=1&uploadId=x")

@@ -1,6 +1,6 @@
 // Package k2vtest is the suite that every K2V endpoint passes, in the simulator and over real HTTP: a
-// story of requests and the whole answers to them, in testdata/answers.txt, and scenes of what is too long for
-// a story. testdata/rows.txt lists what is promised; a promise that nothing shows fails the suite.
+// story of requests and the whole answers to them, in testdata/answers.txt, and scenes of what is too long
+// for a story. testdata/rows.txt lists what is promised; a promise that nothing shows fails the suite.
 package k2vtest
 
 import (
@@ -54,7 +54,9 @@ func Keys(ctx context.Context, b *bucket.Store) (reader, writer bucket.Key, err 
 		if *k.key, err = b.CreateKey(ctx, k.name, false); err != nil {
 			return reader, writer, err
 		}
-		_, err = b.Change(ctx, "bucket", k.key.ID, func(g *bucket.Grant) { g.Read, g.Write = k.may.Read, k.may.Write })
+		_, err = b.Change(ctx, "bucket", k.key.ID, func(g *bucket.Grant) {
+			g.Read, g.Write = k.may.Read, k.may.Write
+		})
 		if err != nil {
 			return reader, writer, err
 		}
@@ -76,8 +78,8 @@ func SetCORS(ctx context.Context, s *bucket.Store, rules cors.Rules) error {
 //
 // A block is a request: method and target; headers; and a body behind "| ". "reader" or "writer" before the
 // method has it signed by that client, "unsigned" by nobody; "later" has it run beside the next block.
-// "settle" and "cors", with rules, are blocks that have no answer. "$name." in a request stands for a token or
-// marker that a line "keep name" kept of an earlier answer; a line "row names" says what the block shows.
+// "settle" and "cors", with rules, are blocks that have no answer. "$name." in a request stands for a token
+// or marker that a line "keep name" kept of an earlier answer; a line "row names" says what the block shows.
 // Behind "=> " is the answer, in which tokens and markers are masked.
 func Run(t *testing.T, w World) string {
 	t.Helper()

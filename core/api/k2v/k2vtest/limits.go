@@ -54,7 +54,8 @@ func keyLimits(s *teller) {
 	}{
 		{"ReadItem", "partition key", read(over, "a")}, {"ReadItem", "sort key", read("a", over)},
 		{"PollItem", "partition key", poll(over, "a")}, {"PollItem", "sort key", poll("a", over)},
-		{"InsertItem", "partition key", insert(over, "a", x)}, {"InsertItem", "sort key", insert("a", over, x)},
+		{"InsertItem", "partition key", insert(over, "a", x)},
+		{"InsertItem", "sort key", insert("a", over, x)},
 		{"DeleteItem", "partition key", insert(over, "a", nil)},
 		{"DeleteItem", "sort key", insert("a", over, nil)},
 		{"InsertBatch", "[0].pk", c.InsertBatch(ctx, one(over, "a", x))},
@@ -217,7 +218,10 @@ func withoutQuorum(s *teller) {
 			_, err := c.Insert(ctx, "alone", "b", "", client.Value("x"))
 			return err
 		}, nil},
-		{"DeleteItem", "write", func() error { _, err := c.Insert(ctx, "alone", "c", "", nil); return err }, nil},
+		{"DeleteItem", "write", func() error {
+			_, err := c.Insert(ctx, "alone", "c", "", nil)
+			return err
+		}, nil},
 		{"InsertBatch", "write", func() error {
 			return c.InsertBatch(ctx, append(one("alone", "d", client.Value("x")), one("else", "d", nil)...))
 		}, nil},
@@ -225,8 +229,10 @@ func withoutQuorum(s *teller) {
 			_, err := c.DeleteBatch(ctx, []client.Deletion{{PK: "alone"}})
 			return err
 		}, nil},
-		{"PollItem", "poll", func() error { _, err := c.Poll(ctx, "alone", "a", token, time.Second); return err },
-			nil},
+		{"PollItem", "poll", func() error {
+			_, err := c.Poll(ctx, "alone", "a", token, time.Second)
+			return err
+		}, nil},
 		{"PollRange", "poll", func() error {
 			_, err := c.PollRange(ctx, client.Search{PK: "alone"}, news.Marker, time.Second)
 			return err
