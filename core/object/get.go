@@ -220,6 +220,8 @@ func (s *Store) find(ctx context.Context, b bucket.BucketID, k Key, args objectA
 	if err := CheckKey(k); err != nil {
 		return version{}, nil, err
 	}
+	// A monotonic read may have to bring the object to more replicas, and no row goes without its content.
+	args.Data = args.Data || table.ConsistencyOf(ctx) == table.Monotonic
 	raw, err := codec.Marshal(args)
 	if err != nil {
 		return version{}, nil, err

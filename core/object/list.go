@@ -4,15 +4,18 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 	"unicode/utf8"
 
 	"granary/core/bucket"
+	"granary/core/rt"
 	"granary/core/table"
 )
 
-// List returns a page of a listing: 1 round on converged data.
+// List returns a page of a listing: 1 round on converged data. A monotonic one brings what replicas do not
+// have alike to a write quorum and looks again, until they have.
 //
 // Errors: ErrBadToken, *quorum.Error.
 func (s *Store) List(ctx context.Context, b bucket.BucketID, q ListQuery) (Page, error) {
@@ -20,7 +23,7 @@ func (s *Store) List(ctx context.Context, b bucket.BucketID, q ListQuery) (Page,
 	if err != nil || q.Max == 0 {
 		return Page{}, err
 	}
-	res, err := table.ListRows(ctx, s.tables, s.rows.objects, table.ListRequest{Subject: "objects", PK: b[:],
+	res, err := s.listObjects(ctx, table.ListRequest{Subject: "objects", PK: b[:],
 		Prefix: []byte(q.Prefix), Delimiter: []byte(q.Delimiter), From: from, Max: q.Max})
 	if err != nil {
 		return Page{}, err
@@ -38,6 +41,40 @@ func (s *Store) List(ctx context.Context, b bucket.BucketID, q ListQuery) (Page,
 		page.NextToken = base64.RawURLEncoding.EncodeToString(res.Next.Encode())
 	}
 	return page, nil
+}
+
+// listObjects reads a page of object rows. What is written while a monotonic listing goes on makes replicas
+// differ again, so from the second look on the page may end before the first key in which they do.
+func (s *Store) listObjects(ctx context.Context, q table.ListRequest) (table.ListResult[objectRow], error) {
+	ctx, cancel := s.env.WithTimeout(ctx, table.ReadTimeout)
+	defer cancel()
+	for held := false; ; held = true {
+		res, err := table.ListRows(ctx, s.tables, s.rows.objects, q)
+		if err != nil || len(res.Diverged) == 0 || table.ConsistencyOf(ctx) != table.Monotonic {
+			return res, err
+		}
+		if held && res.CutDiverged() {
+			return res, nil
+		}
+		if err := s.holdAll(ctx, bucket.BucketID(q.PK), res.Diverged); err != nil {
+			return res, err
+		}
+	}
+}
+
+// holdAll reads keys monotonically, all at once, so that a write quorum holds what is read.
+func (s *Store) holdAll(ctx context.Context, b bucket.BucketID, keys [][]byte) error {
+	group := rt.NewGroup(s.env, ctx)
+	for _, k := range keys {
+		group.Go("hold listed object", func(ctx context.Context) error {
+			_, err := s.Head(ctx, b, Key(k))
+			if errors.Is(err, ErrNoSuchKey) {
+				return nil
+			}
+			return err
+		})
+	}
+	return group.Wait()
 }
 
 func (q ListQuery) from() (table.Resume, error) {

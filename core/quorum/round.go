@@ -131,6 +131,10 @@ func (r *Round[R]) finish() {
 // Outstanding is the number of calls whose replies were not taken yet.
 func (r *Round[R]) Outstanding() int { return r.started - r.taken }
 
+// Left is the number of replies that may still come: from nodes whose replies were not taken, or that were
+// not asked.
+func (r *Round[R]) Left() int { return len(r.nodes) - r.taken }
+
 // Next returns the next reply in order of arrival. wait bounds the wait (0: none but ctx): it returns
 // rt.ErrTimeout when it is over, ErrAllAnswered when no call is outstanding, and ctx's error.
 func (r *Round[R]) Next(ctx context.Context, wait time.Duration) (reply Reply[R], err error) {
@@ -146,6 +150,24 @@ func (r *Round[R]) Next(ctx context.Context, wait time.Duration) (reply Reply[R]
 		r.taken++
 	}
 	return reply, err
+}
+
+// NextOf is Next for a round in which not all nodes were asked: it asks another when nothing is outstanding,
+// and whenever nothing came for patience.
+func (r *Round[R]) NextOf(ctx context.Context, patience time.Duration) (Reply[R], error) {
+	if r.Outstanding() == 0 {
+		r.More()
+	}
+	for {
+		if r.started == len(r.nodes) {
+			patience = 0
+		}
+		reply, err := r.Next(ctx, patience)
+		if !errors.Is(err, rt.ErrTimeout) {
+			return reply, err
+		}
+		r.More()
+	}
 }
 
 // Close cancels what is outstanding.

@@ -55,6 +55,7 @@ const (
 type Tally struct {
 	sets    []setTally // oldest first
 	voted   bool
+	certain bool
 	head    hlc.Stamp
 	answers []answered // in order of arrival
 }
@@ -85,6 +86,15 @@ func NewTally(view cluster.View, voted bool) *Tally {
 	for i, set := range view.Live {
 		t.sets[i].set = set
 	}
+	return t
+}
+
+// Certain makes the tally ask for a new stamp only when W clean votes are impossible for ever: when too many
+// are behind. A replica that failed may have stored the row all the same, and one that was never sent it may
+// have it from a reader, who found it held at W then. Monotonic reads need this of writes; without it a
+// replica that did not answer counts as not clean.
+func (t *Tally) Certain() *Tally {
+	t.certain = true
 	return t
 }
 
@@ -176,8 +186,21 @@ func (t *Tally) Verdict(hurried bool) Verdict {
 	switch {
 	case possible+oldest.behind < oldest.set.Write:
 		return Exhausted // too many replicas cannot vote; a new stamp would not help
+	case t.certain:
+		return t.certainly(oldest)
 	case possible < oldest.set.Write, hurried && oldest.behind > 0:
 		return Restamp
+	}
+	return Waiting
+}
+
+// certainly decides while the oldest set lacks clean answers, if only what is certain counts.
+func (t *Tally) certainly(oldest *setTally) Verdict {
+	switch {
+	case len(oldest.set.Nodes)-oldest.behind < oldest.set.Write:
+		return Restamp
+	case oldest.pending() == 0:
+		return Exhausted
 	}
 	return Waiting
 }

@@ -39,6 +39,7 @@ type testNode struct {
 	tables *Tables
 	marks  *Table[mark]
 	lists  *Table[mark]
+	cells  *Table[cell]
 	store  *memkv.Store
 }
 
@@ -69,14 +70,15 @@ func (o topologyOf) Nearest(ids []rt.NodeID) []rt.NodeID {
 	return ids
 }
 
-func newTestCluster(t *testing.T, seed uint64, full bool) *testCluster {
+func newTestCluster(t *testing.T, seed uint64, full bool, mutants ...string) *testCluster {
 	t.Helper()
 	topo := netsim.Regular("flat", 3, 1, netsim.Path{Delay: roundTrip / 2}, netsim.Path{})
 	model, err := netsim.NewModel(topo)
 	if err != nil {
 		t.Fatal(err)
 	}
-	options := sched.Options{Seed: seed, Shuffle: seed%2 == 1, YieldPerMille: int(seed%3) * 30}
+	options := sched.Options{Seed: seed, Shuffle: seed%2 == 1, YieldPerMille: int(seed%3) * 30,
+		Mutants: mutants}
 	c := &testCluster{t: t, model: model, s: sched.New(options)}
 	t.Cleanup(c.s.Stop)
 	network, err := simnet.New(c.s, model, simnet.DefaultOptions())
@@ -131,11 +133,19 @@ func (c *testCluster) boot(network *simnet.Net, name string, id rpc.Identity,
 			return nil
 		}
 		n.marks = Register(reg, voted)
+		n.cells = Register(reg, cellDef())
 		n.tables = New(Config{Env: n.env, Store: n.store, Clock: clock, Topology: topologyOf{c, self},
 			Quorum: quorum.New(n.env, group), Endpoint: ep, Registry: reg, Group: group,
 			Jobs: job.NewBook(n.env)})
 		n.tables.RegisterFetch("row", func(r *Reader, args []byte) ([]Row, error) {
 			row, ok, err := n.marks.GetRow(r, args)
+			if !ok {
+				return nil, err
+			}
+			return []Row{row}, err
+		})
+		n.tables.RegisterFetch("cell", func(r *Reader, args []byte) ([]Row, error) {
+			row, ok, err := n.cells.GetRow(r, args)
 			if !ok {
 				return nil, err
 			}

@@ -87,6 +87,7 @@ type Fetched struct {
 	tables  *Tables
 	round   *quorum.Round[*fetchResponse]
 	view    cluster.View
+	need    int // replies
 	pk      []byte
 	subject string
 	prune   func(*Fetched)
@@ -94,6 +95,8 @@ type Fetched struct {
 	rows    map[rowKey]Row
 	failed  []quorum.Failure
 	closed  bool
+	// patience is how long to wait before another replica is asked; 0 if all were.
+	patience time.Duration
 }
 
 type rowKey struct {
@@ -102,13 +105,28 @@ type rowKey struct {
 }
 
 // Fetch asks all replicas of pk's read set for what the named Fetcher returns there, and joins the first R
-// replies. subject names the read in errors. Errors: *quorum.Error.
+// replies, or as many as the consistency of ctx wants. subject names the read in errors.
+//
+// Errors: *quorum.Error.
+// Cost: 1 round. Monotonic: another when replicas disagree. Eventual: the way to the nearest replica.
 func (t *Tables) Fetch(ctx context.Context, name string, pk, args []byte, subject string) (*Fetched, error) {
-	view, err := t.view(pk)
-	if err != nil {
-		return nil, err
+	level := ConsistencyOf(ctx)
+	read := func() (*Fetched, error) {
+		view, err := t.view(pk)
+		if err != nil {
+			return nil, err
+		}
+		need := view.ReadSet().Read
+		if level == Eventual {
+			need = 1
+		}
+		return t.fetch(ctx, view, need, &fetchRequest{Name: name, PK: pk, Args: args}, subject)
 	}
-	return t.fetch(ctx, view, &fetchRequest{Name: name, PK: pk, Args: args}, subject)
+	f, err := read()
+	if err != nil || level != Monotonic {
+		return f, err
+	}
+	return t.fetchHeld(ctx, f, read)
 }
 
 // FetchFull is Fetch over a majority of the voters of the full-copy tables.
@@ -117,14 +135,22 @@ func (t *Tables) FetchFull(ctx context.Context, name string, args []byte, subjec
 	if err != nil {
 		return nil, err
 	}
-	return t.fetch(ctx, view, &fetchRequest{Name: name, PK: fullPK, Args: args}, subject)
+	return t.fetch(ctx, view, view.ReadSet().Read,
+		&fetchRequest{Name: name, PK: fullPK, Args: args}, subject)
 }
 
-func (t *Tables) fetch(ctx context.Context, view cluster.View, req *fetchRequest, subject string) (*Fetched,
-	error) {
-	f := &Fetched{tables: t, view: view, pk: req.PK, subject: subject, prune: t.pruners[req.Name],
+// fetch joins the first need replies. All replicas are asked at once, except for a single reply: then the
+// nearest, and the next ones when it fails or is silent for longer than usual.
+func (t *Tables) fetch(ctx context.Context, view cluster.View, need int, req *fetchRequest,
+	subject string) (*Fetched, error) {
+	f := &Fetched{tables: t, view: view, need: need, pk: req.PK, subject: subject, prune: t.pruners[req.Name],
 		rows: map[rowKey]Row{}}
-	f.round = quorum.Start(t.env.Background(), t.quorum, t.topology.Nearest(view.ReadSet().Nodes), 0,
+	nodes, first := t.topology.Nearest(view.ReadSet().Nodes), 0
+	if need < view.ReadSet().Read {
+		first = need
+		f.patience = t.topology.Patience(nodes)
+	}
+	f.round = quorum.Start(t.env.Background(), t.quorum, nodes, first,
 		func(ctx context.Context, to rt.NodeID) (*fetchResponse, error) {
 			ctx, cancel := t.env.WithTimeout(ctx, ReadTimeout)
 			defer cancel()
@@ -132,7 +158,7 @@ func (t *Tables) fetch(ctx context.Context, view cluster.View, req *fetchRequest
 		})
 	rctx, cancel := t.env.WithTimeout(ctx, ReadTimeout)
 	defer cancel()
-	for need := view.ReadSet().Read; len(f.replies) < need; {
+	for len(f.replies) < need {
 		if err := f.next(rctx); err != nil {
 			f.round.Close()
 			return nil, f.missed(err)
@@ -143,7 +169,7 @@ func (t *Tables) fetch(ctx context.Context, view cluster.View, req *fetchRequest
 
 // next takes one more reply, good or bad.
 func (f *Fetched) next(ctx context.Context) error {
-	reply, err := f.round.Next(ctx, 0)
+	reply, err := f.round.NextOf(ctx, f.patience)
 	if err != nil {
 		return err
 	}
@@ -155,7 +181,7 @@ func (f *Fetched) next(ctx context.Context) error {
 		return nil
 	}
 	f.failed = append(f.failed, quorum.Failure{Node: reply.Node, Err: reply.Err})
-	if left := len(f.replies) + f.round.Outstanding(); left < f.view.ReadSet().Read {
+	if left := len(f.replies) + f.round.Left(); left < f.need {
 		return quorum.ErrAllAnswered
 	}
 	return nil
@@ -191,8 +217,7 @@ func (f *Fetched) join(row Row) error {
 func (f *Fetched) missed(err error) error {
 	f.tables.quorum.Missed("read")
 	set := f.view.ReadSet()
-	e := &quorum.Error{Op: "read", Subject: f.subject, Need: set.Read, Got: len(f.replies),
-		Of: len(set.Nodes)}
+	e := &quorum.Error{Op: "read", Subject: f.subject, Need: f.need, Got: len(f.replies), Of: len(set.Nodes)}
 	heard := map[rt.NodeID]bool{}
 	for _, reply := range f.replies {
 		heard[reply.Node] = true
@@ -269,7 +294,7 @@ func (f *Fetched) Close() {
 	if f.closed {
 		return
 	}
-	f.closed = true
+	f.closed, f.patience = true, 0
 	t := f.tables
 	if f.round.Outstanding() == 0 && f.agree() {
 		f.round.Close()

@@ -1,9 +1,12 @@
 package table
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"granary/core/layout"
 	"granary/core/quorum"
@@ -52,6 +55,28 @@ type ListResult[T any] struct {
 	// Diverged are sort keys of rows in the page's range, shown or not, that the replicas which answered did
 	// not have alike, at most a few hundred: a Fetch of one repairs it.
 	Diverged [][]byte
+}
+
+// CutDiverged ends the page before the first item that a row in Diverged is, or belongs to, and reports
+// whether anything is left.
+func (r *ListResult[T]) CutDiverged() bool {
+	k := slices.MinFunc(r.Diverged, bytes.Compare)
+	n := slices.IndexFunc(r.Items, func(it ListItem[T]) bool {
+		return bytes.Compare(it.Sort, k) >= 0 || it.Prefix && bytes.HasPrefix(k, it.Sort)
+	})
+	if n < 0 {
+		n = len(r.Items)
+	}
+	if n == 0 {
+		return false
+	}
+	r.Items, r.More, r.Diverged = r.Items[:n], true, nil
+	if last := r.Items[n-1]; last.Prefix {
+		r.Next = AfterPrefix(last.Sort)
+	} else {
+		r.Next = AfterKey(last.Sort)
+	}
+	return true
 }
 
 // ListRows returns a page of the live rows of a partition key, in order, from the join of a read quorum. A
@@ -127,20 +152,28 @@ func pageOf[T any](tab *Table[T], l *listing) (page ListResult[T], err error) {
 }
 
 // askPages sends req to the replicas of the read set and returns what the first R of them answer, unpacked.
+// For a monotonic listing it is W, so that what they have alike is held; for an eventual one the nearest.
 func (t *Tables) askPages(ctx context.Context, req *pageRequest, subject string) (answers [][]answer,
 	err error) {
 	view, err := t.topology.View(layout.PrefixOf(req.PK))
 	if err != nil {
 		return nil, err
 	}
-	set := view.ReadSet()
-	round := quorum.Start(t.env.Background(), t.quorum, t.topology.Nearest(set.Nodes), 0,
+	set, nodes := view.ReadSet(), t.topology.Nearest(view.ReadSet().Nodes)
+	need, first, patience := set.Read, 0, time.Duration(0)
+	switch ConsistencyOf(ctx) {
+	case Monotonic:
+		need = max(set.Read, set.Write)
+	case Eventual:
+		need, first, patience = 1, 1, t.topology.Patience(nodes)
+	}
+	round := quorum.Start(t.env.Background(), t.quorum, nodes, first,
 		func(ctx context.Context, to rt.NodeID) (*pageResponse, error) {
 			ctx, cancel := t.env.WithTimeout(ctx, ReadTimeout)
 			defer cancel()
 			return methodPage.Call(ctx, t.endpoint, to, req)
 		})
-	missed := &quorum.Error{Op: "list", Subject: subject, Need: set.Read, Of: len(set.Nodes)}
+	missed := &quorum.Error{Op: "list", Subject: subject, Need: need, Of: len(set.Nodes)}
 	defer func() {
 		if err != nil {
 			round.Close()
@@ -148,8 +181,8 @@ func (t *Tables) askPages(ctx context.Context, req *pageRequest, subject string)
 		}
 	}()
 	size := 0
-	for len(answers) < set.Read {
-		reply, err := round.Next(ctx, 0)
+	for len(answers) < need {
+		reply, err := round.NextOf(ctx, patience)
 		if err != nil {
 			missed.Causes = append(missed.Causes, quorum.Cause{Node: "this node", Err: err})
 			return nil, missed
@@ -165,7 +198,7 @@ func (t *Tables) askPages(ctx context.Context, req *pageRequest, subject string)
 			continue
 		}
 		missed.Causes = append(missed.Causes, quorum.Cause{Node: t.topology.Describe(reply.Node), Err: err})
-		if len(answers)+round.Outstanding() < set.Read {
+		if len(answers)+round.Left() < need {
 			return nil, missed
 		}
 	}

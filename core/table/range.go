@@ -239,7 +239,7 @@ func askRanges[T any](ctx context.Context, t *Tables, tab *Table[T], a *rangesAs
 			parts = append(parts, quorum.Reply[*fetchResponse]{Node: reply.Node,
 				Value: &fetchResponse{Rows: part.Rows}})
 		}
-		f := &Fetched{tables: t, view: a.view, pk: a.req.Ranges[n].PK, subject: a.subject,
+		f := &Fetched{tables: t, view: a.view, need: a.view.ReadSet().Read, pk: a.req.Ranges[n].PK, subject: a.subject,
 			rows: map[rowKey]Row{}, replies: parts, round: ended(t)}
 		if out[at], err = joinRange(f, tab, cut, out[at].Rest); err != nil {
 			return err
@@ -261,7 +261,7 @@ func (t *Tables) rangesReplies(ctx context.Context, a *rangesAsk) ([]quorum.Repl
 	ctx, cancel := t.env.WithTimeout(ctx, ReadTimeout)
 	defer cancel()
 	var replies []quorum.Reply[*rangesResponse]
-	f := &Fetched{tables: t, view: a.view, subject: a.subject} // for the error
+	f := &Fetched{tables: t, view: a.view, need: set.Read, subject: a.subject} // for the error
 	for len(replies) < set.Read {
 		reply, err := round.Next(ctx, 0)
 		if err != nil {

@@ -117,6 +117,7 @@ type schema interface {
 	verify(r *Reader, at Address, stored []byte) error
 	parts(r *Reader, at Address, row []byte, f func(Row)) (whole bool, err error)
 	voted() bool
+	head(row []byte) (Head, error)
 	fullCopy() bool
 	derived() bool
 }
@@ -182,6 +183,15 @@ func (t *Table[T]) fullCopy() bool { return t.def.FullCopy }
 func (t *Table[T]) voted() bool { return t.def.Head != nil }
 
 func (t *Table[T]) derived() bool { return t.def.Derived }
+
+// head is what replicas vote on of an encoded row of a voted table.
+func (t *Table[T]) head(row []byte) (Head, error) {
+	v, err := t.Decode(row)
+	if err != nil {
+		return Head{}, err
+	}
+	return t.def.Head(v), nil
+}
 
 // parts calls f for the parts of an encoded row that are here.
 func (t *Table[T]) parts(r *Reader, at Address, row []byte, f func(Row)) (whole bool, err error) {

@@ -190,7 +190,7 @@ func (t *Tables) Write(ctx context.Context, w Write) []Result {
 	}
 	done := rt.NewFuture[[]Result](t.env)
 	t.group.Go("table write", func(node context.Context) error {
-		wctx, cancel := t.env.WithTimeout(node, limit)
+		wctx, cancel := t.env.WithTimeout(WithConsistency(node, ConsistencyOf(ctx)), limit)
 		defer cancel()
 		var results []Result
 		err := rt.Guard(t.env, "table write", func() error { results = t.write(wctx, w); return nil })
@@ -304,9 +304,14 @@ type attempt struct {
 // stamped anew, and the newest head that stood in their way.
 func (t *Tables) attempt(ctx context.Context, a attempt, pending []int, results []Result) (again []int,
 	over hlc.Stamp) {
+	// What a monotonic read may have seen must not be stamped anew.
+	monotonic := ConsistencyOf(ctx) == Monotonic && !t.env.Mutant("monotonic: hurried stamp")
 	tallies := make([]*quorum.Tally, len(pending))
 	for n, i := range pending {
 		tallies[n] = quorum.NewTally(a.view, a.Items[i].Voted != nil)
+		if monotonic {
+			tallies[n].Certain()
+		}
 	}
 	targets := a.view.Targets()
 	round := quorum.Start(t.env.Background(), t.quorum, t.topology.Nearest(targets), 0,
