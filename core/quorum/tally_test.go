@@ -357,3 +357,43 @@ func TestErrorText(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+// TestCertain: a tally that only certainty moves asks for a new stamp when so many are behind that W clean
+// votes can never have been given, whatever the silent, failed and refusing ones did; and it is final.
+func TestCertain(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		view := drawView(t)
+		targets := view.Targets()
+		will := drawAnswers(t, targets)
+		tally, so := NewTally(view, true).Certain(), map[rt.NodeID]Answer{}
+		last := Waiting
+		for _, id := range rapid.Permutation(targets).Draw(t, "order") {
+			tally.Add(id, will[id])
+			so[id] = will[id]
+			got := tally.Verdict(true)
+			if got != tally.Verdict(false) {
+				t.Fatalf("a certain tally hurries: %v", so)
+			}
+			oldest, behind := view.Live[0], 0
+			for _, n := range oldest.Nodes {
+				if so[n].Vote == Behind {
+					behind++
+				}
+			}
+			switch impossible := len(oldest.Nodes)-behind < oldest.Write; {
+			case got == Restamp && !impossible:
+				t.Fatalf("new stamp, although %d of %v may be clean: %v", oldest.Write, oldest, so)
+			case got == Acked != ackedBy(view, true, so):
+				t.Fatalf("verdict %v: %v", got, so)
+			case (last == Acked || last == Exhausted) && got != last, last == Restamp && got < last:
+				t.Fatalf("%v became %v", last, got)
+			case got == Waiting && impossible && twin(view, true, so, false) == Restamp:
+				t.Fatalf("waits, although no quorum can be clean: %v", so)
+			}
+			last = got
+		}
+		if last == Waiting {
+			t.Fatalf("all have answered, and it waits: %v", so)
+		}
+	})
+}
