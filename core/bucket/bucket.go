@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"granary/core/cors"
+	"granary/core/table"
 )
 
 // BucketID names a bucket for ever; it is the partition key of everything in the bucket.
@@ -31,6 +32,8 @@ type Bucket struct {
 	Owner   KeyID
 	Created time.Time // UTC, ms
 	Grants  []Grant   // ordered by Key
+	// Consistency is the level of requests to its objects that name none.
+	Consistency table.Consistency
 	// CORS says what pages of other origins may do in it; nil for nothing.
 	CORS cors.Rules
 }

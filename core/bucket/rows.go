@@ -35,12 +35,14 @@ const (
 	grantOwner = 1 << 2
 )
 
-// bucketRow is stored under the bucket's name. Grants and rules are those of the last life: they go with the
-// bucket that they were given for, whatever the clocks of those who gave them said.
+// bucketRow is stored under the bucket's name. Grants, rules and the level are those of the last life: they
+// go with the bucket that they were given for, whatever the clocks of those who gave them said.
 type bucketRow struct {
 	Life   crdt.LWW[bucketLife]             `cbor:"1,keyasint"`
 	Grants crdt.Map[KeyID, crdt.LWW[uint8]] `cbor:"2,keyasint"`
 	CORS   crdt.LWW[cors.Rules]             `cbor:"3,keyasint,omitzero"`
+	// Level is the consistency of requests that name none.
+	Level crdt.LWW[table.Consistency] `cbor:"4,keyasint,omitzero"`
 }
 
 // Join implements crdt.Lattice.
@@ -49,6 +51,7 @@ func (b bucketRow) Join(o bucketRow) bucketRow {
 	for _, r := range [...]bucketRow{b, o} {
 		if r.Life.Stamp == out.Life.Stamp && r.Life.Value.equal(out.Life.Value) {
 			out.Grants, out.CORS = out.Grants.Join(r.Grants), out.CORS.Join(r.CORS)
+			out.Level = out.Level.Join(r.Level)
 		}
 	}
 	return out
@@ -56,7 +59,7 @@ func (b bucketRow) Join(o bucketRow) bucketRow {
 
 // stamp is the newest in the row; a change of the row must be stamped later.
 func (b bucketRow) stamp() hlc.Stamp {
-	newest := max(b.Life.Stamp, b.CORS.Stamp)
+	newest := max(b.Life.Stamp, b.CORS.Stamp, b.Level.Stamp)
 	for _, g := range b.Grants.All() {
 		newest = max(newest, g.Stamp)
 	}
@@ -69,7 +72,8 @@ func (b bucketRow) bucket(name string) (Bucket, bool) {
 		return Bucket{}, false
 	}
 	out := Bucket{ID: BucketID(life.ID), Name: name, Owner: life.Owner,
-		Created: time.UnixMilli(life.Created).UTC(), CORS: b.CORS.Value}
+		Created: time.UnixMilli(life.Created).UTC(), CORS: b.CORS.Value,
+		Consistency: b.Level.Value}
 	for key, g := range b.Grants.All() {
 		if g.Value == 0 {
 			continue

@@ -290,6 +290,23 @@ func (s *Store) SetCORS(ctx context.Context, b Bucket, rules cors.Rules) error {
 			return err
 		}
 	}
+	return s.adjust(ctx, b, func(delta *bucketRow, stamp hlc.Stamp) {
+		delta.CORS = crdt.LWW[cors.Rules]{Stamp: stamp, Value: rules}
+	})
+}
+
+// SetConsistency sets the level of requests to a bucket's objects that name none. Of two changes at once one
+// wins. Rounds: 2.
+//
+// Errors: ErrNoSuchBucket, also if the name is another bucket's by now; *quorum.Error.
+func (s *Store) SetConsistency(ctx context.Context, b Bucket, level table.Consistency) error {
+	return s.adjust(ctx, b, func(delta *bucketRow, stamp hlc.Stamp) {
+		delta.Level = crdt.LWW[table.Consistency]{Stamp: stamp, Value: level}
+	})
+}
+
+// adjust writes what set puts into a bucket's row.
+func (s *Store) adjust(ctx context.Context, b Bucket, set func(*bucketRow, hlc.Stamp)) error {
 	row, stamp, err := s.bucketToChange(ctx, b.Name)
 	if err != nil {
 		return err
@@ -297,8 +314,9 @@ func (s *Store) SetCORS(ctx context.Context, b Bucket, rules cors.Rules) error {
 	if !bytes.Equal(row.Life.Value.ID, b.ID[:]) {
 		return fmt.Errorf("bucket %q: %w", b.Name, ErrNoSuchBucket)
 	}
-	return write(ctx, s, s.rows.buckets, b.Name, bucketRow{Life: row.Life,
-		CORS: crdt.LWW[cors.Rules]{Stamp: stamp, Value: rules}})
+	delta := bucketRow{Life: row.Life}
+	set(&delta, stamp)
+	return write(ctx, s, s.rows.buckets, b.Name, delta)
 }
 
 // CreateKey makes a new access key with a random id and secret.

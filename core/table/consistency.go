@@ -30,7 +30,12 @@ const (
 var consistencyNames = [...]string{"read-after-write", "monotonic", "eventual"}
 
 // String returns the name that ParseConsistency reads.
-func (c Consistency) String() string { return consistencyNames[c] }
+func (c Consistency) String() string {
+	if int(c) < len(consistencyNames) {
+		return consistencyNames[c]
+	}
+	return fmt.Sprintf("consistency %d of a later version", c)
+}
 
 // ErrBadConsistency is the kind of a name that no level has.
 var ErrBadConsistency = errors.New("unknown consistency")
@@ -61,10 +66,11 @@ func ConsistencyOf(ctx context.Context) Consistency {
 	return c
 }
 
-// fetchHeld reads until a write quorum of every live set holds what was read: then it is never stamped anew,
-// and no later read misses it.
+// fetchHeld reads again until a write quorum of every live set holds what was read, at first f: then it is
+// never stamped anew, and no later read misses it.
 // Source: protocols.md, 2 and 19.
-func (t *Tables) fetchHeld(ctx context.Context, f *Fetched, again func() (*Fetched, error)) (*Fetched, error) {
+func (t *Tables) fetchHeld(ctx context.Context, f *Fetched, again func() (*Fetched, error)) (*Fetched,
+	error) {
 	ctx, cancel := t.env.WithTimeout(ctx, ReadTimeout)
 	defer cancel()
 	for {

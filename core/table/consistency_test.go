@@ -34,7 +34,8 @@ func (c cell) Join(o cell) cell {
 var kindCell = codec.Register(0xf7, 1, "cell")
 
 func cellDef() Def[cell] {
-	return Def[cell]{ID: 203, Name: "cell", Kind: kindCell, Version: 1, PKLen: 1, Join: cell.Join, Head: cell.head}
+	return Def[cell]{ID: 203, Name: "cell", Kind: kindCell, Version: 1, PKLen: 1, Join: cell.Join,
+		Head: cell.head}
 }
 
 func (n *testNode) set(ctx context.Context, id byte) (hlc.Stamp, error) {

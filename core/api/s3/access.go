@@ -6,6 +6,7 @@ import (
 	"granary/core/auth"
 	"granary/core/bucket"
 	"granary/core/cors"
+	"granary/core/table"
 )
 
 // signed returns the request as the signature covers it.
@@ -73,6 +74,25 @@ func (c *call) enterBucket() error {
 	if !cors.CrossOrigin(c.http.Header) { // else it is done
 		b.CORS.Answer(c.w.Header(), c.http.Header, c.http.Method)
 	}
+	return c.setConsistency()
+}
+
+// headerConsistency names the consistency of one request; without it the bucket's counts.
+const headerConsistency = "X-Granary-Consistency"
+
+// setConsistency gives the request its level. What is written never depends on an eventual read.
+func (c *call) setConsistency() error {
+	level := c.bucket.Consistency
+	if values := c.fields[headerConsistency]; len(values) > 0 {
+		var err error
+		if level, err = table.ParseConsistency(values[0]); err != nil {
+			return invalidArgument(headerConsistency, printable(values[0]), sentence(err.Error()))
+		}
+	}
+	if level == table.Eventual && c.op.writes {
+		level = table.ReadAfterWrite
+	}
+	c.ctx = table.WithConsistency(c.ctx, level)
 	return nil
 }
 
