@@ -46,6 +46,7 @@ figures: ## run the experiments and draw their figures
 	$(GO) run ./experiments/placement
 	$(GO) run ./experiments/availability
 	$(GO) run ./experiments/latency
+	$(GO) run ./experiments/consistency
 	$(GO) run ./experiments/k2v-conflict
 	$(GO) run ./plots/cmd/plots experiments
 
