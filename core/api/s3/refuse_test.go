@@ -79,6 +79,8 @@ func TestBadInput(t *testing.T) {
 		{"acl of a delete", 405, "MethodNotAllowed", ask{method: "DELETE", target: "/bucket/a?acl"}},
 		{"tags of a head", 405, "", ask{method: "HEAD", target: "/bucket/a?tagging"}},
 		{"delete of tags", 501, "NotImplemented", ask{method: "DELETE", target: "/bucket/a?tagging"}},
+		{"consistency unknown", 400, "InvalidArgument",
+			ask{method: "GET", target: "/bucket/a", headers: []string{"X-Granary-Consistency: strong"}}},
 		{"two operations", 400, "InvalidArgument", ask{method: "GET", target: "/bucket?location&uploads"}},
 		{"operation and acl", 501, "NotImplemented",
 			ask{method: "PUT", target: "/bucket/a?" + upload + "&partNumber=1&acl"}},

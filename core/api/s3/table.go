@@ -113,6 +113,8 @@ var headerRules = []rule{
 		"an access key id: the bucket's owner"},
 	{"x-amz-source-expected-bucket-owner", opsCopy, used, nil, "",
 		"an access key id: the owner of the source"},
+	{"x-granary-consistency", everyOp ^ opsOf(opListBuckets, opCreateBucket), used, nil, "",
+		"read-after-write, monotonic or eventual; else the bucket's level"},
 	{"x-amz-request-payer", everyOp, fixed, []string{"requester"}, "", "nobody pays"},
 	{"x-amz-acl", opsKeep | opsOf(opCreateBucket), fixed, []string{"private", "bucket-owner-full-control"},
 		"",
