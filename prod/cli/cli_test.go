@@ -56,9 +56,11 @@ const (
 "disk_total_bytes":0,
 "disk_free_bytes":0},"warnings":[],"notes":[]}`
 	bucketJSON = `{"name":"photos","id":"00ff","owner":"GKA","created":"2026-03-04T05:06:07Z",
+"consistency":"monotonic",
 "grants":[{"key":"GKA","read":true,"write":true,"owner":true},{"key":"GKB","read":true}]}`
 	corsJSON = `{"name":"photos","id":"00ff","owner":"GKA","created":"2026-03-04T05:06:07Z",
-"grants":[],"CORSRules":[{"AllowedOrigins":["https://shop.example","null"],"AllowedMethods":["GET","PUT"],
+"grants":[],"consistency":"read-after-write",
+"CORSRules":[{"AllowedOrigins":["https://shop.example","null"],"AllowedMethods":["GET","PUT"],
 "AllowedHeaders":["*"],"ExposeHeaders":["ETag"],"MaxAgeSeconds":600},{"AllowedOrigins":["*"],
 "AllowedMethods":["GET"]}]}`
 	keyJSON = `{"id":"GKA","name":"ci","create_buckets":true,"created":"2026-03-04T05:06:07Z",
@@ -123,6 +125,9 @@ func TestGolden(t *testing.T) {
 		"bucket-cors": {"bucket cors photos", map[string]string{"GET /v1/buckets/photos": corsJSON}, ""},
 		"bucket-cors-none": {"bucket cors photos",
 			map[string]string{"GET /v1/buckets/photos": bucketJSON}, ""},
+		"bucket-consistency": {"bucket consistency photos monotonic", map[string]string{
+			"PUT /v1/buckets/photos/consistency": bucketJSON}, ""},
+		"bucket-consistency-bad": {"bucket consistency photos strong", nil, ""},
 		"bucket-cors-set": {"bucket cors photos --set testdata/cors.json --json",
 			map[string]string{"PUT /v1/buckets/photos/cors": corsJSON}, ""},
 		"bucket-cors-bad": {"bucket cors photos --set testdata/cors-bad.json", nil, ""},

@@ -15,13 +15,14 @@ type grammar struct {
 	Status statusCmd `cmd:"" help:"Show the node, the cluster, what is missing and what to worry about."`
 
 	Bucket struct {
-		List   bucketListCmd   `cmd:"" help:"List buckets."`
-		Create bucketCreateCmd `cmd:"" help:"Create a bucket."`
-		Delete bucketDeleteCmd `cmd:"" help:"Delete an empty bucket."`
-		Info   bucketInfoCmd   `cmd:"" help:"Show a bucket and who may use it."`
-		Allow  bucketAllowCmd  `cmd:"" help:"Let a key use a bucket."`
-		Deny   bucketDenyCmd   `cmd:"" help:"Take permissions in a bucket from a key."`
-		CORS   bucketCORSCmd   `cmd:"" name:"cors" help:"Show or set what pages of other origins may do."`
+		List        bucketListCmd        `cmd:"" help:"List buckets."`
+		Create      bucketCreateCmd      `cmd:"" help:"Create a bucket."`
+		Delete      bucketDeleteCmd      `cmd:"" help:"Delete an empty bucket."`
+		Info        bucketInfoCmd        `cmd:"" help:"Show a bucket and who may use it."`
+		Allow       bucketAllowCmd       `cmd:"" help:"Let a key use a bucket."`
+		Deny        bucketDenyCmd        `cmd:"" help:"Take permissions in a bucket from a key."`
+		Consistency bucketConsistencyCmd `cmd:"" help:"Set what reads of a bucket's objects promise."`
+		CORS        bucketCORSCmd        `cmd:"" name:"cors" help:"Show or set what pages of other origins may do."`
 	} `cmd:"" help:"Buckets."`
 	Key struct {
 		List   keyListCmd   `cmd:"" help:"List access keys."`

@@ -91,7 +91,8 @@ func (c bucketInfoCmd) Run(a *app) error {
 }
 
 func (a *app) bucket(b admin.Bucket) {
-	a.printf("bucket   %s\nid       %s\nowner    %s\ncreated  %s\n\n", b.Name, b.ID, b.Owner, day(b.Created))
+	a.printf("bucket   %s\nid       %s\nowner    %s\ncreated  %s\nreads    %s\n\n", b.Name, b.ID, b.Owner,
+		day(b.Created), b.Consistency)
 	t := a.table("KEY", "MAY")
 	for _, g := range b.Grants {
 		t.row(g.Key, permissions(g))
@@ -117,6 +118,21 @@ func permissions(g admin.Grant) string {
 		return "nothing"
 	}
 	return strings.Join(list, ", ")
+}
+
+type bucketConsistencyCmd struct {
+	Name  string `arg:"" help:"The bucket."`
+	Level string `arg:"" enum:"read-after-write,monotonic,eventual" help:"What reads promise: ${enum}."`
+}
+
+// Run sets the level.
+func (c bucketConsistencyCmd) Run(a *app) error {
+	var b admin.Bucket
+	err := a.ask("PUT", bucketPath(c.Name)+"/consistency", admin.Consistency{Level: c.Level}, &b)
+	if err != nil {
+		return err
+	}
+	return a.print(b, func() { a.bucket(b) })
 }
 
 // grantFlags name a key and permissions.

@@ -175,6 +175,11 @@ func TestBuckets(t *testing.T) {
 	if len(b.Rules) != 1 || b.Rules[0].Origins[0] != "*" || *b.Rules[0].MaxAge != 0 {
 		t.Errorf("rules %+v", b.Rules)
 	}
+	w.must(t, "PUT", "/v1/buckets/docs/consistency", `{"level":"monotonic"}`, nil)
+	w.must(t, "GET", "/v1/buckets/docs", "", &b)
+	if b.Consistency != "monotonic" {
+		t.Errorf("consistency %q", b.Consistency)
+	}
 	var none Bucket
 	w.must(t, "PUT", "/v1/buckets/docs/cors", `{}`, nil)
 	if w.must(t, "GET", "/v1/buckets/docs", "", &none); len(none.Rules) > 0 {
@@ -291,6 +296,8 @@ func TestRefusals(t *testing.T) {
 		{"POST", "/v1/buckets/photos/allow", `{"key":"GKA"}`, nil, 400, "bad_request"},
 		{"POST", "/v1/buckets/photos/deny", `{"read":true}`, nil, 400, "bad_request"},
 		{"PUT", "/v1/buckets/docs/cors", `{}`, nil, 404, "no_such_bucket"},
+		{"PUT", "/v1/buckets/docs/consistency", `{"level":"monotonic"}`, nil, 404, "no_such_bucket"},
+		{"PUT", "/v1/buckets/photos/consistency", `{"level":"strong"}`, nil, 400, "bad_consistency"},
 		{"PUT", "/v1/buckets/photos/cors", `{"CORSRules":[{"AllowedOrigins":["*"]}]}`, nil, 400,
 			"invalid_cors_rules"},
 		{"GET", "/v1/keys/GKX", "", nil, 404, "no_such_key"},

@@ -4,11 +4,12 @@ import (
 	"net/http"
 
 	"granary/core/bucket"
+	"granary/core/table"
 )
 
 func bucketOf(b bucket.Bucket) Bucket {
 	out := Bucket{Name: b.Name, ID: b.ID.String(), Owner: string(b.Owner), Created: b.Created,
-		Grants: []Grant{}, CORS: CORS{b.CORS}}
+		Grants: []Grant{}, Consistency: b.Consistency.String(), CORS: CORS{b.CORS}}
 	for _, g := range b.Grants {
 		out.Grants = append(out.Grants, Grant{Key: string(g.Key), Read: g.Read, Write: g.Write,
 			Owner: g.Owner})
@@ -75,6 +76,22 @@ func (h *Handler) setCORS(r request, in CORS) (Bucket, error) {
 		return Bucket{}, err
 	}
 	b.CORS = in.Rules
+	return bucketOf(b), nil
+}
+
+func (h *Handler) setConsistency(r request, in Consistency) (Bucket, error) {
+	level, err := table.ParseConsistency(in.Level)
+	if err != nil {
+		return Bucket{}, err
+	}
+	b, err := h.Buckets.ByName(r.ctx, r.http.PathValue("name"))
+	if err != nil {
+		return Bucket{}, err
+	}
+	if err := h.Buckets.SetConsistency(r.ctx, b, level); err != nil {
+		return Bucket{}, err
+	}
+	b.Consistency = level
 	return bucketOf(b), nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"granary/core/layout"
 	"granary/core/quorum"
 	"granary/core/rpc"
+	"granary/core/table"
 )
 
 // kinds maps the kinds of errors of the packages below; the first that matches counts.
@@ -37,6 +38,7 @@ var kinds = []struct {
 	{cluster.ErrBadMember, http.StatusBadRequest, "bad_member", ""},
 	{cluster.ErrManyTokens, http.StatusTooManyRequests, "too_many_tokens", "wait until some expire"},
 	{cors.ErrInvalid, http.StatusBadRequest, "invalid_cors_rules", ""},
+	{table.ErrBadConsistency, http.StatusBadRequest, "bad_consistency", ""},
 	{bucket.ErrInvalidKey, http.StatusBadRequest, "invalid_key", ""},
 	{cluster.ErrNotMember, http.StatusNotFound, "no_such_node", "see granary status"},
 	{cluster.ErrHasData, http.StatusConflict, "has_data", hasDataHint},

@@ -19,6 +19,7 @@ import (
 	"granary/core/job"
 	"granary/core/layout"
 	"granary/core/rt"
+	"granary/core/table"
 )
 
 // testEnv is as much of an rt.Env as the API needs, for ordinary goroutines.
@@ -97,6 +98,12 @@ func (f *fakeBuckets) SetCORS(_ context.Context, b bucket.Bucket, rules cors.Rul
 	}
 	i := slices.IndexFunc(f.buckets, func(x bucket.Bucket) bool { return x.Name == b.Name })
 	f.buckets[i].CORS = rules
+	return f.err
+}
+
+func (f *fakeBuckets) SetConsistency(_ context.Context, b bucket.Bucket, level table.Consistency) error {
+	i := slices.IndexFunc(f.buckets, func(x bucket.Bucket) bool { return x.Name == b.Name })
+	f.buckets[i].Consistency = level
 	return f.err
 }
 

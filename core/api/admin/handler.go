@@ -48,6 +48,7 @@ func (h *Handler) routes() {
 	route(h, "POST /v1/buckets/{name}/allow", h.allow)
 	route(h, "POST /v1/buckets/{name}/deny", h.deny)
 	route(h, "PUT /v1/buckets/{name}/cors", h.setCORS)
+	route(h, "PUT /v1/buckets/{name}/consistency", h.setConsistency)
 	route(h, "GET /v1/keys", h.listKeys)
 	route(h, "POST /v1/keys", h.createKey)
 	route(h, "POST /v1/keys/import", h.importKey)

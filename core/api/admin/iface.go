@@ -11,6 +11,7 @@ import (
 	"granary/core/job"
 	"granary/core/layout"
 	"granary/core/rt"
+	"granary/core/table"
 )
 
 // Limits of one request.
@@ -61,6 +62,8 @@ type Buckets interface {
 	Delete(context.Context, bucket.Bucket) error
 	// SetCORS replaces a bucket's rules for pages of other origins; none takes them away.
 	SetCORS(context.Context, bucket.Bucket, cors.Rules) error
+	// SetConsistency sets the level of requests that name none.
+	SetConsistency(context.Context, bucket.Bucket, table.Consistency) error
 	// Allow sets what a key may do in a bucket.
 	Change(ctx context.Context, name string, key bucket.KeyID, change func(*bucket.Grant)) (bucket.Bucket,
 		error)

@@ -82,7 +82,14 @@ type Bucket struct {
 	Owner   string    `json:"owner"`
 	Created time.Time `json:"created"`
 	Grants  []Grant   `json:"grants"`
+	// Consistency is the level of requests that name none: read-after-write, monotonic or eventual.
+	Consistency string `json:"consistency"`
 	CORS
+}
+
+// Consistency is the level of a bucket.
+type Consistency struct {
+	Level string `json:"level"`
 }
 
 // CORS is what pages of other origins may do in a bucket, as the aws command line has it.
