@@ -61,6 +61,7 @@ type Tables struct {
 	pruners  map[string]func(*Fetched)
 	compares *rt.Semaphore
 	entropy  *entropy
+	lease    *lease
 }
 
 // New returns a node's tables and registers their methods with the endpoint.
@@ -77,13 +78,16 @@ func New(c Config) *Tables {
 	rpc.Handle(c.Endpoint, methodPull, t.handlePull)
 	rpc.Handle(c.Endpoint, methodPush, t.handlePush)
 	rpc.Handle(c.Endpoint, methodHint, t.handleHint)
+	rpc.Handle(c.Endpoint, methodFresh, t.handleFresh)
 	t.entropy = newEntropy(t, c.Jobs)
+	t.lease = newLease(t)
 	return t
 }
 
-// Start begins the background work: anti-entropy.
+// Start begins the background work: anti-entropy, and keeping the lease of full-copy rows.
 func (t *Tables) Start() {
 	t.group.Go("anti-entropy", t.entropy.run)
+	t.group.Go("full-copy lease", t.lease.keep)
 }
 
 // Local reads this node's own rows of a partition key, 0 round trips; f must not wait.
