@@ -239,7 +239,8 @@ func askRanges[T any](ctx context.Context, t *Tables, tab *Table[T], a *rangesAs
 			parts = append(parts, quorum.Reply[*fetchResponse]{Node: reply.Node,
 				Value: &fetchResponse{Rows: part.Rows}})
 		}
-		f := &Fetched{tables: t, view: a.view, need: a.view.ReadSet().Read, pk: a.req.Ranges[n].PK, subject: a.subject,
+		f := &Fetched{tables: t, view: a.view, need: a.view.ReadSet().Read, pk: a.req.Ranges[n].PK,
+			subject: a.subject,
 			rows: map[rowKey]Row{}, replies: parts, round: ended(t)}
 		if out[at], err = joinRange(f, tab, cut, out[at].Rest); err != nil {
 			return err
