@@ -15,8 +15,8 @@ const (
 	// pieceBytes is how much of a block goes over one lane: with its envelope, and a key of any length, what
 	// a connection that rested may send at once (10 segments of 1460 bytes, TLS records of 1400).
 	pieceBytes = 13 << 10
-	// farRTT is the round trip from which on a block goes in pieces; below, waiting for a few of them is
-	// cheap.
+	// farRTT is the round trip from which on a node is far, so that a block goes to it in pieces; below,
+	// waiting for a few round trips is cheap.
 	farRTT = 10 * time.Millisecond
 )
 
@@ -56,8 +56,12 @@ func pieces(size int) int { return (size + pieceBytes - 1) / pieceBytes }
 // wide reports whether a block had better travel in so many pieces. Lanes that are missing are opened
 // meanwhile.
 func (s *Store) wide(peer rt.NodeID, pieces int) bool {
+	return pieces > 1 && s.far(peer) && s.endpoint.Lanes(peer, pieces) >= pieces
+}
+
+func (s *Store) far(peer rt.NodeID) bool {
 	rtt, ok := s.endpoint.RTT(peer)
-	return ok && rtt.Mean >= farRTT && pieces > 1 && s.endpoint.Lanes(peer, pieces) >= pieces
+	return ok && rtt.Mean >= farRTT
 }
 
 func (s *Store) sendPieces(ctx context.Context, to rt.NodeID, h Hash, raw []byte, ref table.Row) error {
@@ -70,7 +74,9 @@ func (s *Store) sendPieces(ctx context.Context, to rt.NodeID, h Hash, raw []byte
 	reqs[0].Ref = &ref
 	s.env.Count("block_pieces_total", float64(len(reqs)))
 	s.env.Sometimes("block sent in pieces", true)
-	return methodPiece.CallWide(ctx, s.endpoint, to, reqs, func(int, *putResponse) error { return nil })
+	// The one answer is that of the whole block.
+	return methodPiece.CallWide(ctx, s.endpoint, to, reqs,
+		func(int, *putResponse) (enough bool, err error) { return true, nil })
 }
 
 // transferID names a transfer at its receiver.
@@ -80,7 +86,8 @@ type transferID struct {
 }
 
 // transfer is a block that arrives in pieces. The calls that bring them wait for the last one, which keeps
-// the block and answers for all; so it lives as long as one of them does, and its sender cancels all or none.
+// the block and alone answers, for all; so it lives as long as one of them does, and its sender cancels all or
+// none.
 type transfer struct {
 	hash  Hash
 	size  int
@@ -113,7 +120,9 @@ func (s *Store) handlePiece(ctx context.Context, from rt.NodeID, req *pieceReque
 	case err != nil:
 		return nil, err
 	case !last:
-		_, err = t.result.Get(ctx)
+		if _, err = t.result.Get(ctx); t.result.Done() {
+			err = rpc.ErrUnanswered
+		}
 		return nil, err
 	}
 	stored := buf.Data[:t.size]

@@ -95,7 +95,12 @@ func (o topologyOf) Nearest(ids []rt.NodeID) []rt.NodeID {
 
 func newTestCluster(t testing.TB, seed uint64, blockSize int64) *testCluster {
 	t.Helper()
-	topo := netsim.Regular("flat", 3, 1, netsim.Path{Delay: roundTrip / 2}, netsim.Path{})
+	return newClusterOf(t, seed, blockSize, netsim.Regular("flat", 3, 1, netsim.Path{Delay: roundTrip / 2},
+		netsim.Path{}))
+}
+
+func newClusterOf(t testing.TB, seed uint64, blockSize int64, topo netsim.Topology) *testCluster {
+	t.Helper()
 	model, err := netsim.NewModel(topo)
 	if err != nil {
 		t.Fatal(err)
