@@ -58,7 +58,7 @@ func (v Violation) String() string {
 // promise reports whether the fault is of the per-key promise, which Porcupine judges too.
 func (v Violation) promise() bool {
 	switch v.Fault {
-	case WrongBytes, ListShape, Unreadable, Diverged, Unsound:
+	case WrongBytes, ListShape, Unreadable, Diverged, Unsound, Stuck:
 		return false
 	}
 	return v.Key != ""
