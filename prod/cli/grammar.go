@@ -53,6 +53,7 @@ type grammar struct {
 		List   jobListCmd   `cmd:"" help:"Show the background work of the node: how far, how fast."`
 		Pause  jobPauseCmd  `cmd:"" help:"Pause a job until it is resumed or the node starts again."`
 		Resume jobResumeCmd `cmd:"" help:"Let a paused job go on."`
+		Speed  jobSpeedCmd  `cmd:"" help:"Bound the bytes per second that a job moves."`
 	} `cmd:"" help:"Background work of the node."`
 	Check  checkCmd `cmd:"" help:"Look for damage in the data folder of a stopped node."`
 	Token  tokenCmd `cmd:"" help:"Issue a token with which one more machine can join."`

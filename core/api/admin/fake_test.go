@@ -43,6 +43,7 @@ func (e *testEnv) Wall() time.Time    { return epoch }
 func (e *testEnv) WithTimeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, d)
 }
+func (e *testEnv) Gauge(string, float64, ...string) {}
 func (e *testEnv) Info(msg string, kv ...any)       { e.lines = append(e.lines, fmt.Sprint(msg, kv)) }
 func (e *testEnv) Warn(msg string, kv ...any)       { e.lines = append(e.lines, fmt.Sprint(msg, kv)) }
 func (e *testEnv) Error(msg string, kv ...any)      { e.lines = append(e.lines, fmt.Sprint(msg, kv)) }

@@ -68,6 +68,7 @@ func (h *Handler) routes() {
 	route(h, "GET /v1/jobs", h.listJobs)
 	route(h, "POST /v1/jobs/{name}/pause", h.pauseJob)
 	route(h, "POST /v1/jobs/{name}/resume", h.resumeJob)
+	route(h, "POST /v1/jobs/{name}/speed", h.speedJob)
 	route(h, "GET /v1/nodes", h.listNodes)
 	route(h, "DELETE /v1/nodes/{node}", h.removeNode)
 	route(h, "POST /v1/tokens", h.token)

@@ -12,8 +12,6 @@ import (
 // notes are what this version does not do, and a user might expect.
 var notes = []string{
 	"replaced and deleted data stays on disk: space is not reclaimed yet",
-	"a node that was down gets the rows it missed, but not the blocks of large objects: there is no resync " +
-		"yet",
 	"the layout of a cluster that holds objects cannot be changed yet",
 }
 
