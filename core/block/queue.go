@@ -1,7 +1,9 @@
 package block
 
 import (
+	"bytes"
 	"encoding/binary"
+	"fmt"
 	"time"
 
 	"granary/core/kv"
@@ -76,6 +78,25 @@ func rerank(w kv.Writer, h Hash, to rank) {
 		w.Put(key, []byte{byte(to)})
 		w.Put(rankKey(to, h), []byte{})
 	}
+}
+
+// checkQueues judges a record of the queues. known is false if it is not one.
+func checkQueues(key, value []byte) (known bool, err error) {
+	for _, q := range []struct {
+		prefix      []byte
+		key, values int // the lengths of what follows the prefix, and of the value
+	}{{keyWanted, 2, 1}, {keyRank, 1, 0}, {keyUnwanted, 8, 0}} {
+		rest, its := bytes.CutPrefix(key, q.prefix)
+		if !its {
+			continue
+		}
+		if len(rest) != q.key+len(Hash{}) || len(value) != q.values {
+			return true, fmt.Errorf("%d bytes of key with %d of value, want %d with %d", len(rest),
+				len(value), q.key+len(Hash{}), q.values)
+		}
+		return true, nil
+	}
+	return false, nil
 }
 
 // ranked returns up to limit wanted blocks of ranks in [from, to], the most urgent first.
