@@ -78,7 +78,7 @@ func (c *Checker) Run(ctx context.Context) (Inventory, error) {
 			return true
 		}
 		found.Missing++
-		if queued := c.KV.Get(wantedKey(h)); len(queued) != 1 {
+		if queued := c.KV.Get(wantedKey(h)); len(queued) != 2 {
 			c.Fault("block %v: referred to, not here, and not queued to be fetched", h)
 		} else if c.KV.Get(rankKey(rank(queued[0]), h)) == nil {
 			c.Fault("block %v: queued to be fetched, and without its place in the order", h)

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
 
 	"granary/core/block"
+	"granary/core/block/array"
 	"granary/core/cluster"
 	"granary/core/hlc"
 	"granary/core/job"
@@ -48,6 +50,8 @@ type house struct {
 	addr  string
 	kv    *memkv.Image
 	disk  *disk.Image
+	more  []*disk.Image // further disks, of nodes that boot from now on
+	drain bool          // the first disk, if there are more
 
 	env   *sched.Env
 	store *block.Store
@@ -121,7 +125,7 @@ func (h *house) boot() {
 }
 
 func (h *house) compose(tr rpc.Transport) {
-	d, err := disk.Open(h.env, h.disk)
+	d, err := h.openDisks()
 	if err != nil {
 		panic(err)
 	}
@@ -156,13 +160,36 @@ func (h *house) compose(tr rpc.Transport) {
 	h.store.Start()
 }
 
+// openDisks opens the disk of the machine, or all of them as one.
+func (h *house) openDisks() (block.Disk, error) {
+	if len(h.more) == 0 {
+		return disk.Open(h.env, h.disk)
+	}
+	var parts []block.Part
+	for i, image := range append([]*disk.Image{h.disk}, h.more...) {
+		p := block.Part{ID: fmt.Sprint("disk ", i), Name: fmt.Sprint("/mnt/", i), Weight: 1 << 40}
+		if d, err := disk.Open(h.env, image); err != nil {
+			p.Failed = err
+		} else {
+			p.Disk = d
+		}
+		if i == 0 && h.drain {
+			p.Weight = 0
+		}
+		parts = append(parts, p)
+	}
+	return array.New(h.env, parts)
+}
+
 // crash cuts the node's power.
 func (h *house) crash() {
 	h.c.t.Helper()
 	done := false
 	h.c.s.After(0, func() {
 		h.env.Kill()
-		h.disk.PowerCut(h.c.s.Rand("power"))
+		for _, image := range append([]*disk.Image{h.disk}, h.more...) {
+			image.PowerCut(h.c.s.Rand("power"))
+		}
 		done = true
 	})
 	if err := h.c.s.RunUntil(time.Minute, func() bool { return done }); err != nil {
@@ -234,7 +261,12 @@ func (h *house) known(hash block.Hash) (known bool) {
 }
 
 func (h *house) whole(hash block.Hash) bool {
-	file := h.disk.Peek(hash)
+	var file []byte
+	for _, image := range append([]*disk.Image{h.disk}, h.more...) {
+		if !image.Dead && file == nil {
+			file = image.Peek(hash)
+		}
+	}
 	return len(file) > 0 && file[len(file)-1] == 0 && block.HashOf(file[:len(file)-1]) == hash
 }
 

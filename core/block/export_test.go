@@ -10,6 +10,8 @@ import (
 const (
 	RemoveDelay = removeDelay
 	ResyncMax   = resyncMax
+	ScrubEvery  = scrubEvery
+	ScrubGrace  = scrubGrace
 )
 
 // Known reports presence.

@@ -113,7 +113,7 @@ func (s *Store) record(ctx context.Context, h Hash, size int, ref table.Row) err
 	err := s.kv.Update(ctx, func(w kv.Writer) error {
 		if size >= 0 {
 			w.Put(presentKey(h), sizeRecord(size))
-			was = unwant(w, h)
+			was, _ = unwant(w, h)
 		}
 		return s.tables.ApplyIn(w, h[:], []table.Row{ref})
 	})

@@ -6,21 +6,32 @@ import (
 	"fmt"
 	"time"
 
+	"granary/core/codec"
 	"granary/core/kv"
 	"granary/core/layout"
 )
 
 // The node's own records of blocks, beside presence: what is to be fetched, what is to be removed.
 //
-//	\x02block/wanted/   | hash prefix, 2 bytes | hash   -> rank, 1 byte
+//	\x02block/wanted/   | hash prefix, 2 bytes | hash   -> rank and reason, 1 byte each
 //	\x02block/rank/     | rank, 1 byte | hash           -> nothing
 //	\x02block/unwanted/ | wall time in ms, 8 bytes | hash -> nothing
+//	\x02block/unknown/  | hash                     -> wall time in ms, 8 bytes, when its file was first seen
 //
 // A block is wanted if a live reference is here and the block is not. Its rank is the order of fetching.
 var (
 	keyWanted   = []byte("\x02block/wanted/")
 	keyRank     = []byte("\x02block/rank/")
 	keyUnwanted = []byte("\x02block/unwanted/")
+	keyUnknown  = []byte("\x02block/unknown/")
+)
+
+// reason says why a block is wanted.
+type reason uint8
+
+const (
+	reasonNew  reason = iota // it was never here
+	reasonLost               // scrub found it damaged or missing
 )
 
 // rank says how urgent a wanted block is. Between the named ones it is the number of other replicas that hold
@@ -48,44 +59,50 @@ func unwantedKey(due int64, h Hash) []byte {
 }
 
 // want queues a block to be fetched, unless it is, and reports whether it did.
-func want(w kv.Writer, h Hash) bool {
+func want(w kv.Writer, h Hash, why reason) bool {
 	key := wantedKey(h)
 	if w.Get(key) != nil {
 		return false
 	}
-	w.Put(key, []byte{byte(rankUnknown)})
+	w.Put(key, []byte{byte(rankUnknown), byte(why)})
 	w.Put(rankKey(rankUnknown, h), []byte{})
 	return true
 }
 
-// unwant takes a block from the queue and reports whether it was in it.
-func unwant(w kv.Writer, h Hash) bool {
+// unwant takes a block from the queue and reports whether it was in it, and why.
+func unwant(w kv.Writer, h Hash) (was bool, why reason) {
 	key := wantedKey(h)
 	old := w.Get(key)
 	if old == nil {
-		return false
+		return false, 0
 	}
+	why = reason(old[1])
 	w.Delete(rankKey(rank(old[0]), h))
 	w.Delete(key)
-	return true
+	return true, why
 }
 
 // rerank changes the rank of a block that is still wanted.
 func rerank(w kv.Writer, h Hash, to rank) {
 	key := wantedKey(h)
 	if old := w.Get(key); old != nil && rank(old[0]) != to {
-		w.Delete(rankKey(rank(old[0]), h))
-		w.Put(key, []byte{byte(to)})
+		was, why := rank(old[0]), old[1]
+		w.Delete(rankKey(was, h))
+		w.Put(key, []byte{byte(to), why})
 		w.Put(rankKey(to, h), []byte{})
 	}
 }
 
 // checkQueues judges a record of the queues. known is false if it is not one.
 func checkQueues(key, value []byte) (known bool, err error) {
+	if bytes.Equal(key, keyScrub) {
+		_, err := codec.Load[scrubState](value, kindScrub)
+		return true, err
+	}
 	for _, q := range []struct {
 		prefix      []byte
 		key, values int // the lengths of what follows the prefix, and of the value
-	}{{keyWanted, 2, 1}, {keyRank, 1, 0}, {keyUnwanted, 8, 0}} {
+	}{{keyWanted, 2, 2}, {keyRank, 1, 0}, {keyUnwanted, 8, 0}, {keyUnknown, 0, 8}} {
 		rest, its := bytes.CutPrefix(key, q.prefix)
 		if !its {
 			continue

@@ -76,7 +76,7 @@ func (r *Rows) applied(tx *table.Tx, at table.Address, old *refRow, _, joined re
 	case r.store == nil:
 	case !joined.Deleted && old == nil:
 		if w.Get(presentKey(h)) == nil && !r.store.env.Mutant("block: reference does not fetch its block") &&
-			want(w, h) {
+			want(w, h, reasonNew) {
 			tx.After(r.store.resync.arrived)
 		}
 	case joined.Deleted && (old == nil || !old.Deleted):
@@ -84,7 +84,7 @@ func (r *Rows) applied(tx *table.Tx, at table.Address, old *refRow, _, joined re
 		if err != nil || live {
 			return err
 		}
-		if unwant(w, h) {
+		if was, _ := unwant(w, h); was {
 			tx.After(r.store.resync.left)
 		}
 		if w.Get(presentKey(h)) != nil {

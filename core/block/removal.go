@@ -155,6 +155,18 @@ func (s *Store) remove(ctx context.Context, h Hash) (freed int64, err error) {
 	return freed, nil
 }
 
+// dispose queues a block for removal that nothing refers to.
+func (s *Store) dispose(ctx context.Context, h Hash) error {
+	err := s.kv.Update(ctx, func(w kv.Writer) error {
+		w.Put(unwantedKey(s.wallMillis(removeDelay), h), []byte{})
+		return nil
+	})
+	if err == nil {
+		s.removal.arrived()
+	}
+	return err
+}
+
 // DropSurplus queues for removal every block here that no live reference of this node names, of the hashes
 // with a prefix from first to last: what remains of prefixes that the node gave away, once their rows are
 // gone. It returns how many.

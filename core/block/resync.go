@@ -167,7 +167,7 @@ func (q *resync) survey(ctx context.Context, page []Hash) error {
 			}
 			if live {
 				rerank(tx.Records(), h, rankNowhere)
-			} else if unwant(tx.Records(), h) {
+			} else if was, _ := unwant(tx.Records(), h); was {
 				gone++
 			}
 		}
@@ -254,7 +254,8 @@ func (s *Store) forget(ctx context.Context, h Hash) error {
 		return err
 	}
 	was := false
-	if err = s.kv.Update(ctx, func(w kv.Writer) error { was = unwant(w, h); return nil }); err == nil && was {
+	err = s.kv.Update(ctx, func(w kv.Writer) error { was, _ = unwant(w, h); return nil })
+	if err == nil && was {
 		s.resync.left()
 	}
 	return err
@@ -270,13 +271,13 @@ func (s *Store) restore(ctx context.Context, h Hash, stored []byte) error {
 		if err := s.disk.Write(ctx, h, stored); err != nil {
 			return fmt.Errorf("store block %v: %w", h, err)
 		}
-		live, was := false, false
+		live, was, why := false, false, reasonNew
 		err := s.tables.Change(ctx, func(rows func([]byte) *table.Tx) (err error) {
 			tx := rows(h[:])
 			if live, err = s.rows.live(&tx.Reader); err != nil {
 				return err
 			}
-			was = unwant(tx.Records(), h)
+			was, why = unwant(tx.Records(), h)
 			if live {
 				tx.Records().Put(presentKey(h), sizeRecord(len(stored)))
 			}
@@ -290,6 +291,9 @@ func (s *Store) restore(ctx context.Context, h Hash, stored []byte) error {
 		}
 		if !live {
 			return s.disk.Remove(ctx, h)
+		}
+		if why == reasonLost {
+			s.scrub.healed()
 		}
 		return nil
 	})

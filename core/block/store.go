@@ -69,6 +69,7 @@ type Store struct {
 	helping  *pool // blocks on their way to other nodes' resync
 	resync   *resync
 	removal  *removal
+	scrub    *scrub
 	lock     rt.Locker
 	hashes   map[Hash]*hashLock
 
@@ -120,6 +121,7 @@ func New(c Config) *Store {
 		c.Jobs = job.NewBook(c.Env)
 	}
 	s.resync, s.removal = newResync(s, c.Jobs), newRemoval(s, c.Jobs)
+	s.scrub = newScrub(s, c.Jobs)
 	c.Rows.store = s
 	return s
 }
@@ -139,13 +141,15 @@ func (s *Store) Prepare() error {
 	}
 	s.resync.found(missing)
 	s.removal.found(unwanted)
-	return nil
+	return s.scrub.load()
 }
 
-// Start begins the background work: fetching what is missing, removing what nobody refers to.
+// Start begins the background work: fetching what is missing, removing what nobody refers to, and
+// looking after the disks.
 func (s *Store) Start() {
 	s.group.Go(ResyncJob, s.resync.run)
 	s.group.Go(RemovalJob, s.removal.run)
+	s.group.Go(ScrubJob, s.scrub.run)
 }
 
 // Buffer waits for the memory of one block to be written.
