@@ -359,7 +359,8 @@ func (c *scrub) missing(ctx context.Context, after Hash) (last Hash, n int, err 
 	return last, len(known), nil
 }
 
-// lookFor makes a block that is known and has no file on any disk in use wanted again. Under the hash's mutex.
+// lookFor makes a block that is known and has no file on any disk in use wanted again. Under the hash's
+// mutex.
 func (c *scrub) lookFor(ctx context.Context, h Hash) error {
 	if here, err := c.s.present(h); err != nil || !here {
 		return err
@@ -528,7 +529,10 @@ func (c *scrub) move(ctx context.Context, part int, d Disk, h Hash, stored []byt
 // leak queues a block for removal that nothing refers to, in case nobody noticed when that came to be.
 func (c *scrub) leak(ctx context.Context, h Hash) error {
 	live := false
-	err := c.s.tables.Local(h[:], func(r *table.Reader) (err error) { live, err = c.s.rows.live(r); return err })
+	err := c.s.tables.Local(h[:], func(r *table.Reader) (err error) {
+		live, err = c.s.rows.live(r)
+		return err
+	})
 	if err != nil || live {
 		return err
 	}

@@ -164,7 +164,8 @@ func TestScrubPlace(t *testing.T) {
 	c.run(50 * time.Second)
 	now, _ := a.store.Scrubs()
 	checked := now.Disks[0].Checked
-	if s := job.State(); now.Ended != 0 || checked < 64 || checked > 150 || s.Done < 200+64 || s.Total != 400 {
+	if s := job.State(); now.Ended != 0 || checked < 64 || checked > 150 || s.Done < 200+64 ||
+		s.Total != 400 {
 		t.Errorf("pass %+v, job %+v", now, s)
 	}
 	a.crash()

@@ -221,7 +221,8 @@ func TestCheckCountsWhatIsNoFault(t *testing.T) {
 			w.Delete(k)
 			hash := string(k[len(k)-32:])
 			prefix := layout.PrefixOf([]byte(hash))
-			w.Put([]byte("\x02block/wanted/"+string([]byte{byte(prefix >> 8), byte(prefix)})+hash), []byte{0, 0})
+			at := string([]byte{byte(prefix >> 8), byte(prefix)})
+			w.Put([]byte("\x02block/wanted/"+at+hash), []byte{0, 0})
 			w.Put([]byte("\x02block/rank/\x00"+hash), nil)
 			return nil
 		})

@@ -165,7 +165,8 @@ func (a *Array) removeBut(ctx context.Context, h block.Hash, keep int) error {
 			continue
 		}
 		if err := a.disks[i].Remove(ctx, h); err != nil && ctx.Err() == nil {
-			a.env.Warn("an old copy of a block stays on another disk", "block", h, "at", a.names[i], "err", err)
+			a.env.Warn("an old copy of a block stays on another disk", "block", h, "at", a.names[i],
+				"err", err)
 		}
 	}
 	return nil

@@ -184,7 +184,8 @@ func TestNew(t *testing.T) {
 	}
 	gone := errors.New("is it mounted?")
 	if a, err := array.New(env, []block.Part{{ID: "a", Disk: d, Weight: 1},
-		{ID: "b", Failed: gone, Weight: 9}}); err != nil || a.Home(hash(1)) != 0 || !errors.Is(a.Parts()[1].Failed, gone) {
+		{ID: "b", Failed: gone, Weight: 9}}); err != nil || a.Home(hash(1)) != 0 ||
+		!errors.Is(a.Parts()[1].Failed, gone) {
 		t.Errorf("%v", err)
 	}
 	if _, err := array.New(env, []block.Part{{ID: "b", Failed: gone}}); !errors.Is(err, gone) {
