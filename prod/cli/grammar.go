@@ -49,6 +49,10 @@ type grammar struct {
 		List   nodeListCmd   `cmd:"" help:"List the members of the cluster."`
 		Remove nodeRemoveCmd `cmd:"" help:"Remove a member for good."`
 	} `cmd:"" help:"Members of the cluster."`
+	Scrub struct {
+		Start  scrubStartCmd  `cmd:"" help:"Read every block of the node now, and heal what is damaged."`
+		Status scrubStatusCmd `cmd:"" help:"Show what the scrub has found, disk by disk."`
+	} `cmd:"" help:"The blocks of the node, verified."`
 	Job struct {
 		List   jobListCmd   `cmd:"" help:"Show the background work of the node: how far, how fast."`
 		Pause  jobPauseCmd  `cmd:"" help:"Pause a job until it is resumed or the node starts again."`

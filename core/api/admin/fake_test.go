@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"granary/core/block"
 	"granary/core/bucket"
 	"granary/core/cluster"
 	"granary/core/job"
@@ -214,6 +215,15 @@ func (f *fakeCluster) Remove(_ context.Context, n rt.NodeID) error {
 	return f.err
 }
 
+// fakeBlocks is a store whose scrubs are said.
+type fakeBlocks struct {
+	started   int
+	now, last block.ScrubPass
+}
+
+func (f *fakeBlocks) StartScrub()                         { f.started++ }
+func (f *fakeBlocks) Scrubs() (now, last block.ScrubPass) { return f.now, f.last }
+
 // world is an API over fakes: two nodes, a key, a bucket.
 type world struct {
 	env     *testEnv
@@ -222,6 +232,7 @@ type world struct {
 	facts   Facts
 	ready   error
 	jobs    *job.Book
+	blocks  *fakeBlocks
 	api     *Handler
 }
 
@@ -242,10 +253,10 @@ func newWorld() *world {
 					Connected: true},
 			}}}}
 	w.buckets.Create(context.Background(), "photos", "GKA")
-	w.jobs = job.NewBook(w.env)
+	w.jobs, w.blocks = job.NewBook(w.env), &fakeBlocks{}
 	w.api = New(Config{Env: w.env, Cluster: w.cluster, Buckets: w.buckets,
 		Facts: func(context.Context) Facts { return w.facts }, Ready: func() error { return w.ready },
-		Jobs: w.jobs,
+		Jobs: w.jobs, Blocks: w.blocks,
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			io.WriteString(w, "metrics!")
 		}),

@@ -91,18 +91,20 @@ func (a *Array) places(h block.Hash) []int {
 	return slices.DeleteFunc(places, func(i int) bool { return a.failed[i] != nil })
 }
 
-// Fail takes a disk out of use, by its id. It reports whether another one is still in use.
+// Fail takes a disk out of use, by its id, unless it is the last one. It reports whether another one is in use.
 func (a *Array) Fail(id string, cause error) bool {
 	i := slices.Index(a.ids, id)
 	if i < 0 {
 		rt.Break("array: no disk %q", id)
 	}
 	a.lock.Lock()
-	first := a.failed[i] == nil
-	if first {
+	first, left := a.failed[i] == nil, false
+	for at, err := range a.failed {
+		left = left || at != i && err == nil
+	}
+	if first = first && left; first {
 		a.failed[i] = cause
 	}
-	left := slices.ContainsFunc(a.failed, func(err error) bool { return err == nil })
 	watch := a.watch
 	a.lock.Unlock()
 	if first {

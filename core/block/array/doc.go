@@ -8,8 +8,8 @@
 //     disks have of the block is then removed.
 //  2. Read asks the disks in the block's order and takes the first file there is.
 //  3. A disk whose Write fails for another reason than space, that [Array.Fail] names, or that answers
-//     nothing but errors, is out of use until the node starts again: its blocks are absent. The others go on;
-//     the array fails with the last.
+//     nothing but errors, is out of use until the node starts again: its blocks are absent. The others go on.
+//     The last one stays in use, and the array fails as that disk does.
 //  4. A disk that was not opened, because it is not there or is not the one expected, is out of use from the
 //     beginning.
 //
