@@ -23,6 +23,8 @@ const (
 	readingMax = 64
 	inboundMax = 24
 	servingMax = 12
+	// helpingMax is how many it holds for the resync of others.
+	helpingMax = 8
 	// checkingMax is how many stored blocks a node verifies at once.
 	checkingMax = 4
 	// buffersKept is how many free buffers a pool keeps when none is in use; else as many as are in use.

@@ -14,6 +14,9 @@ import (
 
 // CheckRecord judges a record of this package in a store at rest. known is false if it is not one.
 func CheckRecord(key, value []byte) (known bool, err error) {
+	if known, err := checkQueues(key, value); known {
+		return true, err
+	}
 	h, ok := bytes.CutPrefix(key, keyPresent)
 	if !ok {
 		return false, nil
@@ -71,8 +74,14 @@ func (c *Checker) Run(ctx context.Context) (Inventory, error) {
 			return true
 		}
 		last = h
-		if c.KV.Get(presentKey(h)) == nil {
-			found.Missing++
+		if c.KV.Get(presentKey(h)) != nil {
+			return true
+		}
+		found.Missing++
+		if queued := c.KV.Get(wantedKey(h)); len(queued) != 2 {
+			c.Fault("block %v: referred to, not here, and not queued to be fetched", h)
+		} else if c.KV.Get(rankKey(rank(queued[0]), h)) == nil {
+			c.Fault("block %v: queued to be fetched, and without its place in the order", h)
 		}
 		return true
 	})

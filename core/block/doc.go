@@ -10,5 +10,8 @@
 //     skipped.
 //  3. At one replica, everything about one hash is serialised: check, file, reference. The order is
 //     file (durable), then presence and reference in one transaction, then the answer.
-//  4. Buffers are counted: their number bounds the memory of all transfers of a node.
+//  4. What a live reference here names is fetched from other replicas if it is not here, those with the
+//     fewest copies first ([Store.Missing] counts them); what no live reference names any more is removed
+//     after a while. [Store.Release] ends references.
+//  5. Buffers are counted: their number bounds the memory of all transfers of a node.
 package block

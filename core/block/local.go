@@ -50,6 +50,10 @@ func (s *Store) withHash(ctx context.Context, h Hash, f func() error) error {
 	return f()
 }
 
+func sizeRecord(size int) []byte { return binary.BigEndian.AppendUint64(nil, uint64(size)) }
+
+func sizeOf(record []byte) int64 { return int64(binary.BigEndian.Uint64(record)) }
+
 func (s *Store) present(h Hash) (ok bool, err error) {
 	key := presentKey(h)
 	err = s.kv.View(func(r kv.Reader) error { ok = r.Get(key) != nil; return nil })
@@ -64,13 +68,26 @@ func (s *Store) keep(ctx context.Context, h Hash, stored []byte, ref table.Row) 
 			return err
 		}
 		if have {
+			s.env.Sometimes("second copy of a block skipped", true)
 			return s.record(ctx, h, -1, ref)
 		}
 		if err := s.disk.Write(ctx, h, stored); err != nil {
 			return fmt.Errorf("store block %v: %w", h, err)
 		}
-		return s.record(ctx, h, len(stored), ref)
+		err = s.record(ctx, h, len(stored), ref)
+		if errors.Is(err, ErrGivenUp) { // nothing was recorded, so nothing may be left
+			err = errors.Join(err, s.discard(ctx, h))
+		}
+		return err
 	})
+}
+
+// discard removes the file of a block unless it is known here. Under the hash's mutex.
+func (s *Store) discard(ctx context.Context, h Hash) error {
+	if here, err := s.present(h); err != nil || here {
+		return err
+	}
+	return s.disk.Remove(ctx, h)
 }
 
 // refer makes a reference durable here if the block is here, whole; else ErrNeedBody.
@@ -80,23 +97,29 @@ func (s *Store) refer(ctx context.Context, h Hash, ref table.Row) error {
 		if err != nil {
 			return err
 		}
-		if !have {
+		if !have && !s.env.Mutant("block: reference without body acknowledged") {
 			return fmt.Errorf("block %v: %w", h, ErrNeedBody)
 		}
 		return s.record(ctx, h, -1, ref)
 	})
 }
 
-// record commits presence, unless size is negative, and the reference.
+// record commits presence, unless size is negative, and the reference. Presence comes first, so that the
+// reference finds the block here.
 //
 // Errors: ErrGivenUp.
 func (s *Store) record(ctx context.Context, h Hash, size int, ref table.Row) error {
+	was := false
 	err := s.kv.Update(ctx, func(w kv.Writer) error {
 		if size >= 0 {
-			w.Put(presentKey(h), binary.BigEndian.AppendUint64(nil, uint64(size)))
+			w.Put(presentKey(h), sizeRecord(size))
+			was, _ = unwant(w, h)
 		}
 		return s.tables.ApplyIn(w, h[:], []table.Row{ref})
 	})
+	if err == nil && was {
+		s.resync.left()
+	}
 	if refusal := (*table.Refusal)(nil); errors.As(err, &refusal) && refusal.Code == RefDeleted {
 		return fmt.Errorf("block %v: %w", h, ErrGivenUp)
 	}
@@ -106,7 +129,7 @@ func (s *Store) record(ctx context.Context, h Hash, size int, ref table.Row) err
 // intact reports whether the block is here, known to be durable, and its bytes verify.
 func (s *Store) intact(ctx context.Context, h Hash) (bool, error) {
 	here, err := s.present(h)
-	if err != nil || !here {
+	if err != nil || !here && !s.env.Mutant("block: a file is there, so it is durable") {
 		return false, err
 	}
 	buf, err := s.checking.take(ctx)

@@ -45,21 +45,67 @@ const RefDeleted = "reference-deleted"
 var ErrGivenUp = rpc.RegisterError("block.given_up", errors.New("the upload of this block was given up"))
 
 // Rows are the registered tables of this package.
-type Rows struct{ refs *table.Table[refRow] }
+type Rows struct {
+	refs *table.Table[refRow]
+	// store is the one that follows what is referred to here; set by New, before any row is merged.
+	store *Store
+}
 
 // RegisterTables adds this package's tables to a node's registry.
 func RegisterTables(r *table.Registry) *Rows {
-	return &Rows{refs: table.Register(r, table.Def[refRow]{ID: table.BlockRef, Name: "block reference",
+	rows := &Rows{}
+	rows.refs = table.Register(r, table.Def[refRow]{ID: table.BlockRef, Name: "block reference",
 		Kind:    kindRef,
 		Version: 1, PKLen: len(Hash{}), Join: refRow.Join, Live: func(r refRow) bool { return !r.Deleted },
-		Admit: func(_ *table.Tx, _ table.Address, old *refRow, _ refRow) error {
-			if old != nil && old.Deleted {
+		Admit: func(_ *table.Tx, _ table.Address, old *refRow, in refRow) error {
+			if old != nil && old.Deleted && !in.Deleted {
 				return &table.Refusal{Code: RefDeleted,
 					Msg: "the upload that this block belongs to was given up"}
 			}
 			return nil
-		}})}
+		},
+		Applied: rows.applied})
+	return rows
 }
+
+// applied lets the queues follow the references, in the transaction of each, whatever brought it: the first
+// one of a block that is not here makes it wanted, the end of the last one unwanted.
+func (r *Rows) applied(tx *table.Tx, at table.Address, old *refRow, _, joined refRow) error {
+	h, w := Hash(at.PK), tx.Records()
+	switch {
+	case r.store == nil:
+	case !joined.Deleted && old == nil:
+		if w.Get(presentKey(h)) == nil && !r.store.env.Mutant("block: reference does not fetch its block") &&
+			want(w, h, reasonNew) {
+			tx.After(r.store.resync.arrived)
+		}
+	case joined.Deleted && (old == nil || !old.Deleted):
+		live, err := r.live(&tx.Reader)
+		if err != nil || live {
+			return err
+		}
+		if was, _ := unwant(w, h); was {
+			tx.After(r.store.resync.left)
+		}
+		if w.Get(presentKey(h)) != nil {
+			w.Put(unwantedKey(r.store.wallMillis(removeDelay), h), []byte{})
+			tx.After(r.store.removal.arrived)
+		}
+	}
+	return nil
+}
+
+// live reports whether a reference to the block whose rows r reads is not deleted.
+func (r *Rows) live(rows *table.Reader) (live bool, err error) {
+	err = r.refs.Scan(rows, nil, nil, func(_ []byte, v refRow) bool {
+		live = !v.Deleted
+		return !live
+	})
+	return live, err
+}
+
+// deleted is the row that marks an owner's reference deleted, whether it is known or not.
+func (r *Rows) deleted(o Owner) (table.Row, error) { return r.refs.Row(o[:], refRow{Deleted: true}) }
 
 func (r *Rows) row(ref Ref) (table.Row, error) {
 	row := refRow{Bucket: ref.Bucket, Key: []byte(ref.Key)}

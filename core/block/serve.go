@@ -33,7 +33,11 @@ func (s *Store) handleRefer(ctx context.Context, _ rt.NodeID, req *putRequest) (
 // handleGet sends the stored form; the receiver verifies it.
 func (s *Store) handleGet(ctx context.Context, _ rt.NodeID, req *getRequest, _ io.Reader) (*getResponse,
 	rpc.Body, error) {
-	buf, err := s.serving.take(ctx)
+	from := s.serving
+	if req.Heal {
+		from = s.helping
+	}
+	buf, err := from.take(ctx)
 	if err != nil {
 		return nil, rpc.Body{}, err
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"granary/core/cluster"
+	"granary/core/job"
 	"granary/core/kv"
 	"granary/core/layout"
 	"granary/core/quorum"
@@ -30,7 +31,7 @@ type Topology interface {
 	Describe(rt.NodeID) string
 }
 
-// Config is what a node's block store is made of. All fields are needed.
+// Config is what a node's block store is made of. All fields are needed but for Jobs and Compress.
 type Config struct {
 	Env      rt.Env
 	KV       kv.Store
@@ -41,6 +42,8 @@ type Config struct {
 	Quorum   *quorum.Engine
 	Endpoint *rpc.Endpoint
 	Group    *rt.Group // of the node
+	// Jobs shows and steers the background work; nil: nobody asks.
+	Jobs *job.Book
 	// Compress turns compression of blocks on, for those that it makes smaller.
 	Compress bool
 }
@@ -62,6 +65,11 @@ type Store struct {
 	inbound  *pool // blocks that arrive here to stay
 	serving  *pool // blocks on their way to other nodes
 	checking *pool // stored blocks being verified
+	healing  *pool // blocks that resync fetches
+	helping  *pool // blocks on their way to other nodes' resync
+	resync   *resync
+	removal  *removal
+	scrub    *scrub
 	lock     rt.Locker
 	hashes   map[Hash]*hashLock
 
@@ -79,6 +87,8 @@ type putResponse struct{}
 
 type getRequest struct {
 	Hash Hash `cbor:"1,keyasint"`
+	// Heal says that no client waits for the block.
+	Heal bool `cbor:"2,keyasint,omitempty"`
 }
 
 type getResponse struct{}
@@ -96,7 +106,8 @@ func New(c Config) *Store {
 		writing: newPool(c.Env, "writing", writingMax), reading: newPool(c.Env, "reading", readingMax),
 		inbound: newPool(c.Env, "inbound", inboundMax), serving: newPool(c.Env, "serving", servingMax),
 		checking: newPool(c.Env, "checking",
-			checkingMax), lock: c.Env.NewLock(), hashes: map[Hash]*hashLock{},
+			checkingMax), healing: newPool(c.Env, "healing", resyncTasks),
+		helping: newPool(c.Env, "helping", helpingMax), lock: c.Env.NewLock(), hashes: map[Hash]*hashLock{},
 		transfers: map[transferID]*transfer{}, loans: map[transferID]*loan{}, group: c.Group,
 		sources: map[rt.NodeID]*source{}}
 	rpc.HandleBody(c.Endpoint, methodPut, s.handlePut)
@@ -104,7 +115,41 @@ func New(c Config) *Store {
 	rpc.Handle(c.Endpoint, methodPiece, s.handlePiece)
 	rpc.Handle(c.Endpoint, methodLend, s.handleLend)
 	rpc.Handle(c.Endpoint, methodRefer, s.handleRefer)
+	rpc.Handle(c.Endpoint, methodHave, s.handleHave)
+	rpc.Handle(c.Endpoint, methodRelease, s.handleRelease)
+	if c.Jobs == nil {
+		c.Jobs = job.NewBook(c.Env)
+	}
+	s.resync, s.removal = newResync(s, c.Jobs), newRemoval(s, c.Jobs)
+	s.scrub = newScrub(s, c.Jobs)
+	c.Rows.store = s
 	return s
+}
+
+// Prepare takes over the queues that an earlier life of the node has left. It is called once, before
+// anything else.
+//
+// Errors: those of the store. Cost: a scan of the queues.
+func (s *Store) Prepare() error {
+	missing, err := s.Missing(0, ^layout.Prefix(0))
+	if err != nil {
+		return err
+	}
+	unwanted, err := s.countKeys(keyUnwanted, behind(keyUnwanted))
+	if err != nil {
+		return err
+	}
+	s.resync.found(missing)
+	s.removal.found(unwanted)
+	return s.scrub.load()
+}
+
+// Start begins the background work: fetching what is missing, removing what nobody refers to, and
+// looking after the disks.
+func (s *Store) Start() {
+	s.group.Go(ResyncJob, s.resync.run)
+	s.group.Go(RemovalJob, s.removal.run)
+	s.group.Go(ScrubJob, s.scrub.run)
 }
 
 // Buffer waits for the memory of one block to be written.
@@ -266,7 +311,8 @@ func (s *Store) Near(h Hash) bool {
 
 // BuffersUsed is how many buffers of all kinds are in use.
 func (s *Store) BuffersUsed() (n int64) {
-	for _, p := range []*pool{s.writing, s.reading, s.inbound, s.serving, s.checking} {
+	for _, p := range []*pool{s.writing, s.reading, s.inbound, s.serving, s.checking, s.healing,
+		s.helping} {
 		n += p.limit.InUse()
 	}
 	return n

@@ -1,9 +1,9 @@
 // Package job is the one progress object of all background work: how much is done of how much, how fast, what
-// stands in its way; and the pause that a person can ask for.
+// stands in its way; and the pause and the speed that a person can ask for.
 //
 // A pass of a job begins with [Job.Begin] and counts up to its total; a job that never ends begins another.
-// Jobs ask [Job.Gate] between small steps, which waits while the job is paused. A pause is not remembered
-// over a restart of the node.
+// Jobs ask [Job.Gate] between small steps, which waits while the job is paused, or [Job.Pace], which also
+// keeps the job below its speed. Neither pause nor speed is remembered over a restart of the node.
 package job
 
 import (
@@ -69,7 +69,10 @@ type Job struct {
 	passes int64
 	done   int64
 	total  int64
+	bytes  int64 // moved in this pass
 	cause  string
+	speed  int64                // bytes per second; 0: no limit
+	free   time.Duration        // when the bytes that were paced so far have had their time
 	began  time.Duration        // when the pass began, moved on by the length of pauses
 	paused *rt.Future[struct{}] // set by Resume; nil while the job may run
 	since  time.Duration        // of the pause
@@ -87,6 +90,12 @@ type State struct {
 	Rate float64
 	// ETA is the time to the end of the pass at that rate; 0 if it is done or cannot be told.
 	ETA time.Duration
+	// Bytes is how many were moved in this pass, and BytesRate how many per second; 0 for a job that does not
+	// count them.
+	Bytes     int64
+	BytesRate float64
+	// Speed is the most bytes per second that the job moves; 0 for no limit.
+	Speed int64
 	// Cause is what stands in its way, in words; empty for nothing.
 	Cause  string
 	Paused bool
@@ -99,10 +108,22 @@ func (j *Job) Begin(total int64) {
 	if j.total > 0 {
 		j.passes++
 	}
-	j.done, j.total, j.began = 0, total, j.env.Now()
+	j.done, j.total, j.bytes, j.began = 0, total, 0, j.env.Now()
 	if j.paused != nil {
 		j.since = j.began
 	}
+	j.show()
+}
+
+// show tells the metrics where the job is. Under lock.
+func (j *Job) show() {
+	paused := 0.0
+	if j.paused != nil {
+		paused = 1
+	}
+	j.env.Gauge("job_done", float64(j.done), "job", j.name)
+	j.env.Gauge("job_total", float64(j.total), "job", j.name)
+	j.env.Gauge("job_paused", paused, "job", j.name)
 }
 
 // Add counts units as done. More than the total makes the total grow.
@@ -111,6 +132,46 @@ func (j *Job) Add(units int64) {
 	defer j.lock.Unlock()
 	j.done += units
 	j.total = max(j.total, j.done)
+	j.show()
+}
+
+// Expect makes the total of this pass greater: more was found to do.
+func (j *Job) Expect(units int64) {
+	j.lock.Lock()
+	defer j.lock.Unlock()
+	j.total += units
+	j.show()
+}
+
+// SetSpeed bounds the bytes per second that Pace lets pass; 0 for no limit.
+func (j *Job) SetSpeed(bytesPerSecond int64) {
+	j.lock.Lock()
+	defer j.lock.Unlock()
+	j.speed, j.free = max(0, bytesPerSecond), j.env.Now()
+}
+
+// Pace counts bytes as moved and waits until the job may move more: while it is paused, and until the bytes
+// moved so far have had their time at the job's speed. It may be called by several tasks at once, which share
+// the speed. It returns ctx's error when ctx ends first.
+func (j *Job) Pace(ctx context.Context, bytes int64) error {
+	j.lock.Lock()
+	now := j.env.Now()
+	j.bytes += bytes
+	j.env.Count("job_bytes_total", float64(bytes), "job", j.name)
+	var wait time.Duration
+	if j.speed > 0 {
+		seconds, rest := bytes/j.speed, bytes%j.speed
+		j.free = max(j.free, now) + time.Duration(seconds)*time.Second +
+			time.Duration(rest*int64(time.Second/time.Microsecond)/j.speed)*time.Microsecond
+		wait = j.free - now
+	}
+	j.lock.Unlock()
+	if wait > 0 {
+		if err := j.env.Sleep(ctx, wait); err != nil {
+			return err
+		}
+	}
+	return j.Gate(ctx)
 }
 
 // Hinder notes what stands in the way; nil for nothing any more.
@@ -129,6 +190,7 @@ func (j *Job) Pause() {
 	defer j.lock.Unlock()
 	if j.paused == nil {
 		j.paused, j.since = rt.NewFuture[struct{}](j.env), j.env.Now()
+		j.show()
 	}
 }
 
@@ -142,6 +204,7 @@ func (j *Job) Resume() {
 	j.began += j.env.Now() - j.since
 	j.paused.Set(struct{}{}, nil)
 	j.paused = nil
+	j.show()
 }
 
 // Gate waits while the job is paused. It returns ctx's error when ctx ends first.
@@ -164,12 +227,16 @@ func (j *Job) State() State {
 	j.lock.Lock()
 	defer j.lock.Unlock()
 	s := State{Name: j.name, Unit: j.unit, Passes: j.passes, Done: j.done, Total: j.total, Cause: j.cause,
-		Paused: j.paused != nil}
+		Bytes: j.bytes, Speed: j.speed, Paused: j.paused != nil}
 	now := j.env.Now()
 	if s.Paused {
 		now = j.since
 	}
-	if took := now - j.began; took > 0 && j.done > 0 {
+	took := now - j.began
+	if took > 0 {
+		s.BytesRate = float64(j.bytes) / took.Seconds()
+	}
+	if took > 0 && j.done > 0 {
 		s.Rate = float64(j.done) / took.Seconds()
 		if left := j.total - j.done; left > 0 && !s.Paused {
 			s.ETA = time.Duration(float64(left) / s.Rate * float64(time.Second)).Round(time.Second)

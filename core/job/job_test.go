@@ -90,3 +90,40 @@ func TestGate(t *testing.T) {
 		}
 	})
 }
+
+// Tasks that pace themselves share the job's speed; a new speed holds from the next call on.
+func TestPace(t *testing.T) {
+	run(t, func(env rt.Env) {
+		j := job.NewBook(env).New("scrub", "blocks")
+		j.SetSpeed(1000)
+		j.Begin(8)
+		took := func(tasks int, bytes int64) time.Duration {
+			began := env.Now()
+			g := rt.NewGroup(env, env.Background())
+			for range tasks {
+				g.Go("mover", func(ctx context.Context) error { return j.Pace(ctx, bytes) })
+			}
+			if err := g.Wait(); err != nil {
+				t.Error(err)
+			}
+			return env.Now() - began
+		}
+		for _, tt := range []struct {
+			speed, bytes int64
+			want         time.Duration
+		}{{1000, 500, 2 * time.Second}, {2000, 500, time.Second}, {0, 1 << 40, 0},
+			{3, 1, 1333332 * time.Microsecond}} {
+			j.SetSpeed(tt.speed)
+			if got := took(4, tt.bytes); got != tt.want {
+				t.Errorf("4 times %d bytes at %d/s took %v, want %v", tt.bytes, tt.speed, got, tt.want)
+			}
+		}
+		if s := j.State(); s.Bytes != 4<<40+4004 || s.BytesRate == 0 || s.Speed != 3 {
+			t.Errorf("%+v", s)
+		}
+		j.Expect(2)
+		if s := j.State(); s.Total != 10 {
+			t.Errorf("%+v", s)
+		}
+	})
+}

@@ -71,6 +71,7 @@ type Node struct {
 	cluster  *cluster.Cluster
 	quorum   *quorum.Engine
 	tables   *table.Tables
+	blocks   *block.Store
 	buckets  *bucket.Store
 	objects  *object.Store
 	items    *k2v.Store
@@ -114,6 +115,9 @@ func Open(ctx context.Context, c Config) (*Node, error) {
 	if err := n.compose(c); err != nil {
 		return n, err
 	}
+	if err := n.blocks.Prepare(); err != nil {
+		return n, err
+	}
 	return n, n.tables.Prepare(ctx)
 }
 
@@ -137,13 +141,14 @@ func (n *Node) compose(c Config) error {
 		Quorum:   n.quorum,
 		Endpoint: n.endpoint, Registry: &rows.registry, Group: n.group, Jobs: n.jobs,
 		Room: c.Room})
-	blocks := block.New(block.Config{Env: c.Env, KV: c.KV, Disk: c.Disk, Tables: n.tables, Rows: rows.blocks,
-		Topology: n.cluster, Quorum: n.quorum, Endpoint: n.endpoint, Group: n.group, Compress: c.Compress})
+	n.blocks = block.New(block.Config{Env: c.Env, KV: c.KV, Disk: c.Disk, Tables: n.tables, Rows: rows.blocks,
+		Topology: n.cluster, Quorum: n.quorum, Endpoint: n.endpoint, Group: n.group, Jobs: n.jobs,
+		Compress: c.Compress})
 	registers := register.New(register.Config{Env: c.Env, Store: c.KV, Topology: n.cluster, Quorum: n.quorum,
 		Endpoint: n.endpoint})
 	n.buckets = bucket.New(bucket.Config{Env: c.Env, Tables: n.tables, Rows: rows.buckets,
 		Registers: registers, Clock: n.clock, Group: n.group})
-	n.objects = object.New(object.Config{Env: c.Env, Tables: n.tables, Rows: rows.objects, Blocks: blocks,
+	n.objects = object.New(object.Config{Env: c.Env, Tables: n.tables, Rows: rows.objects, Blocks: n.blocks,
 		Clock: n.clock,
 		Group: n.group})
 	n.items = k2v.New(k2v.Config{Env: c.Env, KV: c.KV, Tables: n.tables, Rows: rows.items, Clock: n.clock,
@@ -222,6 +227,7 @@ func (n *Node) Start() {
 	n.cluster.Start(n.endpoint, n.tables.HoldsRows)
 	n.endpoint.Start()
 	n.tables.Start()
+	n.blocks.Start()
 	n.buckets.Start()
 	n.items.Start()
 	n.group.Keep("renew clock", n.renewClock)
@@ -275,6 +281,9 @@ func (n *Node) Cluster() *cluster.Cluster { return n.cluster }
 
 // Tables are the node's replicated rows.
 func (n *Node) Tables() *table.Tables { return n.tables }
+
+// Blocks are the node's blocks.
+func (n *Node) Blocks() *block.Store { return n.blocks }
 
 // Jobs is the node's background work.
 func (n *Node) Jobs() *job.Book { return n.jobs }

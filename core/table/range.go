@@ -241,7 +241,7 @@ func askRanges[T any](ctx context.Context, t *Tables, tab *Table[T], a *rangesAs
 		}
 		f := &Fetched{tables: t, view: a.view, need: a.view.ReadSet().Read, pk: a.req.Ranges[n].PK,
 			subject: a.subject,
-			rows: map[rowKey]Row{}, replies: parts, round: ended(t)}
+			rows:    map[rowKey]Row{}, replies: parts, round: ended(t)}
 		if out[at], err = joinRange(f, tab, cut, out[at].Rest); err != nil {
 			return err
 		}

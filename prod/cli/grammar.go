@@ -51,10 +51,15 @@ type grammar struct {
 		List   nodeListCmd   `cmd:"" help:"List the members of the cluster."`
 		Remove nodeRemoveCmd `cmd:"" help:"Remove a member for good."`
 	} `cmd:"" help:"Members of the cluster."`
+	Scrub struct {
+		Start  scrubStartCmd  `cmd:"" help:"Read every block of the node now, and heal what is damaged."`
+		Status scrubStatusCmd `cmd:"" help:"Show what the scrub has found, disk by disk."`
+	} `cmd:"" help:"The blocks of the node, verified."`
 	Job struct {
 		List   jobListCmd   `cmd:"" help:"Show the background work of the node: how far, how fast."`
 		Pause  jobPauseCmd  `cmd:"" help:"Pause a job until it is resumed or the node starts again."`
 		Resume jobResumeCmd `cmd:"" help:"Let a paused job go on."`
+		Speed  jobSpeedCmd  `cmd:"" help:"Bound the bytes per second that a job moves."`
 	} `cmd:"" help:"Background work of the node."`
 	Check  checkCmd `cmd:"" help:"Look for damage in the data folder of a stopped node."`
 	Token  tokenCmd `cmd:"" help:"Issue a token with which one more machine can join."`

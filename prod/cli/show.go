@@ -98,6 +98,9 @@ func (a *app) status(s admin.Status) {
 	a.printf("storage  metadata %s, disk %s free of %s\n", approx(s.Storage.MetadataBytes),
 		approx(s.Storage.DiskFree),
 		approx(s.Storage.DiskTotal))
+	for _, d := range s.Storage.Disks {
+		a.disk(d)
+	}
 	if c := s.Cluster; c != nil {
 		a.printf("cluster  %s, %s", short(c.ID), plural(c.Replicas, "replica"))
 		if c.Layout > 0 {
@@ -108,6 +111,17 @@ func (a *app) status(s admin.Status) {
 	}
 	a.list("\nWarnings", "!", s.Warnings)
 	a.list("\nWhat this version does not do", "-", s.Notes)
+}
+
+func (a *app) disk(d admin.Disk) {
+	switch {
+	case d.Error != "":
+		a.printf("  disk   %s: NOT USED: %s\n", d.Path, d.Error)
+	case d.Share == 0:
+		a.printf("  disk   %s: %s free of %s, being emptied\n", d.Path, approx(d.Free), approx(d.Total))
+	default:
+		a.printf("  disk   %s: %s free of %s\n", d.Path, approx(d.Free), approx(d.Total))
+	}
 }
 
 func (a *app) list(title, mark string, lines []string) {

@@ -24,9 +24,11 @@ type Node struct {
 
 // Data says where data lies.
 type Data struct {
-	Folder  string
-	Blocks  string // empty: blocks in Folder
-	Reserve Size   // 0: as prod/diskfs chooses
+	Folder string
+	Blocks string // empty: blocks in Folder
+	// Disks are several disks of the blocks, see ParseBlockDisk; empty: Blocks alone.
+	Disks   []string
+	Reserve Size // 0: as prod/diskfs chooses
 	Fsync   bool
 }
 

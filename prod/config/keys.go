@@ -57,6 +57,10 @@ func (c *Config) keys() []key {
 				"blocks. Made at the first start, for its owner only.", false},
 		{"data.blocks", &c.Data.Blocks,
 			"Folder of the blocks, if they are to lie on another disk.", false},
+		{"data.disks", &c.Data.Disks,
+			"Folders of the blocks on several disks, in place of data.blocks. Each gets\n" +
+				"its share by size, or by what is said: \"/mnt/b=4T\". A disk with \"=0\" is\n" +
+				"emptied onto the others; see granary scrub status.", false},
 		{"data.reserve", &c.Data.Reserve,
 			"Free space that blocks leave for metadata and deletions.\n" +
 				"0: 1 % of the disk, at least 256Mi and at most 4Gi.", false},

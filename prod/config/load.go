@@ -101,6 +101,9 @@ func Load(src Sources) (*Loaded, error) {
 // resolve makes the folders of a file relative to that file.
 func (l *loader) resolve() {
 	base := filepath.Dir(l.out.File)
+	if l.out.File != "" {
+		l.resolveDisks(base)
+	}
 	for _, path := range []struct {
 		key    string
 		target *string
@@ -112,6 +115,18 @@ func (l *loader) resolve() {
 		fromFile := strings.HasPrefix(l.out.origin[path.key], l.out.File+":")
 		if fromFile && l.out.File != "" && *path.target != "" && !filepath.IsAbs(*path.target) {
 			*path.target = filepath.Join(base, *path.target)
+		}
+	}
+}
+
+// resolveDisks does the same for the disks.
+func (l *loader) resolveDisks(base string) {
+	if !strings.HasPrefix(l.out.origin["data.disks"], l.out.File+":") {
+		return
+	}
+	for i, text := range l.out.Data.Disks {
+		if d, err := ParseBlockDisk(text); err == nil && !filepath.IsAbs(d.Path) {
+			l.out.Data.Disks[i] = filepath.Join(base, d.Path) + text[len(d.Path):]
 		}
 	}
 }

@@ -52,6 +52,11 @@ func (l *loader) validate() {
 	if c.Data.Folder == "" {
 		l.fault(l.where("data.folder"), "data.folder: want a folder")
 	}
+	if _, err := c.Data.BlockDisks(); err != nil {
+		l.fault(l.where("data.disks"), "data.disks: %v", err)
+	} else if len(c.Data.Disks) > 0 && c.Data.Blocks != "" {
+		l.fault(l.where("data.disks"), "data.disks: data.blocks is set too: make it one of the disks")
+	}
 	l.check("data.reserve", checkRange(c.Data.Reserve, 0, 1<<60))
 	if c.Peers.Advertise != "" && !hasPort(c.Peers.Advertise) {
 		c.Peers.Advertise = net.JoinHostPort(strings.Trim(c.Peers.Advertise, "[]"), PeersPort)

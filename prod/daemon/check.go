@@ -76,12 +76,7 @@ func (f *folder) check(ctx context.Context, c config.Data, content bool) (*Check
 	return found, nil
 }
 
-// lookAtDisk opens the block disk of the folder to read it.
-func (f *folder) lookAtDisk(env *sched.Env, c config.Data) (*diskfs.Disk, error) {
-	opts, err := f.diskOptions(c)
-	if err != nil {
-		return nil, err
-	}
-	opts.ReadOnly = true
-	return diskfs.Open(env, opts)
+// lookAtDisk opens the disks of the blocks to read them.
+func (f *folder) lookAtDisk(env *sched.Env, c config.Data) (*blockDisks, error) {
+	return f.openDisks(env, c, func(error) {}, true)
 }

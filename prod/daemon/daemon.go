@@ -59,7 +59,7 @@ type Daemon struct {
 	transport *tcp.Transport
 	kv        *bolt.Store
 	room      room
-	disk      *diskfs.Disk
+	disk      *blockDisks
 	node      *node.Node
 	servers   []*http.Server
 	conns     atomic.Int64 // open for S3
@@ -129,7 +129,7 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	if err := d.openStores(); err != nil {
 		return err
 	}
-	n, err := node.Open(ctx, node.Config{Env: d.env, Transport: d.transport, KV: d.kv, Disk: d.disk,
+	n, err := node.Open(ctx, node.Config{Env: d.env, Transport: d.transport, KV: d.kv, Disk: d.disk.Array,
 		Identity: identity, Name: d.name(), Addr: d.transport.Addr(), Region: c.S3.Region,
 		Domains: c.S3.Domains, ValueMax: int(c.K2V.ValueMax), Room: d.room.check})
 	if err != nil {
@@ -163,22 +163,13 @@ func (d *Daemon) openStores() error {
 	return errors.Join(err, disk)
 }
 
-// openDisk opens the block disk, which must be the one of the last start.
-func (d *Daemon) openDisk() error {
-	opts, err := d.folder.diskOptions(d.opts.Config.Data)
-	if err != nil {
-		return err
+// openDisk opens the disks of the blocks, which must be those of the last start.
+func (d *Daemon) openDisk() (err error) {
+	disk, err := d.folder.openDisks(d.env, d.opts.Config.Data, d.storeFailed, false)
+	if err == nil {
+		d.disk = disk
 	}
-	opts.Failed = d.storeFailed
-	disk, err := diskfs.Open(d.env, opts)
-	if err != nil {
-		return err
-	}
-	d.disk = disk
-	if opts.ID != (diskfs.ID{}) {
-		return nil
-	}
-	return writeSynced(d.folder.file(diskName), disk.ID().String()+"\n")
+	return err
 }
 
 // diskOptions says where the block disk is, and which it was at the last start; the zero id if there was
@@ -212,7 +203,7 @@ func (d *Daemon) name() string {
 // serve answers at the open doors.
 func (d *Daemon) serve() {
 	h := admin.New(admin.Config{Env: d.env, Cluster: d.node.Cluster(), Buckets: d.node.Buckets(),
-		Facts: d.facts, Ready: d.ready, Jobs: d.node.Jobs(),
+		Facts: d.facts, Ready: d.ready, Jobs: d.node.Jobs(), Blocks: d.node.Blocks(),
 		Metrics: d.meter.Handler(), Authorize: d.authorize})
 	d.gauges()
 	limits := d.opts.Config.S3
@@ -293,6 +284,7 @@ func (d *Daemon) facts(ctx context.Context) admin.Facts {
 	if err := d.room.check(); err != nil {
 		f.Full = err.Error()
 	}
+	f.Disks = d.disk.facts(ctx)
 	usage, err := d.disk.Usage(ctx)
 	if err != nil {
 		f.DiskError = err.Error()

@@ -106,6 +106,11 @@ func (d *Disk) expect(id ID) error {
 	return nil
 }
 
+// Identify returns the id of the disk in a folder, zero if there is none. It touches nothing.
+//
+// Errors: ErrWrongDisk if the marker is damaged, ErrDisk.
+func Identify(root string) (ID, error) { return readMarker(root) }
+
 // readMarker returns the id of the disk in root, zero if there is no marker.
 func readMarker(root string) (ID, error) {
 	raw, err := os.ReadFile(filepath.Join(root, markerName))

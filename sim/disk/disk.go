@@ -179,7 +179,7 @@ func (d *Disk) Usage(ctx context.Context) (block.Usage, error) {
 		return block.Usage{}, fmt.Errorf("usage: %w", err)
 	}
 	total := d.image.capacity()
-	return block.Usage{Total: total, Free: max(0, total-d.image.used)}, nil
+	return block.Usage{Total: total, Free: max(0, total-d.image.used) / PageSize * PageSize}, nil
 }
 
 // begin waits for a place.

@@ -11,6 +11,7 @@ import (
 	k2v "granary/core/api/k2v/client"
 	"granary/core/kv"
 	"granary/core/kv/memkv"
+	"granary/core/layout"
 	"granary/core/node"
 	"granary/core/table"
 )
@@ -157,6 +158,10 @@ var damages = []struct {
 		v[7] ^= 1
 		w.Put(k, v)
 	}},
+	{"a block that nobody fetches", "not queued to be fetched", func(t *testing.T, w kv.Writer) {
+		k, _ := find(t, w, "\x02block/present/")
+		w.Delete(k)
+	}},
 }
 
 // TestCheck finds nothing wrong with what a cluster made, and names each of many planted faults.
@@ -214,6 +219,11 @@ func TestCheckCountsWhatIsNoFault(t *testing.T) {
 		return s.Update(ctx, func(w kv.Writer) error {
 			k, _ := find(t, w, "\x02block/present/")
 			w.Delete(k)
+			hash := string(k[len(k)-32:])
+			prefix := layout.PrefixOf([]byte(hash))
+			at := string([]byte{byte(prefix >> 8), byte(prefix)})
+			w.Put([]byte("\x02block/wanted/"+at+hash), []byte{0, 0})
+			w.Put([]byte("\x02block/rank/\x00"+hash), nil)
 			return nil
 		})
 	})

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"granary/core/block"
 	"granary/core/bucket"
 	"granary/core/cluster"
 	"granary/core/cors"
@@ -45,6 +46,7 @@ func (e *testEnv) Wall() time.Time    { return epoch }
 func (e *testEnv) WithTimeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, d)
 }
+func (e *testEnv) Gauge(string, float64, ...string) {}
 func (e *testEnv) Info(msg string, kv ...any)       { e.lines = append(e.lines, fmt.Sprint(msg, kv)) }
 func (e *testEnv) Warn(msg string, kv ...any)       { e.lines = append(e.lines, fmt.Sprint(msg, kv)) }
 func (e *testEnv) Error(msg string, kv ...any)      { e.lines = append(e.lines, fmt.Sprint(msg, kv)) }
@@ -230,6 +232,15 @@ func (f *fakeCluster) Remove(_ context.Context, n rt.NodeID) error {
 	return f.err
 }
 
+// fakeBlocks is a store whose scrubs are said.
+type fakeBlocks struct {
+	started   int
+	now, last block.ScrubPass
+}
+
+func (f *fakeBlocks) StartScrub()                         { f.started++ }
+func (f *fakeBlocks) Scrubs() (now, last block.ScrubPass) { return f.now, f.last }
+
 // world is an API over fakes: two nodes, a key, a bucket.
 type world struct {
 	env     *testEnv
@@ -238,6 +249,7 @@ type world struct {
 	facts   Facts
 	ready   error
 	jobs    *job.Book
+	blocks  *fakeBlocks
 	api     *Handler
 }
 
@@ -258,10 +270,10 @@ func newWorld() *world {
 					Connected: true},
 			}}}}
 	w.buckets.Create(context.Background(), "photos", "GKA")
-	w.jobs = job.NewBook(w.env)
+	w.jobs, w.blocks = job.NewBook(w.env), &fakeBlocks{}
 	w.api = New(Config{Env: w.env, Cluster: w.cluster, Buckets: w.buckets,
 		Facts: func(context.Context) Facts { return w.facts }, Ready: func() error { return w.ready },
-		Jobs: w.jobs,
+		Jobs: w.jobs, Blocks: w.blocks,
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			io.WriteString(w, "metrics!")
 		}),

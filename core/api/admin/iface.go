@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"granary/core/block"
 	"granary/core/bucket"
 	"granary/core/cluster"
 	"granary/core/cors"
@@ -79,6 +80,14 @@ type Buckets interface {
 	DeleteKey(context.Context, bucket.KeyID) error
 }
 
+// Blocks is what the API needs of a node's blocks; a *block.Store is one.
+type Blocks interface {
+	// StartScrub begins a scrub now, if none is going on.
+	StartScrub()
+	// Scrubs are the pass that goes on, or was the last, and the last that read content to the end.
+	Scrubs() (now, last block.ScrubPass)
+}
+
 // Config is what a Handler stands on. Env, Cluster, Buckets and Facts must be set.
 type Config struct {
 	Env     rt.Env
@@ -88,6 +97,8 @@ type Config struct {
 	Facts func(context.Context) Facts
 	// Ready returns why S3 requests are not served, nil if they are. Nil is always ready.
 	Ready func() error
+	// Blocks are the node's blocks. Nil: there is nothing to scrub.
+	Blocks Blocks
 	// Jobs is the node's background work. Nil: there is none.
 	Jobs *job.Book
 	// Metrics serves /metrics. Nil: 404.
@@ -123,6 +134,8 @@ type Facts struct {
 	DiskFree      int64
 	DiskError     string // why the space is not known
 	Full          string // why no small objects and items are taken, empty if they are
+	// Disks are several disks of the blocks; empty for a single one.
+	Disks []Disk
 
 	// Zone and Capacity are what the node offers when it founds or joins a cluster and nothing else is said.
 	Zone     string

@@ -22,7 +22,16 @@ func TestJobs(t *testing.T) {
 	if !paused.Paused || resumed.Paused {
 		t.Errorf("%+v, then %+v", paused, resumed)
 	}
+	var quick Job
+	w.must(t, "POST", "/v1/jobs/scrub/speed", `{"bytes_per_second": 5000}`, &quick)
+	if quick.Speed != 5000 || scrub.State().Speed != 5000 {
+		t.Errorf("%+v", quick)
+	}
 	var refused Error
+	if code, _ := w.do(t, "POST", "/v1/jobs/scrub/speed", `{"bytes_per_second": -1}`, &refused); code !=
+		http.StatusBadRequest || refused.Code != "bad_speed" {
+		t.Errorf("%d %+v", code, refused)
+	}
 	code, _ := w.do(t, "POST", "/v1/jobs/scrubs/pause", "", &refused)
 	if code != http.StatusNotFound || refused.Code != "no_such_job" || refused.Hint == "" {
 		t.Errorf("%d %+v", code, refused)

@@ -12,8 +12,6 @@ import (
 // notes are what this version does not do, and a user might expect.
 var notes = []string{
 	"replaced and deleted data stays on disk: space is not reclaimed yet",
-	"a node that was down gets the rows it missed, but not the blocks of large objects: there is no resync " +
-		"yet",
 	"the layout of a cluster that holds objects cannot be changed yet",
 }
 
@@ -29,7 +27,7 @@ func (h *Handler) status(r request, _ none) (Status, error) {
 			PeersListen: f.PeersListen, PeersAddress: f.PeersAdvertise},
 		S3: S3{Endpoint: scheme + "://" + f.S3Listen, Region: f.S3Region, Domains: f.S3Domains},
 		Storage: Storage{MetadataBytes: f.MetadataBytes, DiskTotal: f.DiskTotal, DiskFree: f.DiskFree,
-			Error: f.DiskError},
+			Error: f.DiskError, Disks: f.Disks},
 		Nodes: h.nodes(c), Warnings: warnings(f, c), Notes: notes,
 	}
 	if f.K2VListen != "" {
@@ -84,6 +82,10 @@ func warnings(f Facts, c cluster.Status) []string {
 	warn(full, "the disk is full: objects are refused; reads and deletions go on")
 	warn(!full && f.DiskError == "" && f.DiskTotal > 0 && f.DiskFree < f.DiskTotal/20,
 		"the disk is nearly full: objects are refused when nothing is left above the reserve")
+	for _, d := range f.Disks {
+		warn(d.Error != "", "the disk at %s is not used until the node starts again: %s; what it held is "+
+			"fetched from other nodes: see granary job list", d.Path, d.Error)
+	}
 	if f.Dev || c.Layout == nil {
 		return list
 	}

@@ -48,6 +48,18 @@ type Storage struct {
 	DiskTotal     int64  `json:"disk_total_bytes"`
 	DiskFree      int64  `json:"disk_free_bytes"`
 	Error         string `json:"error,omitempty"`
+	Disks         []Disk `json:"disks,omitempty"` // if there are several
+}
+
+// Disk is one of several disks of the blocks.
+type Disk struct {
+	ID    string `json:"id"`
+	Path  string `json:"path"`
+	Total int64  `json:"total_bytes"`
+	Free  int64  `json:"free_bytes"`
+	// Share is what it takes in relation to the others, in bytes. 0: it is being emptied.
+	Share int64  `json:"share_bytes"`
+	Error string `json:"error,omitempty"` // why it is not used
 }
 
 // Cloud is the cluster as a whole.

@@ -1,0 +1,92 @@
+package block
+
+import (
+	"context"
+	"time"
+
+	"granary/core/job"
+	"granary/core/rt"
+)
+
+// backlog is a durable queue as its worker and its job see it: how long it is, and a bell. A pass of the job
+// begins when the queue is no longer empty.
+type backlog struct {
+	env    rt.Env
+	job    *job.Job
+	bell   rt.Waiter
+	lock   rt.Locker
+	length int64
+}
+
+func newBacklog(env rt.Env, j *job.Job) *backlog {
+	return &backlog{env: env, job: j, bell: env.NewWaiter(), lock: env.NewLock()}
+}
+
+// found counts what an earlier life left in the queue, before anything else happens to it.
+func (b *backlog) found(n int64) {
+	if b.length = n; n > 0 {
+		b.job.Begin(n)
+	}
+}
+
+// arrived counts a block that came into the queue.
+func (b *backlog) arrived() {
+	b.lock.Lock()
+	if b.length++; b.length == 1 {
+		b.job.Begin(1)
+	} else {
+		b.job.Expect(1)
+	}
+	b.lock.Unlock()
+	b.bell.Unpark()
+}
+
+// left counts a block that went out of it.
+func (b *backlog) left() {
+	b.lock.Lock()
+	defer b.lock.Unlock()
+	b.length--
+	b.job.Add(1)
+}
+
+func (b *backlog) len() int64 {
+	b.lock.Lock()
+	defer b.lock.Unlock()
+	return b.length
+}
+
+// backOff is a time that doubles from one failure to the next.
+type backOff struct{ least, most, next time.Duration }
+
+func (b *backOff) reset() { b.next = 0 }
+
+func (b *backOff) take() time.Duration {
+	d := max(b.next, b.least)
+	b.next = min(2*d, b.most)
+	return d
+}
+
+// crew runs f for 0 to n-1 by so many tasks at once, which take what comes next as they become free. It ends
+// early on an error and returns the first.
+func crew(ctx context.Context, env rt.Env, name string, tasks, n int,
+	f func(ctx context.Context, i int) error) error {
+	g, lock, next := rt.NewGroup(env, ctx), env.NewLock(), 0
+	take := func() (i int, ok bool) {
+		lock.Lock()
+		defer lock.Unlock()
+		i, next = next, next+1
+		return i, i < n
+	}
+	for range min(tasks, n) {
+		g.Go(name, func(ctx context.Context) error {
+			for i, ok := take(); ok; i, ok = take() {
+				if err := f(ctx, i); err != nil {
+					g.Cancel()
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}

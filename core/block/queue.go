@@ -1,0 +1,193 @@
+package block
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"granary/core/codec"
+	"granary/core/kv"
+	"granary/core/layout"
+)
+
+// The node's own records of blocks, beside presence: what is to be fetched, what is to be removed.
+//
+//	\x02block/wanted/   | hash prefix, 2 bytes | hash   -> rank and reason, 1 byte each
+//	\x02block/rank/     | rank, 1 byte | hash           -> nothing
+//	\x02block/unwanted/ | wall time in ms, 8 bytes | hash -> nothing
+//	\x02block/unknown/  | hash                     -> wall time in ms, 8 bytes, when its file was first seen
+//
+// A block is wanted if a live reference is here and the block is not. Its rank is the order of fetching.
+var (
+	keyWanted   = []byte("\x02block/wanted/")
+	keyRank     = []byte("\x02block/rank/")
+	keyUnwanted = []byte("\x02block/unwanted/")
+	keyUnknown  = []byte("\x02block/unknown/")
+)
+
+// reason says why a block is wanted.
+type reason uint8
+
+const (
+	reasonNew  reason = iota // it was never here
+	reasonLost               // scrub found it damaged or missing
+)
+
+// rank says how urgent a wanted block is. Between the named ones it is the number of other replicas that hold
+// the block.
+type rank uint8
+
+const (
+	rankUnknown rank = 0    // not asked yet
+	rankMany    rank = 0xfe // as many copies as that, or more
+	rankNowhere rank = 0xff // no replica in reach holds it
+)
+
+func wantedKey(h Hash) []byte {
+	k := binary.BigEndian.AppendUint16(append([]byte(nil), keyWanted...), uint16(layout.PrefixOf(h[:])))
+	return append(k, h[:]...)
+}
+
+func rankKey(r rank, h Hash) []byte {
+	return append(append(append([]byte(nil), keyRank...), byte(r)), h[:]...)
+}
+
+func unwantedKey(due int64, h Hash) []byte {
+	k := binary.BigEndian.AppendUint64(append([]byte(nil), keyUnwanted...), uint64(due))
+	return append(k, h[:]...)
+}
+
+// want queues a block to be fetched, unless it is, and reports whether it did.
+func want(w kv.Writer, h Hash, why reason) bool {
+	key := wantedKey(h)
+	if w.Get(key) != nil {
+		return false
+	}
+	w.Put(key, []byte{byte(rankUnknown), byte(why)})
+	w.Put(rankKey(rankUnknown, h), []byte{})
+	return true
+}
+
+// unwant takes a block from the queue and reports whether it was in it, and why.
+func unwant(w kv.Writer, h Hash) (was bool, why reason) {
+	key := wantedKey(h)
+	old := w.Get(key)
+	if old == nil {
+		return false, 0
+	}
+	why = reason(old[1])
+	w.Delete(rankKey(rank(old[0]), h))
+	w.Delete(key)
+	return true, why
+}
+
+// rerank changes the rank of a block that is still wanted.
+func rerank(w kv.Writer, h Hash, to rank) {
+	key := wantedKey(h)
+	if old := w.Get(key); old != nil && rank(old[0]) != to {
+		was, why := rank(old[0]), old[1]
+		w.Delete(rankKey(was, h))
+		w.Put(key, []byte{byte(to), why})
+		w.Put(rankKey(to, h), []byte{})
+	}
+}
+
+// checkQueues judges a record of the queues. known is false if it is not one.
+func checkQueues(key, value []byte) (known bool, err error) {
+	if bytes.Equal(key, keyScrub) {
+		_, err := codec.Load[scrubState](value, kindScrub)
+		return true, err
+	}
+	for _, q := range []struct {
+		prefix      []byte
+		key, values int // the lengths of what follows the prefix, and of the value
+	}{{keyWanted, 2, 2}, {keyRank, 1, 0}, {keyUnwanted, 8, 0}, {keyUnknown, 0, 8}} {
+		rest, its := bytes.CutPrefix(key, q.prefix)
+		if !its {
+			continue
+		}
+		if len(rest) != q.key+len(Hash{}) || len(value) != q.values {
+			return true, fmt.Errorf("%d bytes of key with %d of value, want %d with %d", len(rest),
+				len(value), q.key+len(Hash{}), q.values)
+		}
+		return true, nil
+	}
+	return false, nil
+}
+
+// ranked returns up to limit wanted blocks of ranks in [from, to], the most urgent first.
+func (s *Store) ranked(from, to rank, limit int) (page []Hash, err error) {
+	lo, hi := rankKey(from, Hash{})[:len(keyRank)+1], behind(rankKey(to, Hash{})[:len(keyRank)+1])
+	err = s.kv.View(func(r kv.Reader) error {
+		r.Ascend(lo, hi, func(k, _ []byte) bool {
+			page = append(page, Hash(k[len(k)-len(Hash{}):]))
+			return len(page) < limit
+		})
+		return nil
+	})
+	return page, err
+}
+
+// behind is the first key after all that begin with prefix, whose last byte may be 0xff; the ones used here
+// have a lesser one before it.
+func behind(prefix []byte) []byte {
+	end := append([]byte(nil), prefix...)
+	for i := len(end) - 1; ; i-- {
+		if end[i]++; end[i] != 0 {
+			return end[:i+1]
+		}
+	}
+}
+
+// countMax is how many records one transaction counts.
+const countMax = 10_000
+
+// Missing counts the blocks that live references of this node name and that are not here, of the hashes with
+// a prefix from first to last.
+//
+// Errors: those of the store. Cost: one scan of what is missing, in short transactions.
+func (s *Store) Missing(first, last layout.Prefix) (n int64, err error) {
+	lo := binary.BigEndian.AppendUint16(append([]byte(nil), keyWanted...), uint16(first))
+	hi := behind(binary.BigEndian.AppendUint16(append([]byte(nil), keyWanted...), uint16(last)))
+	return s.countKeys(lo, hi)
+}
+
+// countKeys counts the records in [lo, hi), in short transactions.
+func (s *Store) countKeys(lo, hi []byte) (n int64, err error) {
+	for {
+		seen := 0
+		err := s.kv.View(func(r kv.Reader) error {
+			r.Ascend(lo, hi, func(k, _ []byte) bool {
+				seen++
+				lo = append(append(lo[:0:0], k...), 0)
+				return seen < countMax
+			})
+			return nil
+		})
+		if n += int64(seen); err != nil || seen < countMax {
+			return n, err
+		}
+	}
+}
+
+// unwantedEntry is a block in the queue of removals.
+type unwantedEntry struct {
+	key  []byte
+	hash Hash
+	due  time.Duration // wall time since 1970
+}
+
+// unwanted returns the first entries of the queue of removals.
+func (s *Store) unwanted(limit int) (page []unwantedEntry, err error) {
+	err = s.kv.View(func(r kv.Reader) error {
+		r.Ascend(keyUnwanted, behind(keyUnwanted), func(k, _ []byte) bool {
+			ms := binary.BigEndian.Uint64(k[len(keyUnwanted):])
+			page = append(page, unwantedEntry{key: append([]byte(nil), k...),
+				hash: Hash(k[len(keyUnwanted)+8:]), due: time.Duration(ms) * time.Millisecond})
+			return len(page) < limit
+		})
+		return nil
+	})
+	return page, err
+}
