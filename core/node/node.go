@@ -58,6 +58,8 @@ type Config struct {
 	Compress  bool         // compress blocks
 	ValueMax  int          // of one K2V value, in bytes; 0: k2v.ValueMax
 	RPC       *rpc.Config  // nil: rpc.DefaultConfig
+	// Reclaim says when space is freed; nil: object.DefaultReclaim.
+	Reclaim *object.Reclaim
 }
 
 // Node is a running node. Open makes it, Start lets it serve, Stop ends it.
@@ -125,6 +127,11 @@ func (n *Node) compose(c Config) error {
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
+	if c.Reclaim != nil {
+		if err := c.Reclaim.Validate(); err != nil {
+			return err
+		}
+	}
 	n.endpoint = rpc.New(c.Env, c.Transport, cfg)
 	n.endpoint.SetHooks(n.cluster.Hooks())
 	c.Transport.Admit(n.cluster.Admits)
@@ -142,8 +149,8 @@ func (n *Node) compose(c Config) error {
 	n.buckets = bucket.New(bucket.Config{Env: c.Env, Tables: n.tables, Rows: rows.buckets,
 		Registers: registers, Clock: n.clock, Group: n.group})
 	n.objects = object.New(object.Config{Env: c.Env, Tables: n.tables, Rows: rows.objects, Blocks: blocks,
-		Clock: n.clock,
-		Group: n.group})
+		Clock: n.clock, Topology: n.cluster, Endpoint: n.endpoint, Group: n.group, Jobs: n.jobs,
+		Reclaim: c.Reclaim})
 	n.items = k2v.New(k2v.Config{Env: c.Env, KV: c.KV, Tables: n.tables, Rows: rows.items, Clock: n.clock,
 		Topology: n.cluster, Quorum: n.quorum, Endpoint: n.endpoint, Group: n.group, StoreID: n.store.ID,
 		ValueMax: c.ValueMax})
@@ -221,6 +228,7 @@ func (n *Node) Start() {
 	n.endpoint.Start()
 	n.tables.Start()
 	n.buckets.Start()
+	n.objects.Start()
 	n.items.Start()
 	n.group.Go("renew clock", n.renewClock)
 	n.group.Go("announce", func(ctx context.Context) error {

@@ -51,7 +51,7 @@ func (s *Store) Copy(ctx context.Context, b bucket.BucketID, k Key, src CopySour
 		return s.Put(ctx, b, k, kept, o.version.Size, src.Body(r))
 	}
 	v := o.version
-	v.ID, v.Headers = s.newID(), kept
+	v.ID, v.Headers, v.Upload = s.newID(), kept, nil
 	if v.Inline {
 		payload, err := s.rows.payloads.Row(v.ID[:], payloadRow{Data: o.payload})
 		if err != nil {
@@ -76,7 +76,10 @@ func (s *Store) copyBlocks(ctx context.Context, b bucket.BucketID, k Key, o *Obj
 			v.Parts = append(v.Parts, part{Number: p.Number, Owner: owner, Size: p.Size,
 				BlockSize: p.BlockSize})
 		}
-		ref := block.Ref{Owner: owner, Bucket: b, Key: string(k)}
+		ref := block.Ref{Owner: owner, Bucket: b, Key: string(k), Made: s.clock.Wall()}
+		if owner != block.Owner(v.ID) {
+			ref.Upload = v.ID
+		}
 		if err := s.copyStretch(ctx, e, o, p, ref); err != nil {
 			return Info{}, err
 		}

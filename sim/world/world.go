@@ -16,6 +16,7 @@ import (
 	"granary/core/kv/memkv"
 	"granary/core/layout"
 	"granary/core/node"
+	"granary/core/object"
 	"granary/core/rpc"
 	"granary/core/rt"
 	"granary/netsim"
@@ -37,6 +38,8 @@ type Options struct {
 	Compress bool
 	// EncodeSelf makes nodes encode and decode even the messages to themselves.
 	EncodeSelf bool
+	// Reclaim says when nodes free space; nil: object.DefaultReclaim.
+	Reclaim *object.Reclaim
 }
 
 // Default returns a world of the topology's nodes with three replicas and quick disks.
@@ -136,7 +139,8 @@ func (w *World) open(m *Machine, env *sched.Env) (*node.Node, error) {
 	cfg.EncodeSelf = w.opts.EncodeSelf
 	return node.Open(env.Background(), node.Config{Env: env, Transport: transport, KV: store, Disk: d,
 		Identity: m.seed,
-		Name:     m.Name, Region: Region, Compress: w.opts.Compress, RPC: &cfg})
+		Name:     m.Name, Region: Region, Compress: w.opts.Compress, RPC: &cfg,
+		Reclaim: w.opts.Reclaim})
 }
 
 // Crash cuts a machine's power: everything that was not synced is lost. A machine that is down stays so.
