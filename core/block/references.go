@@ -11,8 +11,8 @@ type Reference struct {
 	Ref
 }
 
-// References returns up to max live references that this node holds, in the order of the store from a place on,
-// nil for the start, and where to go on, nil at the end. A page may be empty before the end.
+// References returns up to max live references that this node holds, in the order of the store from a place
+// on, nil for the start, and where to go on, nil at the end. A page may be empty before the end.
 //
 // Errors: those of the store.
 func (s *Store) References(from []byte, max int) (page []Reference, next []byte, err error) {
@@ -28,8 +28,8 @@ func (s *Store) References(from []byte, max int) (page []Reference, next []byte,
 	return page, next, err
 }
 
-// Duty is this node's place among the replicas of a block, and how many they are; ok is false if it is none of
-// them, or if a change of the layout is under way there.
+// Duty is this node's place among the replicas of a block, and how many they are; ok is false if it is none
+// of them, or if a change of the layout is under way there.
 func (s *Store) Duty(h Hash) (place, of int, ok bool) {
 	view, err := s.topology.View(layout.PrefixOf(h[:]))
 	if err != nil || len(view.Live) != 1 {

@@ -13,8 +13,8 @@ import (
 // AuditJob is what the job that looks for references to blocks without a reason is called.
 const AuditJob = "audit"
 
-// auditor walks the references that this node holds: what was stored by those who stopped before anything named
-// it, or came after it was given up.
+// auditor walks the references that this node holds: what was stored by those who stopped before anything
+// named it, or came after it was given up.
 type auditor struct {
 	s      *Store
 	job    *job.Job
@@ -46,8 +46,8 @@ type suspect struct {
 	hashes []block.Hash
 }
 
-// pass looks at all references of this node that are old enough and whose turn it is to be looked at by this one
-// of their replicas: in as many passes as there are replicas, each looks at all.
+// pass looks at all references of this node that are old enough and whose turn it is to be looked at by this
+// one of their replicas: in as many passes as there are replicas, each looks at all.
 func (a *auditor) pass(ctx context.Context) (failed error) {
 	a.passes++
 	a.job.Begin(0)

@@ -15,8 +15,8 @@ import (
 // emptyTasks is how many candidates of a page are emptied at once.
 const emptyTasks = 8
 
-// empty frees the space of candidates that every replica has given up. It may be cut off anywhere, and is begun
-// again then: what tells where the blocks are goes last.
+// empty frees the space of candidates that every replica has given up. It may be cut off anywhere, and is
+// begun again then: what tells where the blocks are goes last.
 func (c *reclaimer) empty(ctx context.Context, set layout.Set, b bucket.BucketID, all []*candidate) error {
 	var dead, ended []*candidate
 	for _, d := range all {
@@ -98,8 +98,8 @@ func (s *Store) state(ctx context.Context, b bucket.BucketID, rows []table.Row) 
 	return err
 }
 
-// emptyVersion releases the blocks of a dead version, but for those of parts that another completion of the same
-// upload needs.
+// emptyVersion releases the blocks of a dead version, but for those of parts that another completion of the
+// same upload needs.
 func (c *reclaimer) emptyVersion(ctx context.Context, set layout.Set, d *candidate) error {
 	v := d.row.Version
 	keep := map[block.Owner]bool{}
@@ -130,8 +130,8 @@ func (c *reclaimer) emptyVersion(ctx context.Context, set layout.Set, d *candida
 	return nil
 }
 
-// emptyOwner releases the blocks that an owner's lists name. upload is the one that it is an attempt of, zero for
-// others.
+// emptyOwner releases the blocks that an owner's lists name. upload is the one that it is an attempt of,
+// zero for others.
 func (c *reclaimer) emptyOwner(ctx context.Context, b bucket.BucketID, owner block.Owner, upload [16]byte,
 	blocks int) error {
 	for first := 0; first < blocks; first += segmentBlocks {
@@ -155,8 +155,8 @@ func (s *Store) referrer(owner block.Owner, upload [16]byte) block.Owner {
 	return owner
 }
 
-// segmentOf reads a segment of an owner's block list at a quorum, and beyond if that has none. What no replica
-// has is left to the audit.
+// segmentOf reads a segment of an owner's block list at a quorum, and beyond if that has none. What no
+// replica has is left to the audit.
 func (s *Store) segmentOf(ctx context.Context, b bucket.BucketID, owner block.Owner, n int) ([]byte, error) {
 	sort := listSort(owner, n)
 	f, err := s.tables.Fetch(ctx, fetchSegment, b[:], sort, fmt.Sprintf("block list of owner %x", owner))
@@ -187,7 +187,8 @@ func (c *reclaimer) release(ctx context.Context, owner block.Owner, hashes []byt
 func (s *Store) used(ctx context.Context, set layout.Set, b bucket.BucketID, k Key, upload []byte,
 	but VersionID) (map[block.Owner]bool, error) {
 	req := &usesRequest{Bucket: b, Key: []byte(k), Upload: upload, But: but}
-	answers, err := everyone(ctx, s, set.Nodes, func(ctx context.Context, to rt.NodeID) (*usesResponse, error) {
+	answers, err := everyone(ctx, s, set.Nodes, func(ctx context.Context, to rt.NodeID) (*usesResponse,
+		error) {
 		return methodUses.Call(ctx, s.endpoint, to, req)
 	})
 	if err != nil {
@@ -205,7 +206,8 @@ func (s *Store) used(ctx context.Context, set layout.Set, b bucket.BucketID, k K
 	return owners, nil
 }
 
-// emptyUpload releases the blocks of the attempts that an upload did not need, and then says that it is spent.
+// emptyUpload releases the blocks of the attempts that an upload did not need, and then says that it is
+// spent.
 func (c *reclaimer) emptyUpload(ctx context.Context, set layout.Set, d *candidate) error {
 	keep, err := c.s.used(ctx, set, d.bucket, d.key, d.id[:], VersionID{})
 	if err != nil {

@@ -8,9 +8,9 @@ import (
 	"granary/core/table"
 )
 
-// garbageRow is what this replica noted because space may have to be freed for it, stored under (key, id) until
-// that is done: a version with blocks that was replaced, an upload of one that was begun and is not complete
-// here, or a multipart upload that has ended. It is this replica's own; others note what they see.
+// garbageRow is what this replica noted because space may have to be freed for it, stored under (key, id)
+// until that is done: a version with blocks that was replaced, an upload of one that was begun and is not
+// complete here, or a multipart upload that has ended. It is this replica's own; others note what they see.
 type garbageRow struct {
 	Version version `cbor:"1,keyasint"` // that was replaced; zero for the others
 	// Mark is the newest stamp of the mark of an upload in progress.

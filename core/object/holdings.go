@@ -18,7 +18,8 @@ type Holdings struct {
 // holdingsPage is how many rows one transaction of Holdings reads.
 const holdingsPage = 1024
 
-// Holdings lists what this node keeps. Seals and graves are not counted: they must outlive what they are about.
+// Holdings lists what this node keeps. Seals and graves are not counted: they must outlive what they are
+// about.
 //
 // Errors: those of the store. Cost: all rows of objects, and memory for them: it is meant for tests.
 func (s *Store) Holdings() (Holdings, error) {
@@ -66,7 +67,8 @@ func each[T any](s *Store, t *table.Table[T], f func(table.Address, T)) error {
 func (h *holdings) need(owner block.Owner, blocks int) {
 	hashes := []block.Hash{}
 	for i := 0; i < blocks; i += segmentBlocks {
-		for raw := h.lists[string(listSort(owner, i/segmentBlocks))]; len(raw) >= hashLen; raw = raw[hashLen:] {
+		raw := h.lists[string(listSort(owner, i/segmentBlocks))]
+		for ; len(raw) >= hashLen; raw = raw[hashLen:] {
 			hashes = append(hashes, block.Hash(raw))
 		}
 	}

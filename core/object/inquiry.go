@@ -151,8 +151,8 @@ func (r *Rows) findOwner(tx *table.Tx, o objectRow, a ask) (id [16]byte, free bo
 	return id, err == nil && !ok, err
 }
 
-// unknown reports whether an id is no version here, no upload in progress, and nothing that reclaim still works
-// on.
+// unknown reports whether an id is no version here, no upload in progress, and nothing that reclaim still
+// works on.
 func (r *Rows) unknown(reader *table.Reader, o objectRow, key []byte, id [16]byte) (bool, error) {
 	sort := garbageSort(key, id)
 	grave, _, err := r.graves.Get(reader, sort)
@@ -166,8 +166,8 @@ func (r *Rows) unknown(reader *table.Reader, o objectRow, key []byte, id [16]byt
 	return !slices.ContainsFunc(o.Uploads, func(m uploading) bool { return m.ID == id }), nil
 }
 
-// usedBy returns the owners whose blocks the versions need that completed an upload, the winner and those in the
-// garbage, but for one, and for those whose blocks have been released.
+// usedBy returns the owners whose blocks the versions need that completed an upload, the winner and those in
+// the garbage, but for one, and for those whose blocks have been released.
 func (r *Rows) usedBy(reader *table.Reader, key, upload []byte, but VersionID) (map[block.Owner]bool, error) {
 	owners := map[block.Owner]bool{}
 	add := func(v version) {

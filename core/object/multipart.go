@@ -156,8 +156,9 @@ func (p partRow) info(n int) PartInfo {
 	return PartInfo{Number: n, Size: p.Size, ETag: p.ETag, Modified: p.Stamp.Time(), Checksums: p.Checksums}
 }
 
-// Abort gives an upload up: 2 rounds. The space of what was uploaded is freed by the next pass of the reclaim. A
-// completion that was under way at the same time, and whose outcome its caller was not told, may win.
+// Abort gives an upload up: 2 rounds. The space of what was uploaded is freed by the next pass of the
+// reclaim. A completion that was under way at the same time, and whose outcome its caller was not told, may
+// win.
 //
 // Errors: ErrNoSuchUpload, also for a completed one, *quorum.Error.
 func (s *Store) Abort(ctx context.Context, b bucket.BucketID, k Key, id UploadID) error {

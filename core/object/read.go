@@ -139,7 +139,8 @@ func (o *Object) hashAt(at place) func(context.Context) (block.Hash, error) {
 }
 
 // Open returns a reader of n bytes from off once the first block of them is in hand. The reader's error, or
-// its end before n bytes, means that the rest cannot be had; a read that takes longer than Reclaim.ReadMax ends so.
+// its end before n bytes, means that the rest cannot be had; a read that takes longer than Reclaim.ReadMax
+// ends so.
 //
 // Errors: ErrInvalidRange, *quorum.Error.
 func (o *Object) Open(ctx context.Context, off, n int64) (io.ReadCloser, error) {

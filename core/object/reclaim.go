@@ -25,8 +25,8 @@ type Reclaim struct {
 	// comes to the end. It is measured by a node's monotonic clock and begins anew when the node restarts.
 	Delay   time.Duration
 	ReadMax time.Duration // longest that one read of an object may take
-	// Abandoned is how long nothing is heard of an upload before it counts as abandoned, Refresh how often one
-	// in progress lets hear of itself.
+	// Abandoned is how long nothing is heard of an upload before it counts as abandoned, Refresh how often
+	// one in progress lets hear of itself.
 	Abandoned, Refresh time.Duration
 	// Takeover is how long each replica leaves to the one before it what it could free itself.
 	Takeover time.Duration
@@ -55,7 +55,8 @@ func (r Reclaim) Validate() error {
 		bad(d <= 0, "%s is %v, want more than 0", name, d)
 	}
 	bad(r.Delay <= r.ReadMax, "Delay is %v, want more than ReadMax, %v", r.Delay, r.ReadMax)
-	bad(r.Abandoned < 2*r.Refresh, "Abandoned is %v, want twice Refresh, %v, at least", r.Abandoned, r.Refresh)
+	bad(r.Abandoned < 2*r.Refresh, "Abandoned is %v, want twice Refresh, %v, at least", r.Abandoned,
+		r.Refresh)
 	bad(r.AuditAge < r.Abandoned, "AuditAge is %v, want Abandoned, %v, at least", r.AuditAge, r.Abandoned)
 	bad(r.Takeover < 0, "Takeover is %v", r.Takeover)
 	return errors.Join(all...)
@@ -180,7 +181,8 @@ const (
 	stageEmpty       // ask every replica, and free its space
 )
 
-// stageOf says what is to be done, and notes since when it waits. place is that of this node among the replicas.
+// stageOf says what is to be done, and notes since when it waits. place is that of this node among the
+// replicas.
 func (c *reclaimer) stageOf(d *candidate, place int) stage {
 	r, now := c.s.reclaim, c.s.env.Now()
 	if d.now = d.row.Watch; d.now.Life != c.life {
@@ -259,8 +261,8 @@ func (c *reclaimer) granted(ctx context.Context, set layout.Set, b bucket.Bucket
 	return granted, err
 }
 
-// placeIn is a node's place among the replicas of a bucket, in an order that differs from bucket to bucket; -1
-// if it is none of them.
+// placeIn is a node's place among the replicas of a bucket, in an order that differs from bucket to bucket;
+// -1 if it is none of them.
 func placeIn(set layout.Set, self rt.NodeID, b bucket.BucketID) int {
 	i := slices.Index(set.Nodes, self)
 	if i < 0 {

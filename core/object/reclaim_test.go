@@ -126,8 +126,8 @@ func (n *testNode) startPut(k Key, data []byte) (goOn func(), wait func() error)
 	}
 }
 
-// TestReclaim: what was replaced, deleted, aborted or not needed by a completed upload leaves nothing behind, and
-// what is there stays whole.
+// TestReclaim: what was replaced, deleted, aborted or not needed by a completed upload leaves nothing
+// behind, and what is there stays whole.
 func TestReclaim(t *testing.T) {
 	c := reclaimCluster(t, 21)
 	a, b := c.nodes[0], c.nodes[1]
@@ -158,7 +158,8 @@ func TestReclaim(t *testing.T) {
 			return err
 		}
 		for _, n := range []int{1, 1, 2, 3} { // the first twice, the third not needed
-			if _, err := s.PutPart(ctx, testBucket, "multi", id, n, int64(len(part)), newBody(part)); err != nil {
+			_, err := s.PutPart(ctx, testBucket, "multi", id, n, int64(len(part)), newBody(part))
+			if err != nil {
 				return err
 			}
 		}

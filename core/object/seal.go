@@ -5,8 +5,8 @@ import (
 	"granary/core/table"
 )
 
-// sealRow is this replica's promise, stored under (key, id), to accept no coordinator's commit, mark or attempt
-// of an id any more. It is the replica's own, and goes when there is a grave, which says more.
+// sealRow is this replica's promise, stored under (key, id), to accept no coordinator's commit, mark or
+// attempt of an id any more. It is the replica's own, and goes when there is a grave, which says more.
 type sealRow struct{}
 
 // Join implements crdt.Lattice.
@@ -48,8 +48,8 @@ func (r *Rows) seal(tx *table.Tx, key []byte, id [16]byte) error {
 	return r.seals.Merge(tx, garbageSort(key, id), sealRow{})
 }
 
-// admitObject refuses a coordinator's commits and marks of ids that were sealed here. What needs no reclaim is
-// never sealed.
+// admitObject refuses a coordinator's commits and marks of ids that were sealed here. What needs no reclaim
+// is never sealed.
 func (r *Rows) admitObject(tx *table.Tx, at table.Address, _ *objectRow, in objectRow) error {
 	ids := make([][16]byte, 0, 2)
 	if v := in.Winner; v.hasBlocks() {
@@ -147,8 +147,8 @@ func (r *Rows) dropUnused(tx *table.Tx, key, upload []byte, owners []block.Owner
 }
 
 // buried follows every merge of a grave. What was kept for the dead goes once it is empty, but for what its
-// parts own, which the reclaim of this node tidies away by and by. A replica that lost its memory, accepted the
-// dead again and learns of it here forgets that: what it should have instead, the others bring.
+// parts own, which the reclaim of this node tidies away by and by. A replica that lost its memory, accepted
+// the dead again and learns of it here forgets that: what it should have instead, the others bring.
 func (r *Rows) buried(tx *table.Tx, at table.Address, _ *graveRow, _, joined graveRow) error {
 	k, id, ok := splitGarbage(at.Sort)
 	if !ok {

@@ -80,8 +80,8 @@ func TestMutants(t *testing.T) {
 	}
 }
 
-// supersederAtOne: X is acknowledged, Y reaches C alone. If C's reclaim took X for garbage, and C then lost its
-// disk, X would be gone although one node failed (protocols 4).
+// supersederAtOne: X is acknowledged, Y reaches C alone. If C's reclaim took X for garbage, and C then lost
+// its disk, X would be gone although one node failed (protocols 4).
 func supersederAtOne(c *testCluster) error {
 	a, last := c.nodes[0], c.nodes[2]
 	data := content(1, 50*kib)
@@ -94,8 +94,8 @@ func supersederAtOne(c *testCluster) error {
 	return a.reads("k", data)
 }
 
-// commitMissed: an upload takes long; its mark reaches everybody, its commit all but B. B alone must not take it
-// for abandoned (protocols 3).
+// commitMissed: an upload takes long; its mark reaches everybody, its commit all but B. B alone must not
+// take it for abandoned (protocols 3).
 func commitMissed(c *testCluster) error {
 	a, b := c.nodes[0], c.nodes[1]
 	data := content(1, 50*kib)
@@ -111,8 +111,8 @@ func commitMissed(c *testCluster) error {
 	return a.reads("k", data)
 }
 
-// complete1 applies the completion of an upload of one part to one node alone, as a batch would that reached only
-// that.
+// complete1 applies the completion of an upload of one part to one node alone, as a batch would that reached
+// only that.
 func (n *testNode) complete1(k Key, id UploadID) {
 	n.c.t.Helper()
 	n.must(func(ctx context.Context, s *Store) error {
@@ -160,8 +160,8 @@ func (n *testNode) upload(k Key, data []byte, times int) (id UploadID) {
 	return id
 }
 
-// abortAgainstCompletion: a completion reaches C, an abort A and B. Whichever is seen at last, an object that is
-// seen must be whole (protocols 3, 9).
+// abortAgainstCompletion: a completion reaches C, an abort A and B. Whichever is seen at last, an object
+// that is seen must be whole (protocols 3, 9).
 func abortAgainstCompletion(c *testCluster) error {
 	a, last := c.nodes[0], c.nodes[2]
 	data := content(1, 50*kib)
@@ -180,8 +180,8 @@ func abortAgainstCompletion(c *testCluster) error {
 	return a.reads("k", data)
 }
 
-// partTwice: a part is uploaded twice with the same bytes, as a retry does. The attempt that is not needed must not
-// take the blocks of the other with it (protocols 8).
+// partTwice: a part is uploaded twice with the same bytes, as a retry does. The attempt that is not needed
+// must not take the blocks of the other with it (protocols 8).
 func partTwice(c *testCluster) error {
 	a := c.nodes[0]
 	data := content(1, 50*kib)
@@ -198,8 +198,8 @@ func partTwice(c *testCluster) error {
 	return a.reads("k", data)
 }
 
-// TestSealFirst: an upload that takes too long is given up by all; its late commit is refused, nothing of it is ever
-// seen, and nothing is left over.
+// TestSealFirst: an upload that takes too long is given up by all; its late commit is refused, nothing of it
+// is ever seen, and nothing is left over.
 func TestSealFirst(t *testing.T) {
 	c := reclaimCluster(t, 32)
 	a, b := c.nodes[0], c.nodes[1]
@@ -220,8 +220,8 @@ func TestSealFirst(t *testing.T) {
 	}
 }
 
-// TestSealedByTwo: B and C seal an upload while A, which is cut off, commits it. Nobody may take the data away: the
-// commit, whose outcome is unknown, comes to all, whole.
+// TestSealedByTwo: B and C seal an upload while A, which is cut off, commits it. Nobody may take the data
+// away: the commit, whose outcome is unknown, comes to all, whole.
 func TestSealedByTwo(t *testing.T) {
 	c := reclaimCluster(t, 33)
 	a, b := c.nodes[0], c.nodes[1]
@@ -334,8 +334,8 @@ func TestTakeover(t *testing.T) {
 	}
 }
 
-// TestOrphans: references that nothing explains go, of plain objects, copies and parts, and whoever comes late is
-// refused; those of what is there, or may yet come, stay (protocols 28).
+// TestOrphans: references that nothing explains go, of plain objects, copies and parts, and whoever comes
+// late is refused; those of what is there, or may yet come, stay (protocols 28).
 func TestOrphans(t *testing.T) {
 	c := reclaimCluster(t, 37)
 	a := c.nodes[0]
@@ -391,8 +391,8 @@ func TestOrphans(t *testing.T) {
 	a.wants("open", data)
 }
 
-// TestDeadStayAway: a dead version that comes back with a replica that was away, or whose memory was lost, is not let
-// in, and one that had it as its winner forgets it.
+// TestDeadStayAway: a dead version that comes back with a replica that was away, or whose memory was lost,
+// is not let in, and one that had it as its winner forgets it.
 func TestDeadStayAway(t *testing.T) {
 	c := newReclaimCluster(t, 38, 16*kib, quick())
 	n := c.nodes[0]

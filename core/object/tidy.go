@@ -28,8 +28,8 @@ func (c *reclaimer) tidy(ctx context.Context, b bucket.BucketID, all []*candidat
 	return nil
 }
 
-// tidyVersion drops the block lists of a version, but for parts that another completion of its upload has, and
-// last the garbage that names them.
+// tidyVersion drops the block lists of a version, but for parts that another completion of its upload has,
+// and last the garbage that names them.
 func (c *reclaimer) tidyVersion(ctx context.Context, b bucket.BucketID, d *candidate) error {
 	v, rows := d.row.Version, c.s.rows
 	owners := v.owners()

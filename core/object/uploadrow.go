@@ -12,8 +12,8 @@ import (
 	"granary/core/table"
 )
 
-// uploadState is what became of an upload. Lattice: open < aborted < completed < spent. A replica accepts only
-// one of abort and completion from coordinators; where both got somewhere, the completion is seen.
+// uploadState is what became of an upload. Lattice: open < aborted < completed < spent. A replica accepts
+// only one of abort and completion from coordinators; where both got somewhere, the completion is seen.
 type uploadState uint8
 
 const (

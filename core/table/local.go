@@ -190,8 +190,8 @@ func (t *Table[T]) Drop(tx *Tx, sort []byte) {
 	tx.w.Delete(tx.key)
 }
 
-// Remove removes the local row at sort, of a table that is compared with other replicas, and follows it in the
-// digests: only for rows that Sift would not let in again.
+// Remove removes the local row at sort, of a table that is compared with other replicas, and follows it in
+// the digests: only for rows that Sift would not let in again.
 func (t *Table[T]) Remove(tx *Tx, sort []byte) {
 	if t.def.Sift == nil || t.def.Derived {
 		rt.Break("table %s: removal of a row that other replicas would bring back", t.def.Name)

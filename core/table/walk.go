@@ -9,9 +9,9 @@ import (
 // walkSeeks bounds the hash prefixes that one Walk goes through, so that its transaction stays short.
 const walkSeeks = 1024
 
-// Walk calls f for up to max rows that this node holds of a table, whatever their partition keys, in the order
-// of the store from a place on; nil begins at the start. It returns where to go on, nil at the end. What f is
-// given is valid until Walk returns.
+// Walk calls f for up to max rows that this node holds of a table, whatever their partition keys, in the
+// order of the store from a place on; nil begins at the start. It returns where to go on, nil at the end.
+// What f is given is valid until Walk returns.
 //
 // Errors: those of the store; a row that cannot be read.
 // Cost: one short read transaction.
@@ -61,8 +61,8 @@ func (t *Table[T]) open(stored []byte) (v T, err error) {
 	return t.Decode(row)
 }
 
-// groupAfter is the beginning of a table's next group at or behind a local key that is of another table; nil if
-// there is none.
+// groupAfter is the beginning of a table's next group at or behind a local key that is of another table; nil
+// if there is none.
 func groupAfter(k []byte, id byte) []byte {
 	prefix := k[:localHeadLen-1]
 	if k[localHeadLen-1] > id {

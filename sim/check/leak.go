@@ -25,10 +25,10 @@ type Holding struct {
 	Mine func(block.Hash) bool
 }
 
-// Leaks demands that nothing is left over and nothing is missing: every live reference is that of an object or of
-// an open upload, every block that one of these needs is referred to wherever it is to be held, and is there,
-// no block is kept without a reference, and no row without what it belongs to. It is for a cluster that was healed
-// and left alone until its reclaim and its audits have been through.
+// Leaks demands that nothing is left over and nothing is missing: every live reference is that of an object
+// or of an open upload, every block that one of these needs is referred to wherever it is to be held, and is
+// there, no block is kept without a reference, and no row without what it belongs to. It is for a cluster
+// that was healed and left alone until its reclaim and its audits have been through.
 func Leaks(nodes []Holding) []Violation {
 	needed := map[Claim]bool{}
 	for _, n := range nodes {
@@ -47,7 +47,8 @@ func Leaks(nodes []Holding) []Violation {
 		for c := range n.Refs { //det:ok sorted below
 			referred[c.Hash] = true
 			if !needed[c] {
-				found("%s keeps a reference of owner %x to block %v, which nothing needs", n.Node, c.Owner, c.Hash)
+				found("%s keeps a reference of owner %x to block %v that nothing needs", n.Node, c.Owner,
+					c.Hash)
 			}
 		}
 		for c := range needed { //det:ok sorted below
