@@ -72,6 +72,7 @@ type Node struct {
 	cluster  *cluster.Cluster
 	quorum   *quorum.Engine
 	tables   *table.Tables
+	blocks   *block.Store
 	buckets  *bucket.Store
 	objects  *object.Store
 	items    *k2v.Store
@@ -142,13 +143,13 @@ func (n *Node) compose(c Config) error {
 	n.tables = table.New(table.Config{Env: c.Env, Store: c.KV, Clock: n.clock, Topology: n.cluster,
 		Quorum:   n.quorum,
 		Endpoint: n.endpoint, Registry: &rows.registry, Group: n.group, Jobs: n.jobs})
-	blocks := block.New(block.Config{Env: c.Env, KV: c.KV, Disk: c.Disk, Tables: n.tables, Rows: rows.blocks,
+	n.blocks = block.New(block.Config{Env: c.Env, KV: c.KV, Disk: c.Disk, Tables: n.tables, Rows: rows.blocks,
 		Topology: n.cluster, Quorum: n.quorum, Endpoint: n.endpoint, Group: n.group, Compress: c.Compress})
 	registers := register.New(register.Config{Env: c.Env, Store: c.KV, Topology: n.cluster, Quorum: n.quorum,
 		Endpoint: n.endpoint})
 	n.buckets = bucket.New(bucket.Config{Env: c.Env, Tables: n.tables, Rows: rows.buckets,
 		Registers: registers, Clock: n.clock, Group: n.group})
-	n.objects = object.New(object.Config{Env: c.Env, Tables: n.tables, Rows: rows.objects, Blocks: blocks,
+	n.objects = object.New(object.Config{Env: c.Env, Tables: n.tables, Rows: rows.objects, Blocks: n.blocks,
 		Clock: n.clock, Topology: n.cluster, Endpoint: n.endpoint, Group: n.group, Jobs: n.jobs,
 		Reclaim: c.Reclaim})
 	n.items = k2v.New(k2v.Config{Env: c.Env, KV: c.KV, Tables: n.tables, Rows: rows.items, Clock: n.clock,
@@ -281,6 +282,12 @@ func (n *Node) Cluster() *cluster.Cluster { return n.cluster }
 
 // Tables are the node's replicated rows.
 func (n *Node) Tables() *table.Tables { return n.tables }
+
+// Blocks are the node's blocks.
+func (n *Node) Blocks() *block.Store { return n.blocks }
+
+// Objects are the node's view of objects.
+func (n *Node) Objects() *object.Store { return n.objects }
 
 // Jobs is the node's background work.
 func (n *Node) Jobs() *job.Book { return n.jobs }

@@ -134,7 +134,7 @@ func (r *Rows) note(tx *table.Tx, sort []byte, g garbageRow) error {
 		return err
 	}
 	if _, id, ok := splitGarbage(sort); ok && grave.Emptied && len(g.Version.Parts) == 0 {
-		return r.dropLists(tx, id)
+		return r.dropLists(tx, id[:kin])
 	}
 	return r.garbage.Merge(tx, sort, g)
 }

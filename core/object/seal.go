@@ -139,7 +139,7 @@ func (r *Rows) dropUnused(tx *table.Tx, key, upload []byte, owners []block.Owner
 		if used[o] {
 			continue
 		}
-		if err := r.dropLists(tx, o); err != nil {
+		if err := r.dropLists(tx, o[:]); err != nil {
 			return err
 		}
 	}
@@ -172,13 +172,13 @@ func (r *Rows) buried(tx *table.Tx, at table.Address, _ *graveRow, _, joined gra
 	if ok {
 		r.garbage.Drop(tx, at.Sort)
 	}
-	return r.dropLists(tx, id)
+	return r.dropLists(tx, id[:kin])
 }
 
-// dropLists drops the block lists of an owner.
-func (r *Rows) dropLists(tx *table.Tx, owner block.Owner) error {
+// dropLists drops the block lists of the owners whose names begin so.
+func (r *Rows) dropLists(tx *table.Tx, owner []byte) error {
 	var sorts [][]byte
-	err := r.lists.ScanRows(&tx.Reader, owner[:], after(owner[:]), func(row table.Row) bool {
+	err := r.lists.ScanRows(&tx.Reader, owner, after(owner), func(row table.Row) bool {
 		sorts = append(sorts, append([]byte(nil), row.Sort...))
 		return true
 	})

@@ -84,6 +84,10 @@ func New(c Config) *Store {
 	c.Tables.RegisterFetch(fetchUpload, s.fetchUpload)
 	c.Tables.RegisterFetch(fetchParts, s.fetchParts)
 	c.Tables.PruneFetch(fetchObject, s.pruneObject)
+	// A block list must not come to a replica without what owns it, which might be gone there.
+	c.Tables.PruneFetch(fetchSegment, func(f *table.Fetched) {
+		table.Prune(f, s.rows.lists, func([]byte) bool { return false })
+	})
 	return s
 }
 

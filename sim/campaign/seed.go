@@ -125,6 +125,7 @@ func drawWorld(r *rand.Rand, seed uint64, t netsim.Topology, o Options) world.Op
 	w.Commit = time.Duration(r.IntN(5_000)) * time.Microsecond
 	w.Compress = r.IntN(3) == 0
 	w.EncodeSelf = r.IntN(4) == 0
+	w.Reclaim = hasty()
 	return w
 }
 
@@ -188,6 +189,11 @@ func (r *Result) run(w *world.World, draw *rand.Rand, o Options) error {
 		return err
 	}
 	r.Violations = append(r.Violations, unsound...)
+	left, err := leaks(w)
+	if err != nil {
+		return err
+	}
+	r.Violations = append(r.Violations, left...)
 	r.Ops = len(r.History.Ops) + len(r.Items.Ops)
 	return r.judge(since)
 }
