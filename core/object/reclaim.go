@@ -42,6 +42,16 @@ func DefaultReclaim() Reclaim {
 		AuditEvery: 24 * time.Hour, AuditAge: 24 * time.Hour}
 }
 
+// ReclaimAfter returns what nodes use whose operators chose these times: of the other times, those that
+// depend on them follow.
+func ReclaimAfter(delay, readMax, abandoned time.Duration) Reclaim {
+	r := DefaultReclaim()
+	r.Delay, r.ReadMax, r.Abandoned = delay, readMax, abandoned
+	r.Every, r.Refresh = min(r.Every, delay/4), min(r.Refresh, abandoned/4)
+	r.Takeover, r.AuditAge = delay+delay/4, max(r.AuditAge, abandoned)
+	return r
+}
+
 // Validate reports everything that is wrong with r.
 func (r Reclaim) Validate() error {
 	var all []error
