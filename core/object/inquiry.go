@@ -222,7 +222,7 @@ func (s *Store) handleUses(_ context.Context, _ rt.NodeID, req *usesRequest) (*u
 	err := s.tables.Local(req.Bucket[:], func(r *table.Reader) error {
 		owners, err := s.rows.usedBy(r, req.Key, req.Upload, req.But)
 		all := make([]block.Owner, 0, len(owners))
-		for o := range owners { //det:ok sorted below
+		for o := range owners {
 			all = append(all, o)
 		}
 		slices.SortFunc(all, func(a, b block.Owner) int { return bytes.Compare(a[:], b[:]) })

@@ -60,9 +60,11 @@ func (r Reclaim) Validate() error {
 			all = append(all, fmt.Errorf("reclaim: "+format, args...))
 		}
 	}
-	for name, d := range map[string]time.Duration{"Every": r.Every, "ReadMax": r.ReadMax, //det:ok errors only
-		"Refresh": r.Refresh, "AuditEvery": r.AuditEvery, "AuditAge": r.AuditAge} {
-		bad(d <= 0, "%s is %v, want more than 0", name, d)
+	for _, t := range []struct {
+		name string
+		d    time.Duration
+	}{{"Every", r.Every}, {"ReadMax", r.ReadMax}, {"Refresh", r.Refresh}, {"AuditEvery", r.AuditEvery}} {
+		bad(t.d <= 0, "%s is %v, want more than 0", t.name, t.d)
 	}
 	bad(r.Delay <= r.ReadMax, "Delay is %v, want more than ReadMax, %v", r.Delay, r.ReadMax)
 	bad(r.Abandoned < 2*r.Refresh, "Abandoned is %v, want twice Refresh, %v, at least", r.Abandoned,

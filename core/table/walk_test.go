@@ -106,7 +106,8 @@ func TestSift(t *testing.T) {
 	for k, want := range map[string]*mark{"live": {Stamp: 5}, "dies": nil, "dead": nil,
 		"some": {Pad: []byte("x")}} {
 		got, ok, err := rows.Get(&tx.Reader, []byte(k))
-		if err != nil || ok != (want != nil) || ok && (got.Stamp != want.Stamp || !bytes.Equal(got.Pad, want.Pad)) {
+		same := ok == (want != nil) && (!ok || got.Stamp == want.Stamp && bytes.Equal(got.Pad, want.Pad))
+		if err != nil || !same {
 			t.Errorf("%s: %+v, there %v, %v", k, got, ok, err)
 		}
 	}

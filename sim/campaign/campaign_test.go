@@ -48,7 +48,8 @@ func TestSeeds(t *testing.T) {
 	for _, rare := range []string{"read repair", "write stamped anew", "block read hedged",
 		"listing took a second round",
 		"guessed block was right", "anti-entropy brought a row", "anti-entropy after a hint",
-		"k2v poll woken", "k2v write tried at another replica", "k2v write was there already"} {
+		"a replaced version was reclaimed", "an upload was reclaimed",
+		"the audit released an orphan", "k2v poll woken", "k2v write tried at another replica", "k2v write was there already"} {
 		if total.Sometimes[rare] == 0 {
 			t.Errorf("no seed of %d reached %q", seeds, rare)
 		}
@@ -85,6 +86,8 @@ func TestMutants(t *testing.T) {
 		{"anti-entropy: row without its parts", 5, false},
 		{"anti-entropy: newer is equal", 5, false},
 		{"anti-entropy: full-copy tables only", 5, false},
+		{"reclaim: abort beats commit", 5, false},
+		{"reclaim: references keyed by upload", 5, false},
 		{"k2v context dropped", 5, true},
 		{"k2v merge by last writer", 5, true},
 		{"k2v token over siblings", 5, true},

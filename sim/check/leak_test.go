@@ -10,8 +10,8 @@ import (
 func TestLeaks(t *testing.T) {
 	h, o := block.Hash{1}, block.Owner{2}
 	holding := func(node string) Holding {
-		return Holding{Node: node, Needs: map[block.Owner][]block.Hash{o: {h}}, Refs: map[Claim]bool{{h, o}: true},
-			Blocks: map[block.Hash]bool{h: true}, Mine: func(block.Hash) bool { return true }}
+		return Holding{Node: node, Needs: map[block.Owner][]block.Hash{o: {h}},
+			Refs: map[Claim]bool{{h, o}: true}, Blocks: map[block.Hash]bool{h: true}, Mine: func(block.Hash) bool { return true }}
 	}
 	for _, tt := range []struct {
 		name   string
@@ -19,7 +19,8 @@ func TestLeaks(t *testing.T) {
 		want   string // in the only violation
 	}{
 		{"whole", func(*Holding) {}, ""},
-		{"reference too many", func(n *Holding) { n.Refs[Claim{h, block.Owner{3}}] = true }, "that nothing needs"},
+		{"reference too many", func(n *Holding) { n.Refs[Claim{h, block.Owner{3}}] = true },
+			"that nothing needs"},
 		{"reference missing", func(n *Holding) {
 			delete(n.Refs, Claim{h, o})
 			delete(n.Blocks, h)
@@ -40,7 +41,8 @@ func TestLeaks(t *testing.T) {
 		got := Leaks([]Holding{a, b})
 		switch {
 		case tt.want == "" && len(got) == 0:
-		case len(got) != 1 || got[0].Fault != Leaked || tt.want == "" || !strings.Contains(got[0].Text, tt.want):
+		case len(got) != 1 || got[0].Fault != Leaked || tt.want == "" ||
+			!strings.Contains(got[0].Text, tt.want):
 			t.Errorf("%s: %v, want %q", tt.name, got, tt.want)
 		}
 	}
