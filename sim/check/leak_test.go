@@ -11,7 +11,8 @@ func TestLeaks(t *testing.T) {
 	h, o := block.Hash{1}, block.Owner{2}
 	holding := func(node string) Holding {
 		return Holding{Node: node, Needs: map[block.Owner][]block.Hash{o: {h}},
-			Refs: map[Claim]bool{{h, o}: true}, Blocks: map[block.Hash]bool{h: true}, Mine: func(block.Hash) bool { return true }}
+			Refs:   map[Claim]bool{{h, o}: true},
+			Blocks: map[block.Hash]bool{h: true}, Mine: func(block.Hash) bool { return true }}
 	}
 	for _, tt := range []struct {
 		name   string
