@@ -174,9 +174,9 @@ type rows struct {
 
 func registerTables(env rt.Env) *rows {
 	r := &rows{}
-	r.objects = object.RegisterTables(&r.registry)
-	r.blocks = block.RegisterTables(&r.registry)
 	r.buckets = bucket.RegisterTables(&r.registry)
+	r.objects = object.RegisterTables(&r.registry, r.buckets)
+	r.blocks = block.RegisterTables(&r.registry)
 	r.items = k2v.RegisterTables(&r.registry, env)
 	return r
 }

@@ -172,7 +172,7 @@ func (n *testNode) compose(tr rpc.Transport) {
 	}})
 	group := rt.NewGroup(n.env, n.env.Background())
 	reg := &table.Registry{}
-	rows, refs := RegisterTables(reg), block.RegisterTables(reg)
+	rows, refs := RegisterTables(reg, bucket.RegisterTables(reg)), block.RegisterTables(reg)
 	engine := quorum.New(n.env, group)
 	n.jobs = job.NewBook(n.env)
 	n.tables = table.New(table.Config{Env: n.env, Store: n.local, Clock: clock, Topology: topologyOf{n},

@@ -143,7 +143,7 @@ func (s *Store) savePart(ctx context.Context, b bucket.BucketID, k Key, id Uploa
 // refusal turns a replica's refusal into the error that a client knows.
 func refusal(err error) error {
 	var r *table.Refusal
-	if !errors.As(err, &r) {
+	if !errors.As(err, &r) || errors.Is(err, bucket.ErrClosed) {
 		return err
 	}
 	if r.Code == refusedAttempts {

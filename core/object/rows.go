@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"granary/core/block"
+	"granary/core/bucket"
 	"granary/core/codec"
 	"granary/core/hlc"
 	"granary/core/table"
@@ -211,14 +212,16 @@ type Rows struct {
 	uploads  *table.Table[uploadRow]
 	seals    *table.Table[sealRow]
 	graves   *table.Table[graveRow]
+	gates    *bucket.Rows
 }
 
 // pkLen is the length of a bucket id, the partition key of all tables of this package.
 const pkLen = 16
 
-// RegisterTables adds this package's tables to a node's registry.
-func RegisterTables(r *table.Registry) *Rows {
-	rows := &Rows{
+// RegisterTables adds this package's tables to a node's registry. Their rows are admitted by the gates of
+// their buckets.
+func RegisterTables(r *table.Registry, gates *bucket.Rows) *Rows {
+	rows := &Rows{gates: gates,
 		garbage: table.Register(r, table.Def[garbageRow]{ID: table.Garbage, Name: "garbage",
 			Kind: kindGarbage, Version: 1, Derived: true,
 			PKLen: pkLen, Join: garbageRow.Join}),

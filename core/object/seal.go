@@ -2,6 +2,7 @@ package object
 
 import (
 	"granary/core/block"
+	"granary/core/bucket"
 	"granary/core/table"
 )
 
@@ -48,9 +49,12 @@ func (r *Rows) seal(tx *table.Tx, key []byte, id [16]byte) error {
 	return r.seals.Merge(tx, garbageSort(key, id), sealRow{})
 }
 
-// admitObject refuses a coordinator's commits and marks of ids that were sealed here. What needs no reclaim
-// is never sealed.
+// admitObject refuses a coordinator's commits and marks of ids that were sealed here, and everything if the
+// bucket is closed. What needs no reclaim is never sealed.
 func (r *Rows) admitObject(tx *table.Tx, at table.Address, _ *objectRow, in objectRow) error {
+	if err := r.gates.Admit(&tx.Reader, bucket.BucketID(at.PK)); err != nil {
+		return err
+	}
 	ids := make([][16]byte, 0, 2)
 	if v := in.Winner; v.hasBlocks() {
 		ids = append(ids, v.ID)

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"granary/core/block"
+	"granary/core/bucket"
 	"granary/core/hlc"
 	"granary/core/table"
 )
@@ -104,6 +105,9 @@ const attemptsMax = 10
 
 // admitUpload checks a coordinator's write against what became of the upload at this replica.
 func (r *Rows) admitUpload(tx *table.Tx, at table.Address, old *uploadRow, in uploadRow) error {
+	if err := r.gates.Admit(&tx.Reader, bucket.BucketID(at.PK)); err != nil {
+		return err
+	}
 	if in.Part != nil {
 		return r.admitPart(tx, at, old)
 	}

@@ -72,6 +72,9 @@ func newReader(r kv.Reader, pk []byte) *Reader {
 	return &Reader{kv: r, pk: pk, prefix: layout.PrefixOf(pk)}
 }
 
+// Of reads the local rows of another partition key in the same transaction.
+func (r *Reader) Of(pk []byte) *Reader { return newReader(r.kv, pk) }
+
 // PK is the partition key.
 func (r *Reader) PK() []byte { return r.pk }
 

@@ -73,6 +73,9 @@ type Buckets interface {
 	Create(ctx context.Context, name string, owner bucket.KeyID) (bucket.Bucket, error)
 	// Delete removes an empty bucket.
 	Delete(ctx context.Context, b bucket.Bucket) error
+	// Again resolves a bucket's name once more after a write was refused with bucket.ErrClosed: nil if it is
+	// still this bucket.
+	Again(ctx context.Context, b bucket.Bucket) error
 	// Visible returns the buckets in which a key has a grant, ordered by name.
 	Visible(ctx context.Context, k bucket.KeyID) ([]bucket.Bucket, error)
 	// Key finds an access key.
