@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"granary/core/codec"
+	"granary/core/rpc"
 	"granary/core/table"
 )
 
@@ -40,7 +41,7 @@ func (g gateRow) Join(o gateRow) gateRow {
 
 // ErrClosed means that a bucket takes no writes, because it is being deleted, or was. It is what replicas
 // refuse with; what was refused may be at some of them, and is seen if the bucket opens again.
-var ErrClosed error = errClosed
+var ErrClosed = rpc.RegisterError("bucket.closed", errClosed)
 
 var errClosed = &table.Refusal{Code: "bucket-closed", Msg: "the bucket takes no writes: it is being deleted"}
 

@@ -177,7 +177,7 @@ func registerTables(env rt.Env) *rows {
 	r.buckets = bucket.RegisterTables(&r.registry)
 	r.objects = object.RegisterTables(&r.registry, r.buckets)
 	r.blocks = block.RegisterTables(&r.registry)
-	r.items = k2v.RegisterTables(&r.registry, env)
+	r.items = k2v.RegisterTables(&r.registry, env, r.buckets)
 	return r
 }
 

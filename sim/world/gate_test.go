@@ -10,8 +10,10 @@ import (
 	"time"
 
 	"granary/core/bucket"
+	"granary/core/k2v"
 	"granary/core/node"
 	"granary/core/object"
+	"granary/core/quorum"
 	"granary/core/rt"
 	"granary/netsim"
 )
@@ -24,6 +26,12 @@ func (plain) Sums() (object.Sums, error) { return object.Sums{ETag: "etag"}, nil
 func putPlain(ctx context.Context, n *node.Node, b bucket.BucketID) error {
 	data := []byte("content")
 	_, err := n.Objects().Put(ctx, b, "key", nil, int64(len(data)), plain{bytes.NewReader(data)})
+	return err
+}
+
+func insertPlain(ctx context.Context, n *node.Node, b bucket.BucketID) error {
+	_, err := n.Items().Insert(ctx, k2v.Write{Key: k2v.Key{Bucket: b, PK: "pk", SK: "sk"},
+		Value: k2v.Value{Bytes: []byte("content")}})
 	return err
 }
 
@@ -64,9 +72,10 @@ func (w *World) makeBucket(t *testing.T, name string) (b bucket.Bucket) {
 	return b
 }
 
-// gateRace deletes a bucket at one node and puts an object into it at another, so much later, and returns how
-// both ended.
-func gateRace(t *testing.T, w *World, b bucket.Bucket, later time.Duration) (deleted, put error) {
+// gateRace deletes a bucket at one node and writes into it at another, so much later, and returns how both
+// ended.
+func gateRace(t *testing.T, w *World, b bucket.Bucket, later time.Duration,
+	write func(context.Context, *node.Node, bucket.BucketID) error) (deleted, put error) {
 	t.Helper()
 	err := w.Do(time.Minute, func(ctx context.Context) error {
 		g := rt.NewGroup(w.Env, ctx)
@@ -81,7 +90,7 @@ func gateRace(t *testing.T, w *World, b bucket.Bucket, later time.Duration) (del
 				return err
 			}
 			put = w.On(ctx, w.Machines[0], func(ctx context.Context, n *node.Node) error {
-				return putPlain(ctx, n, b.ID)
+				return write(ctx, n, b.ID)
 			})
 			return nil
 		})
@@ -93,16 +102,21 @@ func gateRace(t *testing.T, w *World, b bucket.Bucket, later time.Duration) (del
 	return deleted, put
 }
 
+// gateWrites are the ways to write into a bucket.
+var gateWrites = map[string]func(context.Context, *node.Node, bucket.BucketID) error{
+	"object": putPlain, "item": insertPlain}
+
 // gateRaces runs races at all moments of a deletion, and returns those in which both claim to have won.
-func gateRaces(t *testing.T, w *World) (both []time.Duration, refused, full int) {
+func gateRaces(t *testing.T, w *World, what string, write func(context.Context, *node.Node,
+	bucket.BucketID) error) (both []time.Duration, refused, full int) {
 	t.Helper()
 	for later := time.Duration(0); later < 700*time.Millisecond; later += 35 * time.Millisecond {
-		b := w.makeBucket(t, fmt.Sprintf("race-%d", later.Milliseconds()))
-		deleted, put := gateRace(t, w, b, later)
+		b := w.makeBucket(t, fmt.Sprintf("race-%s-%d", what, later.Milliseconds()))
+		deleted, put := gateRace(t, w, b, later, write)
 		switch {
 		case deleted == nil && put == nil:
 			both = append(both, later)
-		case errors.Is(put, bucket.ErrClosed):
+		case errors.Is(put, bucket.ErrClosed) || deleted == nil && errors.Is(put, quorum.ErrUnknown):
 			refused++
 		case errors.Is(deleted, bucket.ErrBucketNotEmpty):
 			full++
@@ -117,15 +131,18 @@ func gateRaces(t *testing.T, w *World) (both []time.Duration, refused, full int)
 // was not deleted takes writes again, and the name of one that was is free.
 func TestGate(t *testing.T) {
 	w := gateWorld(t)
-	both, refused, full := gateRaces(t, w)
-	if len(both) > 0 {
-		t.Errorf("an acknowledged object went with its bucket: the PUT came %v after the deletion", both)
-	}
-	if refused == 0 || full == 0 {
-		t.Errorf("%d puts met a shut gate, %d deletions a full bucket: want some of each", refused, full)
+	for what, write := range gateWrites {
+		both, refused, full := gateRaces(t, w, what, write)
+		if len(both) > 0 {
+			t.Errorf("an acknowledged %s went with its bucket, written %v after the deletion", what, both)
+		}
+		if refused == 0 || full == 0 {
+			t.Errorf("%s: %d writes met a shut gate, %d deletions a full bucket: want some of each", what,
+				refused, full)
+		}
 	}
 	b := w.makeBucket(t, "kept")
-	if deleted, put := gateRace(t, w, b, 0); !errors.Is(deleted, bucket.ErrBucketNotEmpty) || put != nil {
+	if deleted, put := gateRace(t, w, b, 0, putPlain); !errors.Is(deleted, bucket.ErrBucketNotEmpty) || put != nil {
 		t.Fatalf("deletion %v, put %v", deleted, put)
 	}
 	err := w.Do(time.Minute, func(ctx context.Context) error {
@@ -137,7 +154,7 @@ func TestGate(t *testing.T) {
 		t.Errorf("put after the gate was opened again: %v", err)
 	}
 	gone := w.makeBucket(t, "again")
-	if deleted, put := gateRace(t, w, gone, time.Second); deleted != nil || !errors.Is(put, bucket.ErrClosed) {
+	if deleted, put := gateRace(t, w, gone, time.Second, putPlain); deleted != nil || !errors.Is(put, bucket.ErrClosed) {
 		t.Errorf("deletion %v, put into a deleted bucket: %v", deleted, put)
 	}
 	if again := w.makeBucket(t, "again"); again.ID == gone.ID {
@@ -147,9 +164,11 @@ func TestGate(t *testing.T) {
 
 // TestGateMutant: without the gate, some PUT is acknowledged and lost.
 func TestGateMutant(t *testing.T) {
-	both, _, _ := gateRaces(t, gateWorld(t, "bucket: no gate"))
-	if len(both) == 0 {
-		t.Error("nobody noticed")
+	w := gateWorld(t, "bucket: no gate")
+	for what, write := range gateWrites {
+		if both, _, _ := gateRaces(t, w, what, write); len(both) == 0 {
+			t.Errorf("%s: nobody noticed", what)
+		}
 	}
 }
 
