@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"granary/core/codec"
+	"granary/core/hlc"
 	"granary/core/rpc"
 	"granary/core/table"
 )
@@ -18,15 +19,19 @@ type Ref struct {
 	Owner  Owner
 	Bucket [16]byte
 	Key    string
-	Upload [16]byte // zero for a plain object
+	Upload [16]byte // what decides about the owner, if that is not the owner itself
+	Part   int      // number of the part whose attempt the owner is, 0 for none
+	Made   hlc.Stamp
 }
 
 // refRow is stored under (block hash, owner). Deleted is for good.
 type refRow struct {
-	Bucket  [16]byte `cbor:"1,keyasint"`
-	Key     []byte   `cbor:"2,keyasint"`
-	Upload  []byte   `cbor:"3,keyasint,omitempty"`
-	Deleted bool     `cbor:"4,keyasint,omitempty"`
+	Bucket  [16]byte  `cbor:"1,keyasint"`
+	Key     []byte    `cbor:"2,keyasint"`
+	Upload  []byte    `cbor:"3,keyasint,omitempty"`
+	Deleted bool      `cbor:"4,keyasint,omitempty"`
+	Part    int       `cbor:"5,keyasint,omitempty"`
+	Made    hlc.Stamp `cbor:"6,keyasint,omitempty"`
 }
 
 // Join implements crdt.Lattice: an owner's reference never changes but for being deleted.
@@ -35,6 +40,7 @@ func (r refRow) Join(o refRow) refRow {
 		r, o = o, r
 	}
 	r.Deleted = r.Deleted || o.Deleted
+	r.Made = max(r.Made, o.Made)
 	return r
 }
 
@@ -108,7 +114,7 @@ func (r *Rows) live(rows *table.Reader) (live bool, err error) {
 func (r *Rows) deleted(o Owner) (table.Row, error) { return r.refs.Row(o[:], refRow{Deleted: true}) }
 
 func (r *Rows) row(ref Ref) (table.Row, error) {
-	row := refRow{Bucket: ref.Bucket, Key: []byte(ref.Key)}
+	row := refRow{Bucket: ref.Bucket, Key: []byte(ref.Key), Part: ref.Part, Made: ref.Made}
 	if ref.Upload != [16]byte{} {
 		row.Upload = ref.Upload[:]
 	}

@@ -30,6 +30,9 @@ var kindNaming = codec.Register(0x52, 1, "bucket name")
 type naming struct {
 	Stamp hlc.Stamp  `cbor:"1,keyasint"`
 	Life  bucketLife `cbor:"2,keyasint"`
+	// Gate counts the changes of the bucket's gate, Shut is what the last one made of it.
+	Gate uint64 `cbor:"3,keyasint,omitempty"`
+	Shut bool   `cbor:"4,keyasint,omitempty"`
 }
 
 // row is the naming as a bucket row. A creation gives its owner all permissions.
@@ -58,12 +61,12 @@ var errEarly = errors.New("stamped too early")
 // rename changes who has a name, and publishes what was decided. f makes the new life of the present one, or
 // refuses; a life that it returns unchanged stays. The naming is what is decided, also where f refuses.
 func (s *Store) rename(ctx context.Context, name string,
-	f func(now bucketLife) (bucketLife, error)) (decided naming, err error) {
+	f func(now naming) (bucketLife, error)) (decided naming, err error) {
 	row, err := local(s, s.rows.buckets, name)
 	if err != nil {
 		return naming{}, err
 	}
-	before := naming{row.Life.Stamp, row.Life.Value} // counts if the register was never set
+	before := naming{Stamp: row.Life.Stamp, Life: row.Life.Value} // counts if the register was never set
 	decided = before
 	for refused := false; ; {
 		stamp, err := s.clock.After(ctx, decided.Stamp)
@@ -79,8 +82,8 @@ func (s *Store) rename(ctx context.Context, name string,
 			if err != nil {
 				return nil, err
 			}
-			life, err := f(now.Life)
-			next := naming{now.Stamp, life}
+			life, err := f(now)
+			next := naming{Stamp: now.Stamp, Life: life}
 			refused = err != nil
 			switch {
 			case refused:
@@ -154,6 +157,9 @@ func (s *Store) Start() {
 			}
 			if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
 				s.env.Warn("names of buckets could not be published", "err", err)
+			}
+			if err := s.sweepGates(ctx); err != nil && ctx.Err() == nil {
+				s.env.Warn("the gate of a bucket whose deletion was cut off stays shut", "err", err)
 			}
 		}
 	})

@@ -130,6 +130,7 @@ func (k keyRow) key(id KeyID) (Key, bool) {
 type Rows struct {
 	buckets *table.Table[bucketRow]
 	keys    *table.Table[keyRow]
+	gates   *table.Table[gateRow]
 }
 
 // RegisterTables adds this package's tables to a node's registry.
@@ -140,6 +141,8 @@ func RegisterTables(r *table.Registry) *Rows {
 			PKLen:   1, FullCopy: true, Join: bucketRow.Join}),
 		keys: table.Register(r, table.Def[keyRow]{ID: table.Key, Name: "key", Kind: kindKey, Version: 1,
 			PKLen: 1, FullCopy: true, Join: keyRow.Join}),
+		gates: table.Register(r, table.Def[gateRow]{ID: table.Gate, Name: "gate", Kind: kindGate, Version: 1,
+			PKLen: 1, FullCopy: true, Join: gateRow.Join}),
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"time"
 
@@ -51,6 +52,7 @@ type Store struct {
 	group     *rt.Group
 	ration    *ration
 	objects   Objects
+	gates     map[BucketID]shutGate // that the last sweep found shut
 }
 
 // New returns the node's bucket store.
@@ -224,7 +226,8 @@ func (s *Store) Create(ctx context.Context, name string, owner KeyID) (Bucket, e
 		return Bucket{}, err
 	}
 	id := s.env.Secret(len(BucketID{}))
-	n, err := s.rename(ctx, name, func(now bucketLife) (bucketLife, error) {
+	n, err := s.rename(ctx, name, func(n naming) (bucketLife, error) {
+		now := n.Life
 		switch {
 		case now.Live && bytes.Equal(now.ID, id):
 			return now, nil // an attempt that was cut short got through
@@ -243,25 +246,57 @@ func allOf(stamp hlc.Stamp) crdt.LWW[uint8] {
 	return crdt.LWW[uint8]{Stamp: stamp, Value: grantRead | grantWrite | grantOwner}
 }
 
-// Delete removes an empty bucket.
+// Delete removes an empty bucket. It shuts the bucket's gate before it looks whether it is empty, so that no
+// write slips in between; if it is not, the gate is opened again.
 //
-// Errors: ErrBucketNotEmpty; ErrNoSuchBucket, also if the name is another bucket's by now; *quorum.Error.
-// A write that is under way through another node while the bucket is being deleted may be lost with it.
+// Errors: ErrBucketNotEmpty; ErrNoSuchBucket, also if the name is another bucket's by now; *quorum.Error,
+// after which the bucket may take no writes for some minutes, and may be gone if it is quorum.ErrUnknown.
 func (s *Store) Delete(ctx context.Context, b Bucket) error {
-	empty, err := s.objects.Empty(ctx, b.ID)
-	if err != nil {
+	count, err := s.shut(ctx, b)
+	if errors.Is(err, ErrNoSuchBucket) {
 		return err
 	}
-	if !empty {
-		return fmt.Errorf("bucket %q: %w", b.Name, ErrBucketNotEmpty)
+	empty := false
+	if err == nil {
+		empty, err = s.objects.Empty(ctx, b.ID)
 	}
-	_, err = s.rename(ctx, b.Name, func(now bucketLife) (bucketLife, error) {
-		if !now.Live || !bytes.Equal(now.ID, b.ID[:]) {
-			return now, fmt.Errorf("bucket %q: %w", b.Name, ErrNoSuchBucket)
+	if err == nil && !empty {
+		err = fmt.Errorf("bucket %q: %w", b.Name, ErrBucketNotEmpty)
+	}
+	if err != nil {
+		if count == 0 {
+			return err // whether it was shut is not known: the sweep finds it
+		}
+		s.reopen(ctx, b, count)
+		return err
+	}
+	_, err = s.rename(ctx, b.Name, func(now naming) (bucketLife, error) {
+		switch {
+		case !now.Life.Live || !bytes.Equal(now.Life.ID, b.ID[:]):
+			return now.Life, fmt.Errorf("bucket %q: %w", b.Name, ErrNoSuchBucket)
+		case !now.Shut || now.Gate != count:
+			return now.Life, fmt.Errorf("bucket %q: %w: %w", b.Name, quorum.ErrUnavailable, errMoved)
 		}
 		return bucketLife{}, nil
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	s.group.Go("note deleted bucket", func(ctx context.Context) error {
+		if err := s.setGate(ctx, b.ID, gateRow{Count: count, State: gateGone, Name: b.Name}); err != nil {
+			s.env.Debug("the end of a bucket is not noted yet", "bucket", b.Name, "err", err)
+		}
+		return nil
+	})
+	return nil
+}
+
+// reopen opens the gate of a bucket that cannot be deleted. Should that fail, the sweep does it.
+func (s *Store) reopen(ctx context.Context, b Bucket, count uint64) {
+	if err := s.open(ctx, b.Name, b.ID, count); err != nil {
+		s.env.Warn("the gate of a bucket that was not deleted stays shut for some minutes", "bucket", b.Name,
+			"err", err)
+	}
 }
 
 // Change changes what a key may do in a bucket, from what a majority of the voters knows of it, and returns

@@ -66,12 +66,13 @@ func (r itemRow) lastWriter(o itemRow) itemRow {
 type Rows struct {
 	items *table.Table[itemRow]
 	index *table.Table[indexRow]
+	gates *bucket.Rows
 	store *Store // set before the node starts; its hooks follow the items
 }
 
 // RegisterTables adds this package's tables to a node's registry.
-func RegisterTables(r *table.Registry, env rt.Env) *Rows {
-	rows := &Rows{}
+func RegisterTables(r *table.Registry, env rt.Env, gates *bucket.Rows) *Rows {
+	rows := &Rows{gates: gates}
 	join := itemRow.Join
 	if env.Mutant("k2v merge by last writer") {
 		join = itemRow.lastWriter

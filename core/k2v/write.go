@@ -227,7 +227,8 @@ func (s *Store) send(ctx context.Context, g *group) (*storeResponse, error) {
 			return resp, nil
 		case err == nil:
 			err = fmt.Errorf("%d answers: %w", len(resp.Written), rpc.ErrMalformed)
-		case errors.Is(err, ErrInvalid), errors.Is(err, ErrFull):
+		case errors.Is(err, ErrInvalid), errors.Is(err, ErrFull),
+			errors.Is(err, bucket.ErrClosed) && !missed.Unknown:
 			return nil, refusal(err)
 		}
 		s.env.Sometimes("k2v write tried at another replica", true)
@@ -272,6 +273,11 @@ func (s *Store) handleStore(ctx context.Context, _ rt.NodeID, req *storeRequest)
 	resp := &storeResponse{Written: make([]written, len(req.Writes))}
 	var parts []mergePart
 	err = s.tables.Change(ctx, func(rows func([]byte) *table.Tx) (err error) {
+		for i := range req.Writes {
+			if err := s.admit(rows, req.Writes[i].Bucket); err != nil {
+				return err
+			}
+		}
 		l := &local{Store: s, rows: rows, share: ItemMax / len(view.ReadSet().Nodes)}
 		parts, err = l.write(req.Writes, resp.Written)
 		return err
@@ -283,6 +289,12 @@ func (s *Store) handleStore(ctx context.Context, _ rt.NodeID, req *storeRequest)
 		s.env.Sleep(ctx, table.WriteTimeout/2)
 	}
 	return resp, s.replicate(ctx, view, parts, req.Writes[0].subject(len(req.Writes)))
+}
+
+// admit refuses writes into a bucket that is closed at this node: those of clients, and those that the
+// replica which wrote them brings, since they count for its write quorum.
+func (s *Store) admit(rows func([]byte) *table.Tx, b bucket.BucketID) error {
+	return s.rows.gates.Admit(&rows(table.FullPK()).Reader, b)
 }
 
 // local is a transaction that writes items at this node.
@@ -507,6 +519,9 @@ func (s *Store) handleMerge(ctx context.Context, _ rt.NodeID, req *mergeRequest)
 		for _, p := range req.Parts {
 			if len(p.PK) != itemPKLen {
 				return fmt.Errorf("partition key of %d bytes: %w", len(p.PK), rpc.ErrMalformed)
+			}
+			if err := s.admit(rows, bucket.BucketID(p.PK[:len(bucket.BucketID{})])); err != nil {
+				return err
 			}
 			if err := rows(p.PK).ApplyRows(p.Rows); err != nil {
 				return err

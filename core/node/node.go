@@ -59,6 +59,8 @@ type Config struct {
 	ValueMax  int          // of one K2V value, in bytes; 0: k2v.ValueMax
 	RPC       *rpc.Config  // nil: rpc.DefaultConfig
 	Room      func() error // as table.Config has it; nil: there is always room for metadata
+	// Reclaim says when space is freed; nil: object.DefaultReclaim.
+	Reclaim *object.Reclaim
 }
 
 // Node is a running node. Open makes it, Start lets it serve, Stop ends it.
@@ -130,6 +132,11 @@ func (n *Node) compose(c Config) error {
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
+	if c.Reclaim != nil {
+		if err := c.Reclaim.Validate(); err != nil {
+			return err
+		}
+	}
 	n.endpoint = rpc.New(c.Env, c.Transport, cfg)
 	n.endpoint.SetHooks(n.cluster.Hooks())
 	c.Transport.Admit(n.cluster.Admits)
@@ -149,8 +156,8 @@ func (n *Node) compose(c Config) error {
 	n.buckets = bucket.New(bucket.Config{Env: c.Env, Tables: n.tables, Rows: rows.buckets,
 		Registers: registers, Clock: n.clock, Group: n.group})
 	n.objects = object.New(object.Config{Env: c.Env, Tables: n.tables, Rows: rows.objects, Blocks: n.blocks,
-		Clock: n.clock,
-		Group: n.group})
+		Clock: n.clock, Topology: n.cluster, Endpoint: n.endpoint, Group: n.group, Jobs: n.jobs,
+		Reclaim: c.Reclaim})
 	n.items = k2v.New(k2v.Config{Env: c.Env, KV: c.KV, Tables: n.tables, Rows: rows.items, Clock: n.clock,
 		Topology: n.cluster, Quorum: n.quorum, Endpoint: n.endpoint, Group: n.group, StoreID: n.store.ID,
 		ValueMax: c.ValueMax})
@@ -173,10 +180,10 @@ type rows struct {
 
 func registerTables(env rt.Env) *rows {
 	r := &rows{}
-	r.objects = object.RegisterTables(&r.registry)
-	r.blocks = block.RegisterTables(&r.registry)
 	r.buckets = bucket.RegisterTables(&r.registry)
-	r.items = k2v.RegisterTables(&r.registry, env)
+	r.objects = object.RegisterTables(&r.registry, r.buckets)
+	r.blocks = block.RegisterTables(&r.registry)
+	r.items = k2v.RegisterTables(&r.registry, env, r.buckets)
 	return r
 }
 
@@ -229,6 +236,7 @@ func (n *Node) Start() {
 	n.tables.Start()
 	n.blocks.Start()
 	n.buckets.Start()
+	n.objects.Start()
 	n.items.Start()
 	n.group.Keep("renew clock", n.renewClock)
 	n.group.Go("announce", func(ctx context.Context) error {
@@ -284,6 +292,9 @@ func (n *Node) Tables() *table.Tables { return n.tables }
 
 // Blocks are the node's blocks.
 func (n *Node) Blocks() *block.Store { return n.blocks }
+
+// Objects are the node's view of objects.
+func (n *Node) Objects() *object.Store { return n.objects }
 
 // Jobs is the node's background work.
 func (n *Node) Jobs() *job.Book { return n.jobs }

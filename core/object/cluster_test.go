@@ -42,6 +42,7 @@ type testCluster struct {
 	view      cluster.View
 	blockSize int64
 	compress  bool
+	reclaim   *Reclaim
 }
 
 // testNode is a machine and the store that runs on it.
@@ -59,6 +60,7 @@ type testNode struct {
 	blocks *block.Store
 	tables *table.Tables
 	local  kv.Store
+	jobs   *job.Book
 }
 
 // topologyOf is a Topology that never changes.
@@ -95,18 +97,31 @@ func (o topologyOf) Nearest(ids []rt.NodeID) []rt.NodeID {
 
 func newTestCluster(t testing.TB, seed uint64, blockSize int64) *testCluster {
 	t.Helper()
-	return newClusterOf(t, seed, blockSize, netsim.Regular("flat", 3, 1, netsim.Path{Delay: roundTrip / 2},
-		netsim.Path{}))
+	return newClusterOf(t, seed, blockSize, flat(), nil)
 }
 
-func newClusterOf(t testing.TB, seed uint64, blockSize int64, topo netsim.Topology) *testCluster {
+// flat has three sites with a machine each, no jitter.
+func flat() netsim.Topology {
+	return netsim.Regular("flat", 3, 1, netsim.Path{Delay: roundTrip / 2}, netsim.Path{})
+}
+
+// newReclaimCluster is newTestCluster with other times of reclaim, and protocol steps to break.
+func newReclaimCluster(t testing.TB, seed uint64, blockSize int64, r *Reclaim,
+	mutants ...string) *testCluster {
+	t.Helper()
+	return newClusterOf(t, seed, blockSize, flat(), r, mutants...)
+}
+
+func newClusterOf(t testing.TB, seed uint64, blockSize int64, topo netsim.Topology, r *Reclaim,
+	mutants ...string) *testCluster {
 	t.Helper()
 	model, err := netsim.NewModel(topo)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &testCluster{t: t, model: model, blockSize: blockSize,
-		s: sched.New(sched.Options{Seed: seed, Shuffle: seed%2 == 1, YieldPerMille: int(seed%3) * 30})}
+	c := &testCluster{t: t, model: model, blockSize: blockSize, reclaim: r,
+		s: sched.New(sched.Options{Seed: seed, Shuffle: seed%2 == 1, YieldPerMille: int(seed%3) * 30,
+			Mutants: mutants})}
 	t.Cleanup(c.s.Stop)
 	o := simnet.DefaultOptions()
 	o.TCP.Initial, o.TCP.KeepWindow = 1<<16, true
@@ -167,14 +182,15 @@ func (n *testNode) compose(tr rpc.Transport) {
 	}})
 	group := rt.NewGroup(n.env, n.env.Background())
 	reg := &table.Registry{}
-	rows, refs := RegisterTables(reg), block.RegisterTables(reg)
+	rows, refs := RegisterTables(reg, bucket.RegisterTables(reg)), block.RegisterTables(reg)
 	engine := quorum.New(n.env, group)
+	n.jobs = job.NewBook(n.env)
 	n.tables = table.New(table.Config{Env: n.env, Store: n.local, Clock: clock, Topology: topologyOf{n},
-		Quorum: engine, Endpoint: ep, Registry: reg, Group: group, Jobs: job.NewBook(n.env)})
+		Quorum: engine, Endpoint: ep, Registry: reg, Group: group, Jobs: n.jobs})
 	n.blocks = block.New(block.Config{Env: n.env, KV: n.local, Disk: d, Tables: n.tables, Rows: refs,
 		Topology: topologyOf{n}, Quorum: engine, Endpoint: ep, Group: group, Compress: n.c.compress})
 	n.store = New(Config{Env: n.env, Tables: n.tables, Rows: rows, Blocks: n.blocks, Clock: clock,
-		Group:     group,
+		Topology: topologyOf{n}, Endpoint: ep, Group: group, Jobs: n.jobs, Reclaim: n.c.reclaim,
 		BlockSize: n.c.blockSize})
 	ep.Start()
 }

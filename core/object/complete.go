@@ -30,7 +30,7 @@ func (s *Store) Complete(ctx context.Context, b bucket.BucketID, k Key, id Uploa
 		return Info{}, err
 	}
 	vid := completedID(id, o.Parts)
-	if up.State == uploadCompleted {
+	if up.State >= uploadCompleted {
 		return s.completed(ctx, b, k, id, up, vid)
 	}
 	v, infos, err := assemble(all, o)
@@ -42,6 +42,7 @@ func (s *Store) Complete(ctx context.Context, b bucket.BucketID, k Key, id Uploa
 		return Info{}, err
 	}
 	v.ID, v.Headers, v.ETag, v.Checksums = vid, up.Headers, sums.ETag, sums.Checksums
+	v.Upload = id[:]
 	for up.Try == 0 {
 		up.Try = s.env.Rand("object/id").Uint64()
 	}
@@ -49,7 +50,8 @@ func (s *Store) Complete(ctx context.Context, b bucket.BucketID, k Key, id Uploa
 		return s.doneRow(k, id, up, stamped)
 	})
 	var r *table.Refusal
-	if errors.As(err, &r) && (r.Code == refusedCompleted || r.Code == refusedOverwritten) {
+	if errors.As(err, &r) && (r.Code == refusedCompleted || r.Code == refusedOverwritten ||
+		r.Code == refusedSealed) {
 		s.env.Sometimes("two completions of one upload met", true)
 		return s.outrun(ctx, b, k, id, vid)
 	}
@@ -69,6 +71,9 @@ func (s *Store) completed(ctx context.Context, b bucket.BucketID, k Key, id Uplo
 	if up.Done == nil || up.Done.ID != vid {
 		return Info{}, conflict(k, id)
 	}
+	if up.State == uploadSpent {
+		return up.Done.info(k), nil
+	}
 	rows, err := s.doneRow(k, id, up, *up.Done)
 	if err != nil {
 		return Info{}, err
@@ -79,8 +84,8 @@ func (s *Store) completed(ctx context.Context, b bucket.BucketID, k Key, id Uplo
 	}
 	err = s.save(ctx, b, "object "+quote(k), append(rows, row)...)
 	var r *table.Refusal
-	if errors.As(err, &r) && r.Code == refusedOverwritten {
-		err = nil // it was completed, and replaced since
+	if errors.As(err, &r) && (r.Code == refusedOverwritten || r.Code == refusedSealed) {
+		err = nil // it was completed, and since then replaced, or cleared of what it did not need
 	}
 	return up.Done.info(k), refusal(err)
 }
@@ -93,7 +98,7 @@ func (s *Store) outrun(ctx context.Context, b bucket.BucketID, k Key, id UploadI
 		return Info{}, err
 	}
 	f.Close()
-	if up.State != uploadCompleted {
+	if up.State < uploadCompleted {
 		return Info{}, conflict(k, id)
 	}
 	return s.completed(ctx, b, k, id, up, vid)

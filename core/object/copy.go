@@ -2,6 +2,7 @@ package object
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"io"
 
@@ -51,7 +52,7 @@ func (s *Store) Copy(ctx context.Context, b bucket.BucketID, k Key, src CopySour
 		return s.Put(ctx, b, k, kept, o.version.Size, src.Body(r))
 	}
 	v := o.version
-	v.ID, v.Headers = s.newID(), kept
+	v.ID, v.Headers, v.Upload = s.newID(), kept, nil
 	if v.Inline {
 		payload, err := s.rows.payloads.Row(v.ID[:], payloadRow{Data: o.payload})
 		if err != nil {
@@ -69,14 +70,17 @@ func (s *Store) copyBlocks(ctx context.Context, b bucket.BucketID, k Key, o *Obj
 	defer e.abandon()
 	e.spawn("mark upload", func(ctx context.Context) error { return s.markUploading(ctx, b, k, v.ID) })
 	v.Parts = nil
-	for _, p := range o.version.parts() {
+	for i, p := range o.version.parts() {
 		owner := block.Owner(v.ID)
 		if len(o.version.Parts) > 0 {
-			owner = block.Owner(s.newID())
+			owner = v.ID.part(i)
 			v.Parts = append(v.Parts, part{Number: p.Number, Owner: owner, Size: p.Size,
 				BlockSize: p.BlockSize})
 		}
-		ref := block.Ref{Owner: owner, Bucket: b, Key: string(k)}
+		ref := block.Ref{Owner: owner, Bucket: b, Key: string(k), Made: s.clock.Wall()}
+		if owner != block.Owner(v.ID) {
+			ref.Upload = v.ID
+		}
 		if err := s.copyStretch(ctx, e, o, p, ref); err != nil {
 			return Info{}, err
 		}
@@ -85,6 +89,17 @@ func (s *Store) copyBlocks(ctx context.Context, b bucket.BucketID, k Key, o *Obj
 		return Info{}, err
 	}
 	return s.commit(ctx, b, k, v, nil)
+}
+
+// kin is how much of its id a version has in common with the owners that are named after it.
+const kin = 12
+
+// part is the owner of a stretch of a copy. It is named after the version, so that what was stored for a
+// copy that came to nothing is found by that.
+func (v VersionID) part(i int) (o block.Owner) {
+	copy(o[:], v[:kin])
+	binary.BigEndian.PutUint32(o[kin:], uint32(i))
+	return o
 }
 
 // copyStretch starts to refer to one stretch's blocks and to store their list, unless the object's own row

@@ -11,6 +11,8 @@
 //     What cannot be delivered whole ends in an error, never early.
 //  3. A replaced version's content stays until it is reclaimed: its version moves to the garbage in
 //     the transaction that replaced it.
+//  4. Space is freed only of what every replica has given up, some time later than any read may last; see
+//     DESIGN.md.
 //
 // Memory is bounded by the buffers of package block; nothing holds a whole object.
 package object

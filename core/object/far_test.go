@@ -94,7 +94,7 @@ func TestLanesDieUnderABlock(t *testing.T) {
 func TestQuorumGoesFirst(t *testing.T) {
 	topo := netsim.Regular("narrow", 3, 1, netsim.Path{Delay: roundTrip / 2}, netsim.Path{})
 	topo.Zones[0].Up = 100e6 // 86 ms for a block and its headers
-	c := newClusterOf(t, 1, 0, topo)
+	c := newClusterOf(t, 1, 0, topo, nil)
 	c.open()
 	var took time.Duration
 	c.nodes[0].must(func(ctx context.Context, s *Store) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"granary/core/block"
 	"granary/core/bucket"
@@ -84,6 +85,15 @@ type ingest struct {
 	head   []byte
 	blocks int
 	size   int64
+	marked time.Duration // when the upload was last marked; for a plain object
+}
+
+// mark lets it be known, and known again after a while, that data is being stored under a version id.
+func (g *ingest) mark() {
+	g.marked = g.s.env.Now()
+	g.spawn("mark upload", func(ctx context.Context) error {
+		return g.s.markUploading(ctx, g.bucket, Key(g.ref.Key), VersionID(g.ref.Owner))
+	})
 }
 
 func (s *Store) newIngest(ctx context.Context, b bucket.BucketID, ref block.Ref, lists bool) *ingest {
@@ -157,13 +167,18 @@ func (g *ingest) add(ctx context.Context, buf *block.Buffer) error {
 		buf.Release()
 		return err
 	}
+	if g.ref.Upload == [16]byte{} && g.s.env.Now()-g.marked > g.s.reclaim.Refresh {
+		g.mark()
+	}
 	g.size += int64(len(buf.Data))
 	h := block.HashOf(buf.Data)
 	g.s.env.Charge(rt.BLAKE3, len(buf.Data))
 	g.spawn("put block", func(ctx context.Context) error {
 		defer g.slots.Release(1)
 		defer buf.Release()
-		return g.s.blocks.Put(ctx, h, buf, g.ref)
+		ref := g.ref
+		ref.Owner = g.s.referrer(ref.Owner, ref.Upload)
+		return g.s.blocks.Put(ctx, h, buf, ref)
 	})
 	return g.list(h)
 }

@@ -91,7 +91,8 @@ func (s *Store) PutPart(ctx context.Context, b bucket.BucketID, k Key, id Upload
 		return PartInfo{}, fmt.Errorf("part of %d bytes: %w: at most %d", size, ErrTooLarge, int64(PutMax))
 	}
 	owner := block.Owner(s.newID())
-	g := s.newIngest(ctx, b, block.Ref{Owner: owner, Key: string(k), Upload: id}, true)
+	ref := block.Ref{Owner: owner, Key: string(k), Upload: id, Part: n, Made: s.clock.Wall()}
+	g := s.newIngest(ctx, b, ref, true)
 	defer g.abandon()
 	var up uploadRow
 	g.spawn("find upload", func(ctx context.Context) (err error) {
@@ -142,7 +143,7 @@ func (s *Store) savePart(ctx context.Context, b bucket.BucketID, k Key, id Uploa
 // refusal turns a replica's refusal into the error that a client knows.
 func refusal(err error) error {
 	var r *table.Refusal
-	if !errors.As(err, &r) {
+	if !errors.As(err, &r) || errors.Is(err, bucket.ErrClosed) {
 		return err
 	}
 	if r.Code == refusedAttempts {
@@ -155,7 +156,9 @@ func (p partRow) info(n int) PartInfo {
 	return PartInfo{Number: n, Size: p.Size, ETag: p.ETag, Modified: p.Stamp.Time(), Checksums: p.Checksums}
 }
 
-// Abort gives an upload up: 2 rounds. What was uploaded stays until it is reclaimed.
+// Abort gives an upload up: 2 rounds. The space of what was uploaded is freed by the next pass of the
+// reclaim. A completion that was under way at the same time, and whose outcome its caller was not told, may
+// win.
 //
 // Errors: ErrNoSuchUpload, also for a completed one, *quorum.Error.
 func (s *Store) Abort(ctx context.Context, b bucket.BucketID, k Key, id UploadID) error {

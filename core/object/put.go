@@ -85,9 +85,10 @@ func (s *Store) putInline(ctx context.Context, b bucket.BucketID, k Key, v versi
 
 func (s *Store) putBlocks(ctx context.Context, b bucket.BucketID, k Key, v version, first *block.Buffer,
 	eof bool, size int64, body Body) (Info, error) {
-	g := s.newIngest(ctx, b, block.Ref{Owner: block.Owner(v.ID), Key: string(k)}, false)
+	ref := block.Ref{Owner: block.Owner(v.ID), Key: string(k), Made: s.clock.Wall()}
+	g := s.newIngest(ctx, b, ref, false)
 	defer g.abandon()
-	g.spawn("mark upload", func(ctx context.Context) error { return s.markUploading(ctx, b, k, v.ID) })
+	g.mark()
 	if err := g.read(ctx, body, first, eof); err != nil {
 		return Info{}, err
 	}
@@ -114,5 +115,6 @@ func (s *Store) markUploading(ctx context.Context, b bucket.BucketID, k Key, id 
 	if err != nil {
 		return err
 	}
-	return s.save(ctx, b, fmt.Sprintf("upload mark of %q", string(k)), row)
+	subject := fmt.Sprintf("upload mark of %q", string(k))
+	return doubted(subject, s.save(ctx, b, subject, row))
 }

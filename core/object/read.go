@@ -139,7 +139,8 @@ func (o *Object) hashAt(at place) func(context.Context) (block.Hash, error) {
 }
 
 // Open returns a reader of n bytes from off once the first block of them is in hand. The reader's error, or
-// its end before n bytes, means that the rest cannot be had.
+// its end before n bytes, means that the rest cannot be had; a read that takes longer than Reclaim.ReadMax
+// ends so.
 //
 // Errors: ErrInvalidRange, *quorum.Error.
 func (o *Object) Open(ctx context.Context, off, n int64) (io.ReadCloser, error) {
@@ -153,7 +154,7 @@ func (o *Object) Open(ctx context.Context, off, n int64) (io.ReadCloser, error) 
 		return &smallReader{rest: o.payload[off : off+n]}, nil
 	}
 	r := &reader{o: o, next: off, end: off + n, window: o.depth(off)}
-	r.ctx, r.cancel = o.s.env.WithCancel(ctx)
+	r.ctx, r.cancel = o.s.env.WithTimeout(ctx, o.s.reclaim.ReadMax)
 	if err := r.advance(); err != nil {
 		r.Close()
 		return nil, err

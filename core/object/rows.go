@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"granary/core/block"
+	"granary/core/bucket"
 	"granary/core/codec"
 	"granary/core/hlc"
 	"granary/core/table"
@@ -18,6 +19,8 @@ var (
 	kindPayload = codec.Register(0x32, 1, "payload row")
 	kindList    = codec.Register(0x33, 1, "block list row")
 	kindUpload  = codec.Register(0x34, 1, "upload row")
+	kindSeal    = codec.Register(0x35, 1, "seal row")
+	kindGrave   = codec.Register(0x36, 1, "grave row")
 )
 
 const (
@@ -51,6 +54,8 @@ type version struct {
 	Blocks    []byte     `cbor:"10,keyasint,omitempty"` // first hashes, up to headBlocks
 	Parts     []part     `cbor:"11,keyasint,omitempty"` // empty for a plain object, whose owner is its ID
 	Multipart bool       `cbor:"12,keyasint,omitempty"` // made by a Complete
+	// Upload is the id of the multipart upload that it completed, nil for others.
+	Upload []byte `cbor:"13,keyasint,omitempty"`
 }
 
 // part is a stretch of an object whose blocks one owner lists.
@@ -65,6 +70,9 @@ type part struct {
 func (v version) head() table.Head { return table.Head{Stamp: v.Stamp, ID: v.ID} }
 
 func (v version) exists() bool { return v.State == complete }
+
+// hasBlocks reports whether it has content that must be reclaimed once it has been replaced.
+func (v version) hasBlocks() bool { return v.exists() && !v.Inline && v.Size > 0 }
 
 // parts returns the stretches of the object: its parts, or the whole under the version's own id.
 func (v version) parts() []part {
@@ -107,15 +115,11 @@ type objectRow struct {
 	Winner version `cbor:"1,keyasint"`
 	// Uploads are the newest marks that are newer than the winner, ordered by ID.
 	Uploads []uploading `cbor:"2,keyasint,omitempty"`
-	// Seals are version ids that this replica set promised never to see completed, Dead those given up for
-	// good; ordered. Nothing writes them yet.
-	Seals []VersionID `cbor:"3,keyasint,omitempty"`
-	Dead  []VersionID `cbor:"4,keyasint,omitempty"`
 }
 
 // Join implements crdt.Lattice: the newer winner, and what else is known of both, each by itself.
 func (o objectRow) Join(p objectRow) objectRow {
-	j := objectRow{Winner: o.Winner, Seals: union(o.Seals, p.Seals), Dead: union(o.Dead, p.Dead)}
+	j := objectRow{Winner: o.Winner}
 	if o.Winner.head().Compare(p.Winner.head()) < 0 {
 		j.Winner = p.Winner
 	}
@@ -149,15 +153,6 @@ func (o objectRow) joinUploads(a, b []uploading) []uploading {
 }
 
 func compareIDs(a, b VersionID) int { return bytes.Compare(a[:], b[:]) }
-
-func union(a, b []VersionID) []VersionID {
-	if len(a)+len(b) == 0 {
-		return nil
-	}
-	all := slices.Concat(a, b)
-	slices.SortFunc(all, compareIDs)
-	return slices.Compact(all)
-}
 
 // project keeps what a listing shows.
 func (o objectRow) project() objectRow {
@@ -208,21 +203,6 @@ func listSort(owner block.Owner, segment int) []byte {
 	return binary.BigEndian.AppendUint32(bytes.Clone(owner[:]), uint32(segment))
 }
 
-// garbageRow is a version that was replaced, stored under (key, version id) until its data is reclaimed.
-type garbageRow struct {
-	Version version `cbor:"1,keyasint"`
-}
-
-// Join implements crdt.Lattice.
-func (g garbageRow) Join(o garbageRow) garbageRow {
-	if g.Version.head().Compare(o.Version.head()) < 0 {
-		return o
-	}
-	return g
-}
-
-func garbageSort(key []byte, id VersionID) []byte { return append(bytes.Clone(key), id[:]...) }
-
 // Rows are the registered tables of this package.
 type Rows struct {
 	objects  *table.Table[objectRow]
@@ -230,14 +210,18 @@ type Rows struct {
 	payloads *table.Table[payloadRow]
 	lists    *table.Table[listRow]
 	uploads  *table.Table[uploadRow]
+	seals    *table.Table[sealRow]
+	graves   *table.Table[graveRow]
+	gates    *bucket.Rows
 }
 
 // pkLen is the length of a bucket id, the partition key of all tables of this package.
 const pkLen = 16
 
-// RegisterTables adds this package's tables to a node's registry.
-func RegisterTables(r *table.Registry) *Rows {
-	rows := &Rows{
+// RegisterTables adds this package's tables to a node's registry. Their rows are admitted by the gates of
+// their buckets.
+func RegisterTables(r *table.Registry, gates *bucket.Rows) *Rows {
+	rows := &Rows{gates: gates,
 		garbage: table.Register(r, table.Def[garbageRow]{ID: table.Garbage, Name: "garbage",
 			Kind: kindGarbage, Version: 1, Derived: true,
 			PKLen: pkLen, Join: garbageRow.Join}),
@@ -248,16 +232,20 @@ func RegisterTables(r *table.Registry) *Rows {
 			Version: 1, Derived: true,
 			PKLen: pkLen, Join: listRow.Join, Verify: verifyList}),
 	}
+	rows.seals = table.Register(r, table.Def[sealRow]{ID: table.Seal, Name: "seal", Kind: kindSeal,
+		Version: 1, Derived: true, PKLen: pkLen, Join: sealRow.Join})
+	rows.graves = table.Register(r, table.Def[graveRow]{ID: table.Grave, Name: "grave", Kind: kindGrave,
+		Version: 1, PKLen: pkLen, Join: graveRow.Join, Applied: rows.buried})
 	rows.uploads = table.Register(r, table.Def[uploadRow]{ID: table.Upload, Name: "upload", Kind: kindUpload,
 		Version: 1,
 		PKLen:   pkLen, Join: uploadRow.Join, Live: uploadRow.open, Foldable: keyLen, Skip: skipParts,
-		Admit: rows.admitUpload, Parts: rows.attemptParts})
+		Admit: rows.admitUpload, Parts: rows.attemptParts, Sift: rows.siftUpload, Applied: rows.ended})
 	rows.objects = table.Register(r, table.Def[objectRow]{ID: table.Object, Name: "object", Kind: kindObject,
 		Version: 1,
 		PKLen:   pkLen, Join: objectRow.Join, Head: func(o objectRow) table.Head { return o.Winner.head() },
 		Live:    func(o objectRow) bool { return o.Winner.exists() },
 		Project: objectRow.project, Glance: glance, Applied: rows.supersede, Parts: rows.objectParts,
-		Verify: rows.verifyObject})
+		Admit: rows.admitObject, Sift: rows.siftObject, Verify: rows.verifyObject})
 	return rows
 }
 
@@ -323,40 +311,4 @@ func blocksOf(size, blockSize int64) int {
 		return 0
 	}
 	return int((size + blockSize - 1) / blockSize)
-}
-
-// supersede follows every merge of an object row: the version that lost, of the two that met, moves to the
-// garbage if it has blocks, and its payload goes at once, since this replica now holds something newer,
-// whole.
-func (r *Rows) supersede(tx *table.Tx, at table.Address, old *objectRow, in, joined objectRow) error {
-	if old != nil {
-		if err := r.bury(tx, at, old.Winner, joined.Winner); err != nil {
-			return err
-		}
-		if in.Winner.ID == joined.Winner.ID && in.Winner.ID != old.Winner.ID {
-			r.revive(tx, at, joined.Winner)
-		}
-	}
-	return r.bury(tx, at, in.Winner, joined.Winner)
-}
-
-func (r *Rows) bury(tx *table.Tx, at table.Address, loser, winner version) error {
-	if loser.ID == winner.ID || !loser.exists() {
-		return nil
-	}
-	if loser.Inline {
-		r.payloads.Drop(tx, loser.ID[:])
-		return nil
-	}
-	if loser.Size == 0 {
-		return nil
-	}
-	return r.garbage.Merge(tx, garbageSort(at.Sort, loser.ID), garbageRow{Version: loser})
-}
-
-// revive takes a version out of this replica's garbage: it lost here, was stamped anew, and wins.
-func (r *Rows) revive(tx *table.Tx, at table.Address, winner version) {
-	if winner.exists() && !winner.Inline {
-		r.garbage.Drop(tx, garbageSort(at.Sort, winner.ID))
-	}
 }

@@ -6,10 +6,10 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
-	"slices"
 	"sort"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -42,22 +42,9 @@ func genVersion(t *rapid.T) version {
 	return v
 }
 
-func genIDs(t *rapid.T) []VersionID {
-	set := map[VersionID]bool{}
-	for range rapid.IntRange(0, 3).Draw(t, "ids") {
-		set[genID(t)] = true
-	}
-	var ids []VersionID
-	for id := range set {
-		ids = append(ids, id)
-	}
-	slices.SortFunc(ids, compareIDs)
-	return ids
-}
-
 func genObject() *rapid.Generator[objectRow] {
 	return rapid.Custom(func(t *rapid.T) objectRow {
-		o := objectRow{Winner: genVersion(t), Seals: genIDs(t), Dead: genIDs(t)}
+		o := objectRow{Winner: genVersion(t)}
 		var marks []uploading
 		for range rapid.IntRange(0, 4).Draw(t, "marks") {
 			marks = append(marks, uploading{genID(t), hlc.Stamp(rapid.IntRange(1, 5).Draw(t, "mark"))})
@@ -90,7 +77,12 @@ func TestUploadsBounded(t *testing.T) {
 }
 
 func TestGarbageLaws(t *testing.T) {
-	crdttest.Laws(t, rapid.Custom(func(t *rapid.T) garbageRow { return garbageRow{genVersion(t)} }))
+	crdttest.Laws(t, rapid.Custom(func(t *rapid.T) garbageRow {
+		w := watch{uint64(rapid.IntRange(0, 2).Draw(t, "life")),
+			time.Duration(rapid.IntRange(0, 2).Draw(t, "since")), rapid.Bool().Draw(t, "sealed")}
+		return garbageRow{genVersion(t), hlc.Stamp(rapid.IntRange(0, 3).Draw(t, "mark")),
+			rapid.Bool().Draw(t, "ended"), w}
+	}))
 }
 
 func TestPayloadLaws(t *testing.T) {
@@ -114,8 +106,8 @@ func genUpload(t *rapid.T) uploadRow {
 	if rapid.Bool().Draw(t, "created") {
 		u = uploadRow{Created: 5, Headers: []Header{{"a", "b"}}, Algo: "CRC32", Type: "COMPOSITE"}
 	}
-	u.State = uploadState(rapid.IntRange(0, 2).Draw(t, "state"))
-	if u.State == uploadCompleted {
+	u.State = uploadState(rapid.IntRange(0, 3).Draw(t, "state"))
+	if u.State == uploadCompleted || u.State == uploadSpent && rapid.Bool().Draw(t, "done") {
 		v := genVersion(t)
 		u.Done, u.Try = &v, uint64(rapid.IntRange(1, 3).Draw(t, "try"))
 	}
@@ -172,21 +164,25 @@ func goldenRows() map[string]any {
 		Checksums: []Checksum{{"CRC32C", "AAAAAA==", "FULL_OBJECT"}}, BlockSize: 1 << 20,
 		Blocks: bytes.Repeat([]byte{0xab}, hashLen)}
 	multi := v
-	multi.Blocks, multi.Multipart = nil, true
+	multi.Blocks, multi.Multipart, multi.Upload = nil, true, bytes.Repeat([]byte{5}, 16)
 	multi.Parts = []part{{1, block.Owner{9}, 50_000, 0}, {7, block.Owner{8}, 20_000, 4096}}
 	return map[string]any{
-		"object": objectRow{Winner: v, Uploads: []uploading{{VersionID{3}, 77}}, Seals: []VersionID{{4}},
-			Dead: []VersionID{{5}}},
+		"object": objectRow{Winner: v, Uploads: []uploading{{VersionID{3}, 77}}},
 		"object-inline": objectRow{Winner: version{ID: VersionID{6}, Stamp: 9, State: complete, Size: 3,
 			Inline: true}},
 		"object-marker":    objectRow{Winner: version{ID: VersionID{7}, Stamp: 10, State: marker}},
 		"object-multipart": objectRow{Winner: multi},
-		"garbage":          garbageRow{multi},
+		"garbage":          garbageRow{Version: multi, Watch: watch{7, time.Hour, true}},
+		"garbage-mark":     garbageRow{Mark: 5},
+		"garbage-upload":   garbageRow{Ended: true},
+		"seal":             sealRow{},
+		"grave":            graveRow{Emptied: true},
 		"payload":          payloadRow{[]byte("abc")},
 		"list":             listRow{bytes.Repeat([]byte{0xcd}, 2*hashLen)},
 		"upload":           uploadRow{Created: 5, Headers: v.Headers, Algo: "CRC32", Type: "COMPOSITE"},
 		"upload-completed": uploadRow{Created: 5, State: uploadCompleted, Done: &multi, Try: 11},
 		"upload-aborted":   uploadRow{State: uploadAborted},
+		"upload-spent":     uploadRow{State: uploadSpent},
 		"upload-part": uploadRow{Part: &partRow{Stamp: 6, Size: 5 << 20, ETag: "e", Checksums: v.Checksums,
 			BlockSize: 1 << 20}},
 	}

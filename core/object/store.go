@@ -2,24 +2,41 @@ package object
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"unicode/utf8"
 
 	"granary/core/block"
 	"granary/core/bucket"
+	"granary/core/cluster"
 	"granary/core/hlc"
+	"granary/core/job"
+	"granary/core/layout"
+	"granary/core/quorum"
+	"granary/core/rpc"
 	"granary/core/rt"
 	"granary/core/table"
 )
 
-// Config is what a node's object store is made of. All fields are needed but for the last.
+// Topology is what objects need to know of the cluster.
+type Topology interface {
+	View(layout.Prefix) (cluster.View, error)
+	Describe(rt.NodeID) string
+}
+
+// Config is what a node's object store is made of. All fields are needed but for the last two.
 type Config struct {
-	Env    rt.Env
-	Tables *table.Tables
-	Rows   *Rows
-	Blocks *block.Store
-	Clock  *hlc.Clock
-	Group  *rt.Group // of the node
+	Env      rt.Env
+	Tables   *table.Tables
+	Rows     *Rows
+	Blocks   *block.Store
+	Clock    *hlc.Clock
+	Topology Topology
+	Endpoint *rpc.Endpoint
+	Group    *rt.Group // of the node
+	Jobs     *job.Book
+	// Reclaim says when space is freed; nil: DefaultReclaim.
+	Reclaim *Reclaim
 	// BlockSize is the size of the blocks that new objects are cut into, in bytes, at most block.SizeMax; 0
 	// means that.
 	BlockSize int64
@@ -35,6 +52,12 @@ type Store struct {
 	group  *rt.Group
 	copies *rt.Semaphore
 
+	topology Topology
+	endpoint *rpc.Endpoint
+	reclaim  Reclaim
+	reclaims *reclaimer
+	audits   *auditor
+
 	blockSize int64
 }
 
@@ -49,12 +72,29 @@ func New(c Config) *Store {
 	if s.blockSize == 0 {
 		s.blockSize = block.SizeMax
 	}
+	s.topology, s.endpoint, s.reclaim = c.Topology, c.Endpoint, DefaultReclaim()
+	if c.Reclaim != nil {
+		s.reclaim = *c.Reclaim
+	}
+	s.reclaims, s.audits = newReclaimer(s, c.Jobs), newAuditor(s, c.Jobs)
+	rpc.Handle(c.Endpoint, methodInquire, s.handleInquire)
+	rpc.Handle(c.Endpoint, methodUses, s.handleUses)
 	c.Tables.RegisterFetch(fetchObject, s.fetchObject)
 	c.Tables.RegisterFetch(fetchSegment, s.fetchSegment)
 	c.Tables.RegisterFetch(fetchUpload, s.fetchUpload)
 	c.Tables.RegisterFetch(fetchParts, s.fetchParts)
 	c.Tables.PruneFetch(fetchObject, s.pruneObject)
+	// A block list must not come to a replica without what owns it, which might be gone there.
+	c.Tables.PruneFetch(fetchSegment, func(f *table.Fetched) {
+		table.Prune(f, s.rows.lists, func([]byte) bool { return false })
+	})
 	return s
+}
+
+// Start begins the background work: freeing space.
+func (s *Store) Start() {
+	s.group.Go(ReclaimJob, s.reclaims.run)
+	s.group.Go(AuditJob, s.audits.run)
 }
 
 // CheckKey says whether k may name an object.
@@ -83,7 +123,8 @@ func (s *Store) newID() (id [16]byte) {
 // write.
 func (s *Store) commit(ctx context.Context, b bucket.BucketID, k Key, v version, with []table.Row) (Info,
 	error) {
-	return s.commitWith(ctx, b, k, v, with, func(version) ([]table.Row, error) { return nil, nil })
+	info, err := s.commitWith(ctx, b, k, v, with, func(version) ([]table.Row, error) { return nil, nil })
+	return info, doubted("object "+quote(k), err)
 }
 
 // commitWith is commit with rows that depend on the stamped version.
@@ -102,6 +143,17 @@ func (s *Store) commitWith(ctx context.Context, b bucket.BucketID, k Key, v vers
 		}}}})
 	v.Stamp = stamp
 	return v.info(k), err
+}
+
+// doubted is the error of a commit that some replicas refused because they had sealed it: others may have it.
+// Uploads tell their own story.
+func doubted(subject string, err error) error {
+	var r *table.Refusal
+	if errors.As(err, &r) && r.Code == refusedSealed {
+		return &quorum.Error{Op: "write", Subject: subject, Unknown: true,
+			Causes: []quorum.Cause{{Node: "a replica", Err: r}}}
+	}
+	return err
 }
 
 // save writes unvoted rows of a bucket as one batch.

@@ -8,17 +8,21 @@ import (
 	"slices"
 
 	"granary/core/block"
+	"granary/core/bucket"
 	"granary/core/hlc"
 	"granary/core/table"
 )
 
-// uploadState is what became of an upload. Lattice: open < completed < aborted.
+// uploadState is what became of an upload. Lattice: open < aborted < completed < spent. A replica accepts
+// only one of abort and completion from coordinators; where both got somewhere, the completion is seen.
 type uploadState uint8
 
 const (
 	uploadOpen      uploadState = 0
-	uploadCompleted uploadState = 1
-	uploadAborted   uploadState = 2
+	uploadAborted   uploadState = 1
+	uploadCompleted uploadState = 2
+	// uploadSpent means that it has ended and that its attempts are gone; what it became is still told.
+	uploadSpent uploadState = 3
 )
 
 // uploadRow is an upload, or one attempt at a part of it: rows of one table, since they are checked in one
@@ -29,7 +33,8 @@ type uploadRow struct {
 	Algo    string      `cbor:"3,keyasint,omitempty"`
 	Type    string      `cbor:"4,keyasint,omitempty"`
 	State   uploadState `cbor:"5,keyasint,omitempty"`
-	// Done is the object that the upload became; set with uploadCompleted.
+	// Done is the object that the upload became; set with uploadCompleted. Once the upload is spent it has
+	// only what Complete answers.
 	Done *version `cbor:"6,keyasint,omitempty"`
 	// Part is set in the row of an attempt, and only there.
 	Part *partRow `cbor:"7,keyasint,omitempty"`
@@ -100,13 +105,25 @@ const attemptsMax = 10
 
 // admitUpload checks a coordinator's write against what became of the upload at this replica.
 func (r *Rows) admitUpload(tx *table.Tx, at table.Address, old *uploadRow, in uploadRow) error {
+	if err := r.gates.Admit(&tx.Reader, bucket.BucketID(at.PK)); err != nil {
+		return err
+	}
 	if in.Part != nil {
 		return r.admitPart(tx, at, old)
+	}
+	k, id, ok := splitUpload(at.Sort)
+	if !ok {
+		return fmt.Errorf("upload sort key %x: %w", at.Sort, table.ErrMalformedRow)
+	}
+	if no, err := r.sealed(&tx.Reader, []byte(k), id); no || err != nil {
+		return refuse(no, err)
 	}
 	if old == nil {
 		return nil
 	}
 	switch {
+	case old.State == uploadSpent:
+		return errSealed
 	case old.State == uploadAborted && in.State == uploadCompleted:
 		return &table.Refusal{Code: refusedAborted, Msg: "the upload was aborted"}
 	case old.State != uploadCompleted || old.Done == nil || in.State == uploadOpen:
@@ -128,10 +145,15 @@ func (r *Rows) admitPart(tx *table.Tx, at table.Address, old *uploadRow) error {
 	if err != nil {
 		return err
 	}
+	k, _, _ := splitUpload(uploadOf(at.Sort))
+	_, owner := attemptOf(at.Sort)
+	if no, err := r.sealed(&tx.Reader, []byte(k), owner); no || err != nil {
+		return refuse(no, err)
+	}
 	switch {
 	case ok && up.State == uploadAborted:
 		return &table.Refusal{Code: refusedAborted, Msg: "the upload was aborted"}
-	case ok && up.State == uploadCompleted:
+	case ok && up.State >= uploadCompleted:
 		return &table.Refusal{Code: refusedCompleted, Msg: "the upload was completed"}
 	}
 	attempts := 0

@@ -72,6 +72,9 @@ func newReader(r kv.Reader, pk []byte) *Reader {
 	return &Reader{kv: r, pk: pk, prefix: layout.PrefixOf(pk)}
 }
 
+// Of reads the local rows of another partition key in the same transaction.
+func (r *Reader) Of(pk []byte) *Reader { return newReader(r.kv, pk) }
+
 // PK is the partition key.
 func (r *Reader) PK() []byte { return r.pk }
 
@@ -191,6 +194,22 @@ func (t *Table[T]) Drop(tx *Tx, sort []byte) {
 	tx.w.Delete(tx.key)
 }
 
+// Remove removes the local row at sort, of a table that is compared with other replicas, and follows it in
+// the digests: only for rows that Sift would not let in again.
+func (t *Table[T]) Remove(tx *Tx, sort []byte) {
+	if t.def.Sift == nil || t.def.Derived {
+		rt.Break("table %s: removal of a row that other replicas would bring back", t.def.Name)
+	}
+	key := appendLocal(nil, tx.prefix, t.def.ID, Address{tx.pk, sort})
+	stored := tx.w.Get(key)
+	if stored == nil {
+		return
+	}
+	was := t.digestOf(key, stored)
+	tx.w.Delete(key)
+	tracker{tx.w}.change(t, key, was, Digest{})
+}
+
 // unseal returns the row in a stored record, a part of it.
 func (t *Table[T]) unseal(stored []byte) ([]byte, error) {
 	_, payload, err := codec.Open(stored, t.def.Kind)
@@ -232,6 +251,16 @@ func (t *Table[T]) apply(tx *Tx, at Address, in []byte) (ballot, error) {
 	if tx.stampMax != 0 {
 		if err := t.admit(tx, at, old, incoming); err != nil {
 			return ballot{}, err
+		}
+	}
+	if t.def.Sift != nil {
+		switch left, err := t.def.Sift(tx, at, &incoming); {
+		case err != nil || left == SiftedNone:
+			return ballot{vote: quorum.Stored}, err
+		case left == SiftedSome:
+			if in, err = codec.Marshal(incoming); err != nil {
+				return ballot{}, err
+			}
 		}
 	}
 	return t.merge(tx, at, rec, old, incoming, in)

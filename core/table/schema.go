@@ -27,6 +27,8 @@ const (
 	K2VIndex ID = 10
 	Bucket   ID = 11
 	Key      ID = 12
+	Seal     ID = 13
+	Grave    ID = 14
 )
 
 // Head orders the states of a voted row: by stamp, then by id. The zero Head is older than every other.
@@ -95,6 +97,10 @@ type Def[T any] struct {
 	// Admit may refuse a coordinator's write inside the transaction, before it is merged; old is nil if there
 	// is no row. Merges from other replicas are never refused. nil admits all.
 	Admit func(tx *Tx, at Address, old *T, in T) error
+	// Sift takes out of a row that is about to be merged, whatever the path, what another row here says is
+	// dead, and says what is left. That row must outlive everything that could bring the dead back. The row's
+	// parts, which came before it, are Sift's to drop. nil keeps all.
+	Sift func(tx *Tx, at Address, in *T) (Sifted, error)
 	// Applied follows every merge of in into old (nil if there was none) whose result is joined, inside the
 	// same transaction and whatever the path. nil does nothing.
 	Applied func(tx *Tx, at Address, old *T, in, joined T) error
@@ -105,6 +111,16 @@ type Def[T any] struct {
 	// not say. nil demands nothing.
 	Verify func(r *Reader, at Address, v T) error
 }
+
+// Sifted is what Def.Sift left of a row.
+type Sifted uint8
+
+// What is left.
+const (
+	SiftedAll  Sifted = iota // the row as it was
+	SiftedSome               // less than it was
+	SiftedNone               // nothing: it is not merged
+)
 
 // Table is a registered Def.
 type Table[T any] struct{ def Def[T] }

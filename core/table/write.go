@@ -34,6 +34,8 @@ type Write struct {
 	Items   []Item
 	// Full says that the rows are of full-copy tables.
 	Full bool
+	// Merge says that replicas may not refuse the rows, nor vote on them: they state what is known already.
+	Merge bool
 }
 
 // Result is the outcome of one item. Its stamp is that of the voted row as acknowledged.
@@ -270,7 +272,7 @@ func (t *Tables) prepare(ctx context.Context, w Write, pending []int, over hlc.S
 // request makes the batch of the pending items for a stamp. An item's voted row comes last, so that its hooks
 // see the rows that belong to it.
 func (w Write) request(pending []int, stamp hlc.Stamp) (*writeRequest, error) {
-	req := &writeRequest{PK: w.PK, Items: make([][]Row, len(pending))}
+	req := &writeRequest{PK: w.PK, Items: make([][]Row, len(pending)), Merge: w.Merge}
 	for n, i := range pending {
 		item := w.Items[i]
 		rows := append(make([]Row, 0, 1+len(item.With)), item.With...)

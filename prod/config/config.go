@@ -12,6 +12,7 @@ type Config struct {
 	K2V      K2V
 	Admin    Admin
 	Metadata Metadata
+	Reclaim  Reclaim
 	Log      Log
 }
 
@@ -80,6 +81,13 @@ type Metadata struct {
 	Fsync bool
 }
 
+// Reclaim says when the space of what was replaced or given up is freed.
+type Reclaim struct {
+	Delay     time.Duration
+	ReadMax   time.Duration
+	Abandoned time.Duration
+}
+
 // Log shapes the log.
 type Log struct {
 	Level  string
@@ -107,6 +115,7 @@ func Default() Config {
 		},
 		K2V:      K2V{ValueMax: 1 << 20},
 		Metadata: Metadata{Fsync: true},
+		Reclaim:  Reclaim{Delay: 24 * time.Hour, ReadMax: 12 * time.Hour, Abandoned: 12 * time.Hour},
 		Log:      Log{Level: "info", Format: "text"},
 	}
 }

@@ -72,6 +72,10 @@ func TestFaults(t *testing.T) {
 				"FILE:10: log.level: \"loud\": want one of debug, info, warn, error",
 				"FILE:11: log.format: \"xml\": want one of text, json",
 			}},
+		{name: "reclaim", file: "[reclaim]\ndelay = \"2h\"\nabandoned = \"1s\"\n", want: []string{
+			"FILE:3: reclaim.abandoned: 1s: want 1m0s to 720h0m0s",
+			"FILE:2: reclaim.delay: 2h0m0s: want more than reclaim.read_max, which is 12h0m0s",
+		}},
 		{name: "admin beyond loopback", env: []string{"GRANARY_ADMIN_LISTEN=0.0.0.0:3902"}, want: []string{
 			"GRANARY_ADMIN_LISTEN: admin.listen: needs admin.token_hash: run granary config token",
 			"GRANARY_ADMIN_LISTEN: admin.listen: 0.0.0.0:3902 is beyond loopback and needs " +

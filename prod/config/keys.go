@@ -37,6 +37,7 @@ var sections = []struct{ name, doc string }{
 	{"k2v", "The K2V endpoint. Region, certificate, timeouts and connections are those of [s3]."},
 	{"admin", "The admin API. The CLI uses the socket admin.sock in the data folder, which is always there."},
 	{"metadata", "The metadata store."},
+	{"reclaim", "When the space of what was replaced, deleted or given up is freed."},
 	{"log", "The log, on standard error."},
 }
 
@@ -115,6 +116,14 @@ func (c *Config) keys() []key {
 		{"metadata.fsync", &c.Metadata.Fsync,
 			"Wait for the disk before a commit counts. False may lose acknowledged\n" +
 				"writes, or all metadata of the node, when power fails.", false},
+
+		{"reclaim.delay", &c.Reclaim.Delay,
+			"How long the blocks of what was replaced or deleted stay: longer than\n" +
+				"read_max, since somebody may be reading them. A restart begins it anew.", false},
+		{"reclaim.read_max", &c.Reclaim.ReadMax,
+			"Longest time that one download may take.", false},
+		{"reclaim.abandoned", &c.Reclaim.Abandoned,
+			"Time after which an upload that nothing is heard of counts as given up.", false},
 
 		{"log.level", &c.Log.Level,
 			"debug, info, warn or error.", false},

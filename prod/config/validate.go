@@ -24,6 +24,8 @@ const (
 	valueTop       = 3 << 20
 	timeoutLow     = 100 * time.Millisecond
 	timeoutTop     = time.Hour
+	reclaimLow     = time.Minute
+	reclaimTop     = 30 * 24 * time.Hour
 )
 
 // hashPrefix begins the hash of a token.
@@ -67,6 +69,7 @@ func (l *loader) validate() {
 	l.check("k2v.listen", checkAddr(c.K2V.Listen, true))
 	l.check("k2v.value_max", checkRange(c.K2V.ValueMax, valueLow, valueTop))
 	l.validateAdmin(c.Admin)
+	l.validateReclaim(c.Reclaim)
 	l.check("log.level", checkOneOf(c.Log.Level, "debug", "info", "warn", "error"))
 	l.check("log.format", checkOneOf(c.Log.Format, "text", "json"))
 }
@@ -93,6 +96,21 @@ func (l *loader) validateS3(s S3) {
 	if n := s.ConnectionsMax; n < connectionsLow || n > connectionsTop {
 		l.fault(l.where("s3.connections_max"), "s3.connections_max: %d: want %d to %d", n, connectionsLow,
 			connectionsTop)
+	}
+}
+
+func (l *loader) validateReclaim(r Reclaim) {
+	for _, k := range []struct {
+		name string
+		d    time.Duration
+	}{{"reclaim.delay", r.Delay}, {"reclaim.read_max", r.ReadMax}, {"reclaim.abandoned", r.Abandoned}} {
+		if k.d < reclaimLow || k.d > reclaimTop {
+			l.fault(l.where(k.name), "%s: %v: want %v to %v", k.name, k.d, reclaimLow, reclaimTop)
+		}
+	}
+	if r.Delay <= r.ReadMax {
+		l.fault(l.where("reclaim.delay"), "reclaim.delay: %v: want more than reclaim.read_max, which is %v",
+			r.Delay, r.ReadMax)
 	}
 }
 

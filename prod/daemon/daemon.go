@@ -17,6 +17,7 @@ import (
 
 	"granary/core/api/admin"
 	"granary/core/node"
+	"granary/core/object"
 	"granary/core/rt"
 	"granary/prod/bolt"
 	"granary/prod/config"
@@ -129,9 +130,11 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	if err := d.openStores(); err != nil {
 		return err
 	}
+	reclaim := object.ReclaimAfter(c.Reclaim.Delay, c.Reclaim.ReadMax, c.Reclaim.Abandoned)
 	n, err := node.Open(ctx, node.Config{Env: d.env, Transport: d.transport, KV: d.kv, Disk: d.disk.Array,
 		Identity: identity, Name: d.name(), Addr: d.transport.Addr(), Region: c.S3.Region,
-		Domains: c.S3.Domains, ValueMax: int(c.K2V.ValueMax), Room: d.room.check})
+		Domains: c.S3.Domains, ValueMax: int(c.K2V.ValueMax), Room: d.room.check,
+		Reclaim: &reclaim})
 	if err != nil {
 		return err
 	}

@@ -52,6 +52,7 @@ func TestSeeds(t *testing.T) {
 		t.Errorf("%d distinct hashes of %d seeds", len(total.Hashes), seeds)
 	}
 	for _, rare := range []string{"read repair", "write stamped anew", "block read hedged",
+		"a replaced version was reclaimed", "an upload was reclaimed", "the audit released an orphan",
 		"guessed block was right", "anti-entropy brought a row", "anti-entropy after a hint",
 		"k2v poll woken", "k2v write tried at another replica", "k2v write was there already"} {
 		if total.Sometimes[rare] == 0 {

@@ -80,6 +80,7 @@ func (p *Plan) world(o Options) (world.Options, error) {
 	w.Sched.Mutants, w.Sched.Log, w.Sched.Window = p.Mutants, o.Log, o.Window
 	w.Net.Observe = o.Observe
 	w.Commit, w.NoSync, w.Compress, w.EncodeSelf = c.Commit, c.NoSync, c.Compress, c.EncodeSelf
+	w.Reclaim = hasty()
 	if c.SSD {
 		w.Disk = disk.SSD()
 	}

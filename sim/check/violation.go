@@ -39,6 +39,8 @@ const (
 	Diverged Fault = "replicas differ at the end"
 	// Unsound: what a node keeps contradicts itself, as granary check would say.
 	Unsound Fault = "unsound store"
+	// Leaked: what nothing needs is kept at the end, or what is needed is not there.
+	Leaked Fault = "leak"
 )
 
 // Violation is one broken promise.
@@ -58,7 +60,7 @@ func (v Violation) String() string {
 // promise reports whether the fault is of the per-key promise, which Porcupine judges too.
 func (v Violation) promise() bool {
 	switch v.Fault {
-	case WrongBytes, ListShape, Unreadable, Diverged, Unsound, Stuck:
+	case WrongBytes, ListShape, Unreadable, Diverged, Unsound, Stuck, Leaked:
 		return false
 	}
 	return v.Key != ""

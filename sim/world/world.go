@@ -16,6 +16,7 @@ import (
 	"granary/core/kv/memkv"
 	"granary/core/layout"
 	"granary/core/node"
+	"granary/core/object"
 	"granary/core/rpc"
 	"granary/core/rt"
 	"granary/netsim"
@@ -38,6 +39,8 @@ type Options struct {
 	Compress bool
 	// EncodeSelf makes nodes encode and decode even the messages to themselves.
 	EncodeSelf bool
+	// Reclaim says when nodes free space; nil: object.DefaultReclaim.
+	Reclaim *object.Reclaim
 }
 
 // Default returns a world of the topology's nodes with three replicas and quick disks.
@@ -147,7 +150,8 @@ func (w *World) open(m *Machine, env *sched.Env) (*node.Node, error) {
 	cfg.EncodeSelf = w.opts.EncodeSelf
 	return node.Open(env.Background(), node.Config{Env: env, Transport: transport, KV: store, Disk: d,
 		Identity: m.seed,
-		Name:     m.Name, Region: Region, Compress: w.opts.Compress, RPC: &cfg})
+		Name:     m.Name, Region: Region, Compress: w.opts.Compress, RPC: &cfg,
+		Reclaim: w.opts.Reclaim})
 }
 
 // Serve returns what a client reaches at machine i: the environment that requests run in, and the S3

@@ -33,6 +33,7 @@ var kinds = []struct {
 	{k2v.ErrNothingNew, "NotModified"},
 	{k2v.ErrTooManyPolls, "SlowDown"},
 	{quorum.ErrUnknown, "OutcomeUnknown"},
+	{bucket.ErrClosed, "OutcomeUnknown"},
 	{block.ErrDiskFull, "InsufficientStorage"},
 	{rpc.ErrOverloaded, "SlowDown"},
 	{quorum.ErrUnavailable, "ServiceUnavailable"},

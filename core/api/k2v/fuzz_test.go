@@ -80,6 +80,9 @@ func (n nothing) PollRange(_ context.Context, _ bucket.BucketID, _ string, r k2v
 
 func (n nothing) ValueMax() int { return 1 << 10 }
 
+// Again implements Buckets.
+func (n nothing) Again(context.Context, bucket.Bucket) error { return nil }
+
 // ByName implements Buckets.
 func (n nothing) ByName(_ context.Context, name string) (bucket.Bucket, error) {
 	return bucket.Bucket{Name: name, Grants: []bucket.Grant{{Key: "GK", Read: true, Write: true}}}, nil

@@ -55,6 +55,9 @@ type Buckets interface {
 	ByName(ctx context.Context, name string) (bucket.Bucket, error)
 	// CORS returns a bucket's rules for the pages of other origins, to a request that has proved nothing.
 	CORS(ctx context.Context, name string) (cors.Rules, error)
+	// Again resolves a bucket's name once more after a write was refused with bucket.ErrClosed: nil if it is
+	// still this bucket.
+	Again(ctx context.Context, b bucket.Bucket) error
 	// Key finds an access key.
 	Key(ctx context.Context, k bucket.KeyID) (bucket.Key, error)
 }
@@ -108,6 +111,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := h.Env.Now()
 	w.Header()["Server"] = []string{"granary"}
 	err := rt.Guard(h.Env, "k2v request", c.serve)
+	if errors.Is(err, bucket.ErrClosed) {
+		if gone := h.Buckets.Again(c.ctx, c.bucket); gone != nil {
+			err = gone
+		}
+	}
 	if err != nil {
 		err = c.fail(err)
 	}

@@ -96,6 +96,7 @@ var kinds = []struct {
 	told bool
 }{
 	{quorum.ErrUnknown, "OutcomeUnknown", true},
+	{bucket.ErrClosed, "OutcomeUnknown", true},
 	{block.ErrDiskFull, "InsufficientStorage", true},
 	{rpc.ErrOverloaded, "SlowDown", true},
 	{quorum.ErrUnavailable, "ServiceUnavailable", true},

@@ -34,6 +34,7 @@ type fakeStore struct {
 	fail    error // returned by every operation on objects
 	failAt  int64 // reads of bytes from this offset on fail; 0: never
 	failAll bool  // Open fails
+	again   error // what Again returns
 	gets    []object.GetOptions
 }
 
@@ -96,6 +97,8 @@ func (s *fakeStore) Delete_(_ context.Context, b bucket.Bucket) error {
 	delete(s.buckets, b.Name)
 	return nil
 }
+
+func (s *fakeStore) Again(context.Context, bucket.Bucket) error { return s.again }
 
 func (s *fakeStore) Visible(_ context.Context, k bucket.KeyID) ([]bucket.Bucket, error) {
 	defer s.lock()()

@@ -106,6 +106,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header["X-Amz-Id-2"] = []string{h.host}
 	header["Server"] = []string{"granary"}
 	err := rt.Guard(h.env, "s3 request", c.serve)
+	if errors.Is(err, bucket.ErrClosed) {
+		if gone := h.buckets.Again(c.ctx, c.bucket); gone != nil {
+			err = gone
+		}
+	}
 	if err != nil {
 		err = c.fail(err)
 	}

@@ -78,6 +78,9 @@ type Buckets interface {
 	CORS(ctx context.Context, name string) (cors.Rules, error)
 	// SetCORS replaces them; none takes them away.
 	SetCORS(ctx context.Context, b bucket.Bucket, rules cors.Rules) error
+	// Again resolves a bucket's name once more after a write was refused with bucket.ErrClosed: nil if it is
+	// still this bucket.
+	Again(ctx context.Context, b bucket.Bucket) error
 	// Visible returns the buckets in which a key has a grant, ordered by name.
 	Visible(ctx context.Context, k bucket.KeyID) ([]bucket.Bucket, error)
 	// Key finds an access key.

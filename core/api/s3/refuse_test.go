@@ -325,6 +325,15 @@ func TestKinds(t *testing.T) {
 	}
 }
 
+// TestClosedBucket: a write that a closed bucket refused is answered by what has become of the bucket's name.
+func TestClosedBucket(t *testing.T) {
+	w := newWorld(t)
+	w.store.fail = fmt.Errorf("put: %w", bucket.ErrClosed)
+	w.refused(503, "OutcomeUnknown", ask{method: "PUT", target: "/bucket/a", body: "x"})
+	w.store.again = fmt.Errorf("bucket: %w", bucket.ErrNoSuchBucket)
+	w.refused(404, "NoSuchBucket", ask{method: "PUT", target: "/bucket/a", body: "x"})
+}
+
 // TestGrants checks what each permission opens.
 func TestGrants(t *testing.T) {
 	u := "?uploadId=" + object.UploadID{15: 1}.String()

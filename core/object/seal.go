@@ -1,0 +1,193 @@
+package object
+
+import (
+	"granary/core/block"
+	"granary/core/bucket"
+	"granary/core/table"
+)
+
+// sealRow is this replica's promise, stored under (key, id), to accept no coordinator's commit, mark or
+// attempt of an id any more. It is the replica's own, and goes when there is a grave, which says more.
+type sealRow struct{}
+
+// Join implements crdt.Lattice.
+func (s sealRow) Join(sealRow) sealRow { return s }
+
+// graveRow says, under (key, id), that an id is dead: every replica sealed it, and none has it as its winner.
+// Nothing of it will be seen again.
+type graveRow struct {
+	// Emptied says that its blocks have been released.
+	Emptied bool `cbor:"1,keyasint,omitempty"`
+}
+
+// Join implements crdt.Lattice.
+func (g graveRow) Join(o graveRow) graveRow { return graveRow{g.Emptied || o.Emptied} }
+
+// refusedSealed is the code of the refusal of what was sealed.
+const refusedSealed = "sealed"
+
+var errSealed = &table.Refusal{Code: refusedSealed,
+	Msg: "the upload was taken for abandoned, or what it became has been replaced: begin anew"}
+
+// sealed reports whether this replica accepts nothing more of an id from coordinators.
+func (r *Rows) sealed(reader *table.Reader, key []byte, id [16]byte) (bool, error) {
+	sort := garbageSort(key, id)
+	_, dead, err := r.graves.GetRow(reader, sort)
+	if dead || err != nil {
+		return dead, err
+	}
+	_, promised, err := r.seals.GetRow(reader, sort)
+	return promised, err
+}
+
+// seal makes the promise, durable with the transaction.
+func (r *Rows) seal(tx *table.Tx, key []byte, id [16]byte) error {
+	done, err := r.sealed(&tx.Reader, key, id)
+	if done || err != nil {
+		return err
+	}
+	return r.seals.Merge(tx, garbageSort(key, id), sealRow{})
+}
+
+// admitObject refuses a coordinator's commits and marks of ids that were sealed here, and everything if the
+// bucket is closed. What needs no reclaim is never sealed.
+func (r *Rows) admitObject(tx *table.Tx, at table.Address, _ *objectRow, in objectRow) error {
+	if err := r.gates.Admit(&tx.Reader, bucket.BucketID(at.PK)); err != nil {
+		return err
+	}
+	ids := make([][16]byte, 0, 2)
+	if v := in.Winner; v.hasBlocks() {
+		ids = append(ids, v.ID)
+		if len(v.Upload) == len(UploadID{}) {
+			ids = append(ids, [16]byte(v.Upload))
+		}
+	}
+	for _, m := range in.Uploads {
+		ids = append(ids, m.ID)
+	}
+	for _, id := range ids {
+		if no, err := r.sealed(&tx.Reader, at.Sort, id); no || err != nil {
+			return refuse(no, err)
+		}
+	}
+	return nil
+}
+
+func refuse(no bool, err error) error {
+	if err == nil && no {
+		return errSealed
+	}
+	return err
+}
+
+// siftObject keeps a dead version from coming back: by a replica that was away, or has lost its memory.
+func (r *Rows) siftObject(tx *table.Tx, at table.Address, in *objectRow) (table.Sifted, error) {
+	v := in.Winner
+	if !v.hasBlocks() {
+		return table.SiftedAll, nil
+	}
+	_, dead, err := r.graves.GetRow(&tx.Reader, garbageSort(at.Sort, v.ID))
+	if err != nil || !dead {
+		return table.SiftedAll, err
+	}
+	if err := r.dropUnused(tx, at.Sort, v.Upload, v.owners(), v.ID); err != nil {
+		return table.SiftedNone, err
+	}
+	if len(in.Uploads) == 0 {
+		return table.SiftedNone, nil
+	}
+	in.Winner = version{}
+	return table.SiftedSome, nil
+}
+
+// siftUpload keeps attempts away whose upload has been cleared, or that are dead themselves.
+func (r *Rows) siftUpload(tx *table.Tx, at table.Address, in *uploadRow) (table.Sifted, error) {
+	if in.Part == nil || len(at.Sort) < partTail {
+		return table.SiftedAll, nil
+	}
+	k, id, ok := splitUpload(uploadOf(at.Sort))
+	if !ok {
+		return table.SiftedAll, nil
+	}
+	up, _, err := r.uploads.Get(&tx.Reader, uploadOf(at.Sort))
+	if err != nil {
+		return table.SiftedNone, err
+	}
+	_, owner := attemptOf(at.Sort)
+	_, dead, err := r.graves.GetRow(&tx.Reader, garbageSort([]byte(k), owner))
+	if err != nil || !dead && up.State != uploadSpent {
+		return table.SiftedAll, err
+	}
+	return table.SiftedNone, r.dropUnused(tx, []byte(k), id[:], []block.Owner{owner}, VersionID{})
+}
+
+// owners are those of its blocks.
+func (v version) owners() (all []block.Owner) {
+	for _, p := range v.parts() {
+		all = append(all, p.Owner)
+	}
+	return all
+}
+
+// dropUnused drops the block lists of owners, but for those that versions need which completed an upload, one
+// version left out.
+func (r *Rows) dropUnused(tx *table.Tx, key, upload []byte, owners []block.Owner, but VersionID) error {
+	used := map[block.Owner]bool{}
+	if len(upload) > 0 {
+		var err error
+		if used, err = r.usedBy(&tx.Reader, key, upload, but); err != nil {
+			return err
+		}
+	}
+	for _, o := range owners {
+		if used[o] {
+			continue
+		}
+		if err := r.dropLists(tx, o[:]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// buried follows every merge of a grave. What was kept for the dead goes once it is empty, but for what its
+// parts own, which the reclaim of this node tidies away by and by. A replica that lost its memory, accepted
+// the dead again and learns of it here forgets that: what it should have instead, the others bring.
+func (r *Rows) buried(tx *table.Tx, at table.Address, _ *graveRow, _, joined graveRow) error {
+	k, id, ok := splitGarbage(at.Sort)
+	if !ok {
+		return nil
+	}
+	o, ok, err := r.objects.Get(&tx.Reader, []byte(k))
+	if err != nil {
+		return err
+	}
+	if ok && o.Winner.exists() && o.Winner.ID == id {
+		r.objects.Remove(tx, []byte(k))
+	}
+	r.seals.Drop(tx, at.Sort)
+	if !joined.Emptied {
+		return nil
+	}
+	g, ok, err := r.garbage.Get(&tx.Reader, at.Sort)
+	if err != nil || ok && len(g.Version.Parts) > 0 {
+		return err
+	}
+	if ok {
+		r.garbage.Drop(tx, at.Sort)
+	}
+	return r.dropLists(tx, id[:kin])
+}
+
+// dropLists drops the block lists of the owners whose names begin so.
+func (r *Rows) dropLists(tx *table.Tx, owner []byte) error {
+	var sorts [][]byte
+	err := r.lists.ScanRows(&tx.Reader, owner, after(owner), func(row table.Row) bool {
+		sorts = append(sorts, append([]byte(nil), row.Sort...))
+		return true
+	})
+	for _, sort := range sorts {
+		r.lists.Drop(tx, sort)
+	}
+	return err
+}

@@ -1,0 +1,77 @@
+package table
+
+import (
+	"bytes"
+
+	"granary/core/kv"
+)
+
+// walkSeeks bounds the hash prefixes that one Walk goes through, so that its transaction stays short.
+const walkSeeks = 1024
+
+// Walk calls f for up to max rows that this node holds of a table, whatever their partition keys, in the
+// order of the store from a place on; nil begins at the start. It returns where to go on, nil at the end.
+// What f is given is valid until Walk returns.
+//
+// Errors: those of the store; a row that cannot be read.
+// Cost: one short read transaction.
+func Walk[T any](ts *Tables, t *Table[T], from []byte, max int, f func(at Address, v T)) (next []byte,
+	err error) {
+	key := bytes.Clone(from)
+	if key == nil {
+		key = []byte{localPrefix, 0, 0, byte(t.def.ID)}
+	}
+	end := []byte{localPrefix + 1}
+	err = ts.store.View(func(r kv.Reader) (failed error) {
+		for seeks := 0; key != nil && seeks < walkSeeks && max > 0; seeks++ {
+			at := key
+			key = nil
+			r.Ascend(at, end, func(k, stored []byte) bool {
+				switch id := k[localHeadLen-1]; {
+				case id != byte(t.def.ID):
+					key = groupAfter(k, byte(t.def.ID))
+					return false
+				case max == 0:
+					key = bytes.Clone(k)
+					return false
+				}
+				var v T
+				if v, failed = t.open(stored); failed != nil {
+					return false
+				}
+				max--
+				f(Address{k[localHeadLen : localHeadLen+t.def.PKLen], k[localHeadLen+t.def.PKLen:]}, v)
+				return true
+			})
+			if failed != nil {
+				return failed
+			}
+		}
+		return nil
+	})
+	return key, err
+}
+
+// open decodes a stored row.
+func (t *Table[T]) open(stored []byte) (v T, err error) {
+	row, err := t.unseal(stored)
+	if err != nil {
+		return v, err
+	}
+	return t.Decode(row)
+}
+
+// groupAfter is the beginning of a table's next group at or behind a local key that is of another table; nil
+// if there is none.
+func groupAfter(k []byte, id byte) []byte {
+	prefix := k[:localHeadLen-1]
+	if k[localHeadLen-1] > id {
+		if prefix = successor(prefix); len(prefix) < localHeadLen-1 {
+			prefix = append(prefix, make([]byte, localHeadLen-1-len(prefix))...)
+		}
+		if prefix[0] != localPrefix {
+			return nil
+		}
+	}
+	return append(bytes.Clone(prefix), id)
+}
