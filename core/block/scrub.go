@@ -359,7 +359,8 @@ func (c *scrub) missing(ctx context.Context, after Hash) (last Hash, n int, err 
 	return last, len(known), nil
 }
 
-// lookFor makes a block that is known and has no file on any disk in use wanted again. Under the hash's mutex.
+// lookFor makes a block that is known and has no file on any disk in use wanted again. Under the hash's
+// mutex.
 func (c *scrub) lookFor(ctx context.Context, h Hash) error {
 	if here, err := c.s.present(h); err != nil || !here {
 		return err

@@ -48,12 +48,13 @@ const (
 
 // Tally counts the answers to one item of a write over the live sets of its partition.
 //
-// A voted write is acknowledged at W Clean answers in the oldest live set and W stored answers (Clean, Behind
-// or Stored) in every other; an unvoted one at W stored answers in every set. Add counts a node's first
+// A voted write is acknowledged at W Clean answers in the read set and W stored answers (Clean, Behind or
+// Stored) in every other live set; an unvoted one at W stored answers in every set. Add counts a node's first
 // answer only, and only the answers of nodes of the sets: learners decide nothing.
 // Source: DESIGN.md, "Acknowledgement".
 type Tally struct {
 	sets    []setTally // oldest first
+	anchor  int        // the set that votes
 	voted   bool
 	head    hlc.Stamp
 	answers []answered // in order of arrival
@@ -81,7 +82,7 @@ func (s *setTally) have() int    { return s.clean + s.behind + s.stored }
 
 // NewTally starts a count over view; voted says whether the item has a stamp to be voted on.
 func NewTally(view cluster.View, voted bool) *Tally {
-	t := &Tally{sets: make([]setTally, len(view.Live)), voted: voted}
+	t := &Tally{sets: make([]setTally, len(view.Live)), anchor: view.Read, voted: voted}
 	for i, set := range view.Live {
 		t.sets[i].set = set
 	}
@@ -168,15 +169,15 @@ func (t *Tally) Verdict(hurried bool) Verdict {
 	if acked {
 		return Acked
 	}
-	oldest := &t.sets[0]
-	if !t.voted || oldest.clean >= oldest.set.Write {
+	voters := &t.sets[t.anchor]
+	if !t.voted || voters.clean >= voters.set.Write {
 		return Waiting // for other sets, where Behind is as good
 	}
-	possible := oldest.clean + oldest.pending()
+	possible := voters.clean + voters.pending()
 	switch {
-	case possible+oldest.behind < oldest.set.Write:
+	case possible+voters.behind < voters.set.Write:
 		return Exhausted // too many replicas cannot vote; a new stamp would not help
-	case possible < oldest.set.Write, hurried && oldest.behind > 0:
+	case possible < voters.set.Write, hurried && voters.behind > 0:
 		return Restamp
 	}
 	return Waiting
@@ -184,8 +185,8 @@ func (t *Tally) Verdict(hurried bool) Verdict {
 
 // reached is how many of the answers that set i needs are there.
 func (t *Tally) reached(i int) int {
-	if t.voted && i == 0 {
-		return t.sets[0].clean
+	if t.voted && i == t.anchor {
+		return t.sets[i].clean
 	}
 	return t.sets[i].have()
 }
@@ -230,9 +231,9 @@ func (t *Tally) fault(i int, node rt.NodeID) error {
 		return ErrSilent
 	case a.Vote < Stored:
 		return a.Err
-	case t.voted && i == 0 && a.Vote == Behind:
+	case t.voted && i == t.anchor && a.Vote == Behind:
 		return errBehind
-	case t.voted && i == 0 && a.Vote == Stored:
+	case t.voted && i == t.anchor && a.Vote == Stored:
 		return errNoVote
 	}
 	return nil

@@ -52,9 +52,10 @@ func (o topologyOf) View(layout.Prefix) (cluster.View, error) { return o.c.view,
 func (o topologyOf) EachView(f func(first, last layout.Prefix, v cluster.View)) {
 	f(0, 0xffff, o.c.view)
 }
-func (o topologyOf) FullView() (cluster.View, error)    { return o.c.view, nil }
-func (o topologyOf) Patience([]rt.NodeID) time.Duration { return 3 * roundTrip }
-func (o topologyOf) Describe(id rt.NodeID) string       { return id.Short() }
+func (o topologyOf) FullView() (cluster.View, error)        { return o.c.view, nil }
+func (o topologyOf) Patience([]rt.NodeID) time.Duration     { return 3 * roundTrip }
+func (o topologyOf) Describe(id rt.NodeID) string           { return id.Short() }
+func (o topologyOf) Learn(context.Context, rt.NodeID) error { return nil }
 func (o topologyOf) Nearest(ids []rt.NodeID) []rt.NodeID {
 	ids = slices.Clone(ids)
 	slices.SortStableFunc(ids, func(a, b rt.NodeID) int {
@@ -69,14 +70,15 @@ func (o topologyOf) Nearest(ids []rt.NodeID) []rt.NodeID {
 	return ids
 }
 
-func newTestCluster(t *testing.T, seed uint64, full bool) *testCluster {
+func newTestCluster(t *testing.T, seed uint64, full bool, mutants ...string) *testCluster {
 	t.Helper()
 	topo := netsim.Regular("flat", 3, 1, netsim.Path{Delay: roundTrip / 2}, netsim.Path{})
 	model, err := netsim.NewModel(topo)
 	if err != nil {
 		t.Fatal(err)
 	}
-	options := sched.Options{Seed: seed, Shuffle: seed%2 == 1, YieldPerMille: int(seed%3) * 30}
+	options := sched.Options{Seed: seed, Shuffle: seed%2 == 1, YieldPerMille: int(seed%3) * 30,
+		Mutants: mutants}
 	c := &testCluster{t: t, model: model, s: sched.New(options)}
 	t.Cleanup(c.s.Stop)
 	network, err := simnet.New(c.s, model, simnet.DefaultOptions())

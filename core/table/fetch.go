@@ -30,13 +30,16 @@ const (
 type Fetcher func(r *Reader, args []byte) ([]Row, error)
 
 type fetchRequest struct {
-	Name string `cbor:"1,keyasint"`
-	PK   []byte `cbor:"2,keyasint"`
-	Args []byte `cbor:"3,keyasint,omitempty"`
+	Name string       `cbor:"1,keyasint"`
+	PK   []byte       `cbor:"2,keyasint"`
+	Args []byte       `cbor:"3,keyasint,omitempty"`
+	Plan cluster.Plan `cbor:"4,keyasint,omitzero"`
 }
 
 type fetchResponse struct {
 	Rows []Row `cbor:"1,keyasint,omitempty"`
+	// Syncing says that the replica does not know everything that was acknowledged; then there are no rows.
+	Syncing bool `cbor:"2,keyasint,omitempty"`
 }
 
 var methodFetch = rpc.NewMethod[fetchRequest, fetchResponse]("table.fetch", rpc.Meta)
@@ -64,6 +67,10 @@ func (t *Tables) handleFetch(_ context.Context, _ rt.NodeID, req *fetchRequest) 
 	}
 	resp := &fetchResponse{}
 	err := t.store.View(func(r kv.Reader) (err error) {
+		inSync, err := cluster.AdmitRead(t.env, r, req.Plan)
+		if resp.Syncing = !inSync; err != nil || resp.Syncing {
+			return err
+		}
 		rows, err := f(newReader(r, req.PK), req.Args)
 		resp.Rows = cloneRows(rows)
 		return err
@@ -104,24 +111,48 @@ type rowKey struct {
 // Fetch asks all replicas of pk's read set for what the named Fetcher returns there, and joins the first R
 // replies. subject names the read in errors. Errors: *quorum.Error.
 func (t *Tables) Fetch(ctx context.Context, name string, pk, args []byte, subject string) (*Fetched, error) {
-	view, err := t.view(pk)
-	if err != nil {
-		return nil, err
-	}
-	return t.fetch(ctx, view, &fetchRequest{Name: name, PK: pk, Args: args}, subject)
+	view := func() (cluster.View, error) { return t.view(pk) }
+	return t.fetch(ctx, view, fetchRequest{Name: name, PK: pk, Args: args}, subject)
 }
 
 // FetchFull is Fetch over a majority of the voters of the full-copy tables.
 func (t *Tables) FetchFull(ctx context.Context, name string, args []byte, subject string) (*Fetched, error) {
-	view, err := t.topology.FullView()
-	if err != nil {
-		return nil, err
-	}
-	return t.fetch(ctx, view, &fetchRequest{Name: name, PK: fullPK, Args: args}, subject)
+	return t.fetch(ctx, t.topology.FullView, fetchRequest{Name: name, PK: fullPK, Args: args}, subject)
 }
 
-func (t *Tables) fetch(ctx context.Context, view cluster.View, req *fetchRequest, subject string) (*Fetched,
-	error) {
+// fetch asks the read set, and another one if it is told that the set is out of date.
+func (t *Tables) fetch(ctx context.Context, view func() (cluster.View, error), req fetchRequest,
+	subject string) (f *Fetched, err error) {
+	err = t.planned(ctx, view, func(v cluster.View) (fails []quorum.Failure, err error) {
+		asked := req
+		asked.Plan = v.Plan()
+		f, fails, err = t.fetchOf(ctx, v, &asked, subject)
+		return fails, err
+	})
+	return f, err
+}
+
+// planned calls read with a view, and again with a newer one when it fails because replicas refused the one
+// it was planned with; it returns read's error.
+func (t *Tables) planned(ctx context.Context, view func() (cluster.View, error),
+	read func(cluster.View) ([]quorum.Failure, error)) error {
+	v, err := view()
+	for err == nil {
+		fails, failed := read(v)
+		if failed == nil || !t.learn(ctx, fails) {
+			return failed
+		}
+		old := v.Plan()
+		if v, err = view(); err == nil && v.Plan() == old {
+			return failed
+		}
+		t.env.Sometimes("read planned anew with a newer layout", true)
+	}
+	return err
+}
+
+func (t *Tables) fetchOf(ctx context.Context, view cluster.View, req *fetchRequest, subject string) (*Fetched,
+	[]quorum.Failure, error) {
 	f := &Fetched{tables: t, view: view, pk: req.PK, subject: subject, prune: t.pruners[req.Name],
 		rows: map[rowKey]Row{}}
 	f.round = quorum.Start(t.env.Background(), t.quorum, t.topology.Nearest(view.ReadSet().Nodes), 0,
@@ -135,10 +166,10 @@ func (t *Tables) fetch(ctx context.Context, view cluster.View, req *fetchRequest
 	for need := view.ReadSet().Read; len(f.replies) < need; {
 		if err := f.next(rctx); err != nil {
 			f.round.Close()
-			return nil, f.missed(err)
+			return nil, f.failed, f.missed(err)
 		}
 	}
-	return f, nil
+	return f, nil, nil
 }
 
 // next takes one more reply, good or bad.
@@ -146,6 +177,9 @@ func (f *Fetched) next(ctx context.Context) error {
 	reply, err := f.round.Next(ctx, 0)
 	if err != nil {
 		return err
+	}
+	if reply.Err == nil && reply.Value.Syncing {
+		reply.Err = cluster.ErrSyncing
 	}
 	if reply.Err == nil {
 		reply.Err = f.joinAll(reply.Value.Rows)
@@ -359,7 +393,8 @@ func (f *Fetched) repair(ctx context.Context) {
 		}
 		t.env.Sometimes("read repair", true)
 		t.env.Count("table_repairs_total", 1)
-		req := &writeRequest{PK: f.pk, Items: [][]Row{f.batch(rows)}, Merge: true}
+		req := &writeRequest{PK: f.pk, Items: [][]Row{f.batch(rows)}, Merge: true,
+			Plan: f.view.Plan()}
 		if _, err := methodWrite.Call(ctx, t.endpoint, reply.Node, req); err != nil {
 			t.env.Debug("read repair failed", "node", t.topology.Describe(reply.Node), "err", err)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"granary/core/cluster"
 	"granary/core/layout"
 	"granary/core/quorum"
 	"granary/core/rt"
@@ -129,16 +130,23 @@ func pageOf[T any](tab *Table[T], l *listing) (page ListResult[T], err error) {
 // askPages sends req to the replicas of the read set and returns what the first R of them answer, unpacked.
 func (t *Tables) askPages(ctx context.Context, req *pageRequest, subject string) (answers [][]answer,
 	err error) {
-	view, err := t.topology.View(layout.PrefixOf(req.PK))
-	if err != nil {
-		return nil, err
-	}
+	view := func() (cluster.View, error) { return t.topology.View(layout.PrefixOf(req.PK)) }
+	err = t.planned(ctx, view, func(v cluster.View) (fails []quorum.Failure, err error) {
+		req.Plan = v.Plan()
+		answers, fails, err = t.askPagesOf(ctx, v, *req, subject)
+		return fails, err
+	})
+	return answers, err
+}
+
+func (t *Tables) askPagesOf(ctx context.Context, view cluster.View, req pageRequest, subject string) (
+	answers [][]answer, fails []quorum.Failure, err error) {
 	set := view.ReadSet()
 	round := quorum.Start(t.env.Background(), t.quorum, t.topology.Nearest(set.Nodes), 0,
 		func(ctx context.Context, to rt.NodeID) (*pageResponse, error) {
 			ctx, cancel := t.env.WithTimeout(ctx, ReadTimeout)
 			defer cancel()
-			return methodPage.Call(ctx, t.endpoint, to, req)
+			return methodPage.Call(ctx, t.endpoint, to, &req)
 		})
 	missed := &quorum.Error{Op: "list", Subject: subject, Need: set.Read, Of: len(set.Nodes)}
 	defer func() {
@@ -152,10 +160,13 @@ func (t *Tables) askPages(ctx context.Context, req *pageRequest, subject string)
 		reply, err := round.Next(ctx, 0)
 		if err != nil {
 			missed.Causes = append(missed.Causes, quorum.Cause{Node: "this node", Err: err})
-			return nil, missed
+			return nil, fails, missed
 		}
 		var got []answer
-		if err = reply.Err; err == nil {
+		if err = reply.Err; err == nil && reply.Value.Syncing {
+			err = cluster.ErrSyncing
+		}
+		if err == nil {
 			got, err = reply.Value.open(req.Asks)
 		}
 		if err == nil {
@@ -164,13 +175,14 @@ func (t *Tables) askPages(ctx context.Context, req *pageRequest, subject string)
 			missed.Got++
 			continue
 		}
+		fails = append(fails, quorum.Failure{Node: reply.Node, Err: err})
 		missed.Causes = append(missed.Causes, quorum.Cause{Node: t.topology.Describe(reply.Node), Err: err})
 		if len(answers)+round.Outstanding() < set.Read {
-			return nil, missed
+			return nil, fails, missed
 		}
 	}
 	round.Detach(int64(size)) // to cancel the rest would send one more packet ahead of whatever is asked next
-	return answers, nil
+	return answers, nil, nil
 }
 
 // size is about how many bytes the answers take.

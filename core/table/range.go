@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"granary/core/cluster"
 	"granary/core/kv"
 	"granary/core/quorum"
 	"granary/core/rpc"
@@ -37,17 +38,20 @@ type RangeResult[T any] struct {
 }
 
 type rangeRequest struct {
-	Table   ID     `cbor:"1,keyasint"`
-	PK      []byte `cbor:"2,keyasint"`
-	Start   []byte `cbor:"3,keyasint,omitempty"`
-	End     []byte `cbor:"4,keyasint,omitempty"`
-	Reverse bool   `cbor:"5,keyasint,omitempty"`
-	Max     int    `cbor:"6,keyasint"`
+	Table   ID           `cbor:"1,keyasint"`
+	PK      []byte       `cbor:"2,keyasint"`
+	Start   []byte       `cbor:"3,keyasint,omitempty"`
+	End     []byte       `cbor:"4,keyasint,omitempty"`
+	Reverse bool         `cbor:"5,keyasint,omitempty"`
+	Max     int          `cbor:"6,keyasint"`
+	Plan    cluster.Plan `cbor:"7,keyasint,omitzero"`
 }
 
 type rangeResponse struct {
 	Rows  []Row `cbor:"1,keyasint,omitempty"` // in the order of the walk
 	Whole bool  `cbor:"2,keyasint,omitempty"`
+	// Syncing says that the replica does not know everything that was acknowledged; then there are no rows.
+	Syncing bool `cbor:"3,keyasint,omitempty"`
 }
 
 var methodRange = rpc.NewMethod[rangeRequest, rangeResponse]("table.range", rpc.Meta)
@@ -62,7 +66,13 @@ func (t *Tables) handleRange(_ context.Context, _ rt.NodeID, req *rangeRequest) 
 		return nil, fmt.Errorf("table %s: range of partition key %x: %w", name, req.PK, ErrMalformedRow)
 	}
 	resp := &rangeResponse{}
-	err = t.store.View(func(r kv.Reader) error { return answerRange(r, s, req, resp) })
+	err = t.store.View(func(r kv.Reader) error {
+		inSync, err := cluster.AdmitRead(t.env, r, req.Plan)
+		if resp.Syncing = !inSync; err != nil || resp.Syncing {
+			return err
+		}
+		return answerRange(r, s, req, resp)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -107,14 +117,17 @@ func RangeRows[T any](ctx context.Context, t *Tables, tab *Table[T], q RangeRequ
 	if q.Max <= 0 || q.Max > RangeMax {
 		q.Max = RangeMax
 	}
-	view, err := t.view(q.PK)
-	if err != nil {
-		return out, err
-	}
-	f := &Fetched{tables: t, view: view, pk: q.PK, subject: q.Subject, rows: map[rowKey]Row{}}
-	whole, edge, err := t.askRange(ctx, f, &rangeRequest{Table: tab.def.ID, PK: q.PK, Start: q.Start,
-		End:     q.End,
-		Reverse: q.Reverse, Max: q.Max})
+	var f *Fetched
+	var whole bool
+	var edge []byte
+	err := t.planned(ctx, func() (cluster.View, error) { return t.view(q.PK) },
+		func(view cluster.View) ([]quorum.Failure, error) {
+			f = &Fetched{tables: t, view: view, pk: q.PK, subject: q.Subject, rows: map[rowKey]Row{}}
+			var err error
+			whole, edge, err = t.askRange(ctx, f, &rangeRequest{Table: tab.def.ID, PK: q.PK, Start: q.Start,
+				End: q.End, Reverse: q.Reverse, Max: q.Max, Plan: view.Plan()})
+			return f.failed, err
+		})
 	if err != nil {
 		return out, err
 	}
@@ -151,6 +164,9 @@ func (t *Tables) askRange(ctx context.Context, f *Fetched, req *rangeRequest) (w
 		reply, err := round.Next(ctx, 0)
 		if err != nil {
 			return false, nil, f.missed(err)
+		}
+		if reply.Err == nil && reply.Value.Syncing {
+			reply.Err = cluster.ErrSyncing
 		}
 		if reply.Err != nil {
 			f.failed = append(f.failed, quorum.Failure{Node: reply.Node, Err: reply.Err})

@@ -152,6 +152,34 @@ func (w *World) Crash(m *Machine) {
 	})
 }
 
+// LoseStore takes the disks of a machine that is down: it starts again empty, under its own key. Rejoin
+// brings it back.
+func (m *Machine) LoseStore() {
+	timing := m.Disk.Timing
+	m.kv, m.Disk = memkv.NewImage(), disk.NewImage()
+	m.Disk.Timing = timing
+}
+
+// Rejoin makes a machine that lost its store a member again, with a token of another one.
+func (w *World) Rejoin(ctx context.Context, m, via *Machine) error {
+	role := layout.Role{Node: m.ID, Zone: layout.ZoneName(m.Zone), Capacity: w.opts.Capacity}
+	return w.join(ctx, m, via, role)
+}
+
+func (w *World) join(ctx context.Context, m, via *Machine, role layout.Role) error {
+	var token cluster.Token
+	err := w.On(ctx, via, func(ctx context.Context, n *node.Node) (err error) {
+		token, err = n.Cluster().NewToken(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return w.On(ctx, m, func(ctx context.Context, n *node.Node) error {
+		return n.Cluster().JoinWith(ctx, token, role)
+	})
+}
+
 // Down reports whether the machine has no node that serves.
 func (m *Machine) Down() bool { return m.Node == nil }
 
@@ -248,17 +276,7 @@ func (w *World) enlist(ctx context.Context, i int, m *Machine, params layout.Par
 			return n.Cluster().Found(ctx, params, role)
 		})
 	}
-	var token cluster.Token
-	err := w.On(ctx, w.Machines[0], func(ctx context.Context, n *node.Node) (err error) {
-		token, err = n.Cluster().NewToken(ctx)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	return w.On(ctx, m, func(ctx context.Context, n *node.Node) error {
-		return n.Cluster().JoinWith(ctx, token, role)
-	})
+	return w.join(ctx, m, w.Machines[0], role)
 }
 
 func (w *World) allUp() bool {
@@ -270,14 +288,16 @@ func (w *World) allUp() bool {
 	return true
 }
 
-// ready reports whether every node knows the layout that all of them are in.
+// ready reports whether every node knows the layout that all of them are in, and that it is the only live
+// one.
 func (w *World) ready() bool {
 	for _, m := range w.Machines {
 		if m.Down() {
 			return false
 		}
-		v := m.Node.Cluster().Status().Layout
-		if v == nil || len(v.StorageNodes()) != len(w.Machines)-len(w.opts.Gateways) {
+		status := m.Node.Cluster().Status()
+		v := status.Layout
+		if v == nil || status.Before != nil || len(v.StorageNodes()) != len(w.Machines)-len(w.opts.Gateways) {
 			return false
 		}
 	}
