@@ -3,6 +3,7 @@ package cluster
 import (
 	"slices"
 
+	"granary/core/layout"
 	"granary/core/rt"
 )
 
@@ -32,6 +33,35 @@ func (c *Cluster) Goal() (g Goal, far bool) {
 	g.Carry = doc.beforeLives() && !guard.Amnesiac && doc.standing(self).Carried < g.Version &&
 		slices.Contains(doc.Before.StorageNodes(), self)
 	return g, g.Sync || g.Carry
+}
+
+// Range is a range of hash prefixes.
+type Range struct{ First, Last layout.Prefix }
+
+// Surplus returns the prefixes that the layout does not give to this node, once it is settled and every node of
+// it holds what is its own; else none. version is the layout's.
+func (c *Cluster) Surplus() (version uint64, surplus []Range) {
+	doc, cache := c.snapshot()
+	if doc.Layout == nil || doc.beforeLives() {
+		return 0, nil
+	}
+	for _, id := range doc.Layout.StorageNodes() {
+		if s := doc.standing(id); s.Synced < doc.number() && !s.Lost {
+			return 0, nil
+		}
+	}
+	for p, v := range cache.views {
+		if slices.Contains(v.Targets(), c.env.Self()) {
+			continue
+		}
+		first, last := layout.Partition(p).Range(len(cache.views))
+		if n := len(surplus); n > 0 && surplus[n-1].Last+1 == first {
+			surplus[n-1].Last = last
+			continue
+		}
+		surplus = append(surplus, Range{first, last})
+	}
+	return doc.number(), surplus
 }
 
 // Share says whether a node that has this goal has to hold the part of the keys with this view, and from how

@@ -97,6 +97,9 @@ type Def[T any] struct {
 	// Applied follows every merge of in into old (nil if there was none) whose result is joined, inside the
 	// same transaction and whatever the path. nil does nothing.
 	Applied func(tx *Tx, at Address, old *T, in, joined T) error
+	// Dropped follows the removal of a row that belongs to other nodes now, inside the same transaction. nil does
+	// nothing.
+	Dropped func(tx *Tx, at Address) error
 	// Verify says what is wrong with a row at rest, for Check: what must hold of it that its encoding does
 	// not say. nil demands nothing.
 	Verify func(r *Reader, at Address, v T) error
@@ -109,6 +112,7 @@ type Table[T any] struct{ def Def[T] }
 type schema interface {
 	describe() (id ID, name string, pkLen int)
 	apply(tx *Tx, at Address, in []byte) (ballot, error)
+	drop(tx *Tx, key, stored []byte) error
 	listSchema
 	page(dst, stored []byte) (row []byte, live bool, err error)
 	skip(sort []byte) []byte

@@ -24,6 +24,9 @@ const (
 	lostWait = table.WriteTimeout * 3 / 2
 	// partsMax is how many parts of the keys one exchange takes over.
 	partsMax = 16
+	// dropMax is how many rows are dropped in one transaction, dropPause the rest between two.
+	dropMax   = 256
+	dropPause = 10 * time.Millisecond
 )
 
 // JobName is what the job of taking over is called.
@@ -54,6 +57,7 @@ type Mover struct {
 	started time.Duration
 	goal    cluster.Goal
 	taken   map[taking]bool // towards goal
+	dropped uint64          // version whose surplus was dropped
 }
 
 // taking names a part of the keys that was taken over from a peer, as a member of a version's set.
@@ -97,6 +101,8 @@ func (m *Mover) run(ctx context.Context) error {
 		if far {
 			err = rt.Guard(m.Env, "layout", func() error { return m.step(ctx, goal) })
 			m.job.Hinder(err)
+		} else {
+			err = rt.Guard(m.Env, "layout", func() error { return m.drop(ctx) })
 		}
 		if err == nil {
 			err = m.wake.Park(ctx)
@@ -146,6 +152,42 @@ func (m *Mover) carry(ctx context.Context, version uint64) error {
 		return fmt.Errorf("carry the registers to the new voters: %w", err)
 	}
 	return m.Cluster.MarkCarried(ctx, version)
+}
+
+// drop removes what belongs to other nodes, once nobody needs it here.
+func (m *Mover) drop(ctx context.Context) error {
+	version, surplus := m.Cluster.Surplus()
+	if version == m.dropped {
+		return nil
+	}
+	total := 0
+	for _, r := range surplus {
+		n, err := m.dropRange(ctx, version, r)
+		if err != nil {
+			return err
+		}
+		total += n
+	}
+	m.Env.Sometimes("surplus rows dropped", total > 0)
+	m.dropped = version
+	return nil
+}
+
+// dropRange drops a range in small transactions, with rests between them.
+func (m *Mover) dropRange(ctx context.Context, version uint64, r cluster.Range) (total int, err error) {
+	for {
+		if err := m.job.Gate(ctx); err != nil {
+			return total, err
+		}
+		n, err := m.Tables.DropSurplus(ctx, r.First, r.Last, version, dropMax)
+		m.Env.Count("layout_dropped_rows_total", float64(n))
+		if total += n; err != nil || n < dropMax {
+			return total, err
+		}
+		if err := m.Env.Sleep(ctx, dropPause); err != nil {
+			return total, err
+		}
+	}
 }
 
 // takeOver takes rows from as many replicas as each share needs.

@@ -12,6 +12,7 @@ import (
 	"granary/core/cluster"
 	"granary/core/layout"
 	"granary/core/node"
+	"granary/core/table"
 	"granary/netsim"
 )
 
@@ -351,5 +352,46 @@ func TestLostStore(t *testing.T) {
 				c.expect(200, "GET", fmt.Sprintf("/photos/%03d", i), nil)
 			}
 		}
+	}
+}
+
+// What moved to other nodes does not stay where it was, rows nor blocks, and nothing else goes.
+func TestSurplusIsDropped(t *testing.T) {
+	w, c := spareWorld(t, 1)
+	m := &moving{client: c, text: map[int]string{}}
+	for i := range 40 {
+		m.put(i, 1)
+	}
+	operator, drained := w.Machines[1], w.Machines[0]
+	before := operator.Node.Cluster().LayoutNumber()
+	if err := errors.Join(w.stage(operator, w.Machines[3], 1<<40), w.stage(operator, drained, -1),
+		w.apply(operator)); err != nil {
+		t.Fatal(err)
+	}
+	w.mustSettle(t, before)
+	w.mustRun(t, 30*time.Minute)
+	rows := 0
+	err := drained.Node.Tables().Inventory(func(s table.Stock) {
+		if !s.Full {
+			rows++
+		}
+	})
+	if err != nil || rows > 0 {
+		t.Errorf("%d rows are left, %v", rows, err)
+	}
+	if err := drained.Node.Tables().CheckDigests(); err != nil {
+		t.Error(err)
+	}
+	if n := len(drained.Disk.Files()); n > 0 {
+		t.Errorf("%d blocks are left", n)
+	}
+	for i := range 40 {
+		m.get(i)
+	}
+	for _, wrong := range m.wrong {
+		t.Error(wrong)
+	}
+	for _, v := range differences(t, w) {
+		t.Error(v)
 	}
 }

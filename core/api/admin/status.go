@@ -13,7 +13,6 @@ import (
 // notes are what this version does not do, and a user might expect.
 var notes = []string{
 	"replaced and deleted data stays on disk: space is not reclaimed yet",
-	"what moved to other nodes stays on the disk of those that had it",
 }
 
 func (h *Handler) status(r request, _ none) (Status, error) {
