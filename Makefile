@@ -56,6 +56,7 @@ figures: ## run the experiments and draw their figures
 	$(GO) run ./experiments/latency
 	$(GO) run ./experiments/consistency
 	$(GO) run ./experiments/k2v-conflict
+	$(GO) run ./experiments/rebalance
 	$(GO) run ./plots/cmd/plots experiments
 
 latency: ## how long S3 requests take on three far sites, in the simulator

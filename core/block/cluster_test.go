@@ -67,6 +67,7 @@ func (o topologyOf) EachView(f func(first, last layout.Prefix, v cluster.View)) 
 func (o topologyOf) View(layout.Prefix) (cluster.View, error) { return o.n.c.view, nil }
 func (o topologyOf) FullView() (cluster.View, error)          { return o.n.c.view, nil }
 func (o topologyOf) Patience([]rt.NodeID) time.Duration       { return 3 * roundTrip }
+func (o topologyOf) Learn(context.Context, rt.NodeID) error   { return nil }
 func (o topologyOf) SameZone(id rt.NodeID) bool               { return id == o.n.id }
 func (o topologyOf) Describe(id rt.NodeID) string             { return id.Short() }
 func (o topologyOf) Nearest(ids []rt.NodeID) []rt.NodeID {

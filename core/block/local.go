@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"granary/core/cluster"
 	"granary/core/kv"
 	"granary/core/rpc"
 	"granary/core/rt"
@@ -61,7 +62,7 @@ func (s *Store) present(h Hash) (ok bool, err error) {
 }
 
 // keep makes the stored form of a block, already verified, and its reference durable here.
-func (s *Store) keep(ctx context.Context, h Hash, stored []byte, ref table.Row) error {
+func (s *Store) keep(ctx context.Context, h Hash, stored []byte, ref table.Row, p cluster.Plan) error {
 	return s.withHash(ctx, h, func() error {
 		have, err := s.intact(ctx, h)
 		if err != nil {
@@ -69,13 +70,14 @@ func (s *Store) keep(ctx context.Context, h Hash, stored []byte, ref table.Row) 
 		}
 		if have {
 			s.env.Sometimes("second copy of a block skipped", true)
-			return s.record(ctx, h, -1, ref)
+			return s.record(ctx, h, -1, ref, p)
 		}
 		if err := s.disk.Write(ctx, h, stored); err != nil {
 			return fmt.Errorf("store block %v: %w", h, err)
 		}
-		err = s.record(ctx, h, len(stored), ref)
-		if errors.Is(err, ErrGivenUp) { // nothing was recorded, so nothing may be left
+		err = s.record(ctx, h, len(stored), ref, p)
+		if errors.Is(err, ErrGivenUp) || errors.Is(err, cluster.ErrOldLayout) {
+			// nothing was recorded, so nothing may be left
 			err = errors.Join(err, s.discard(ctx, h))
 		}
 		return err
@@ -91,7 +93,7 @@ func (s *Store) discard(ctx context.Context, h Hash) error {
 }
 
 // refer makes a reference durable here if the block is here, whole; else ErrNeedBody.
-func (s *Store) refer(ctx context.Context, h Hash, ref table.Row) error {
+func (s *Store) refer(ctx context.Context, h Hash, ref table.Row, p cluster.Plan) error {
 	return s.withHash(ctx, h, func() error {
 		have, err := s.intact(ctx, h)
 		if err != nil {
@@ -100,17 +102,20 @@ func (s *Store) refer(ctx context.Context, h Hash, ref table.Row) error {
 		if !have && !s.env.Mutant("block: reference without body acknowledged") {
 			return fmt.Errorf("block %v: %w", h, ErrNeedBody)
 		}
-		return s.record(ctx, h, -1, ref)
+		return s.record(ctx, h, -1, ref, p)
 	})
 }
 
 // record commits presence, unless size is negative, and the reference. Presence comes first, so that the
 // reference finds the block here.
 //
-// Errors: ErrGivenUp.
-func (s *Store) record(ctx context.Context, h Hash, size int, ref table.Row) error {
+// Errors: ErrGivenUp, cluster.ErrOldLayout.
+func (s *Store) record(ctx context.Context, h Hash, size int, ref table.Row, p cluster.Plan) error {
 	was := false
 	err := s.kv.Update(ctx, func(w kv.Writer) error {
+		if _, err := cluster.AdmitWrite(s.env, w, p); err != nil {
+			return err
+		}
 		if size >= 0 {
 			w.Put(presentKey(h), sizeRecord(size))
 			was, _ = unwant(w, h)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"granary/core/cluster"
 	"granary/core/rpc"
 	"granary/core/rt"
 	"granary/core/table"
@@ -23,27 +24,30 @@ const (
 // pieceRequest is a part of a block's stored form. All parts of a transfer are under way at once, each on a
 // connection of its own, so they come in any order.
 type pieceRequest struct {
-	Hash     Hash       `cbor:"1,keyasint"`
-	Transfer uint64     `cbor:"2,keyasint"` // chosen by the sender
-	Size     int        `cbor:"3,keyasint"` // of the whole
-	Offset   int        `cbor:"4,keyasint"`
-	Data     []byte     `cbor:"5,keyasint"`
-	Ref      *table.Row `cbor:"6,keyasint,omitempty"` // with the first piece
+	Hash     Hash         `cbor:"1,keyasint"`
+	Transfer uint64       `cbor:"2,keyasint"` // chosen by the sender
+	Size     int          `cbor:"3,keyasint"` // of the whole
+	Offset   int          `cbor:"4,keyasint"`
+	Data     []byte       `cbor:"5,keyasint"`
+	Ref      *table.Row   `cbor:"6,keyasint,omitempty"` // with the first piece
+	Plan     cluster.Plan `cbor:"7,keyasint,omitzero"`
 }
 
 var methodPiece = rpc.NewMethod[pieceRequest, putResponse]("block.piece", rpc.Bulk)
 
 // send brings a block's stored form to another node: in pieces side by side if it is far and the lanes for it
 // are open and free, else whole.
-func (s *Store) send(ctx context.Context, to rt.NodeID, h Hash, raw []byte, ref table.Row) error {
+func (s *Store) send(ctx context.Context, to rt.NodeID, h Hash, raw []byte, ref table.Row,
+	p cluster.Plan) error {
 	if s.wide(to, pieces(len(raw))) {
-		err := s.sendPieces(ctx, to, h, raw, ref)
+		err := s.sendPieces(ctx, to, h, raw, ref, p)
 		if err == nil || ctx.Err() != nil || errors.Is(err, rpc.ErrRemote) {
 			return err
 		}
 		s.env.Sometimes("a block's lanes failed it", true)
 	}
-	_, body, err := methodPut.CallBody(ctx, s.endpoint, to, &putRequest{Hash: h, Ref: ref}, rpc.Bytes(raw))
+	_, body, err := methodPut.CallBody(ctx, s.endpoint, to, &putRequest{Hash: h, Ref: ref, Plan: p},
+		rpc.Bytes(raw))
 	if err == nil {
 		body.Close()
 	}
@@ -64,11 +68,12 @@ func (s *Store) far(peer rt.NodeID) bool {
 	return ok && rtt.Mean >= farRTT
 }
 
-func (s *Store) sendPieces(ctx context.Context, to rt.NodeID, h Hash, raw []byte, ref table.Row) error {
+func (s *Store) sendPieces(ctx context.Context, to rt.NodeID, h Hash, raw []byte, ref table.Row,
+	p cluster.Plan) error {
 	transfer := s.env.Rand("block/transfer").Uint64()
 	var reqs []*pieceRequest
 	for off := 0; off < len(raw); off += pieceBytes {
-		reqs = append(reqs, &pieceRequest{Hash: h, Transfer: transfer, Size: len(raw), Offset: off,
+		reqs = append(reqs, &pieceRequest{Hash: h, Transfer: transfer, Size: len(raw), Offset: off, Plan: p,
 			Data: raw[off:min(off+pieceBytes, len(raw))]})
 	}
 	reqs[0].Ref = &ref
@@ -127,7 +132,7 @@ func (s *Store) handlePiece(ctx context.Context, from rt.NodeID, req *pieceReque
 	}
 	stored := buf.Data[:t.size]
 	if err = s.former.verify(ctx, stored, t.hash); err == nil {
-		err = s.keep(ctx, t.hash, stored, t.ref)
+		err = s.keep(ctx, t.hash, stored, t.ref, req.Plan)
 	}
 	t.result.Set(struct{}{}, err)
 	return nil, err

@@ -70,8 +70,33 @@ func RegisterTables(r *table.Registry) *Rows {
 			}
 			return nil
 		},
-		Applied: rows.applied})
+		Applied: rows.applied, Dropped: rows.dropped})
 	return rows
+}
+
+// dropped lets the queues follow a reference that belongs to other nodes now.
+func (r *Rows) dropped(tx *table.Tx, at table.Address) error {
+	if r.store == nil {
+		return nil
+	}
+	return r.gone(tx, at)
+}
+
+// gone lets the queues follow a reference that went: with the last one of a block the block goes.
+func (r *Rows) gone(tx *table.Tx, at table.Address) error {
+	h, w := Hash(at.PK), tx.Records()
+	live, err := r.live(&tx.Reader)
+	if err != nil || live {
+		return err
+	}
+	if was, _ := unwant(w, h); was {
+		tx.After(r.store.resync.left)
+	}
+	if w.Get(presentKey(h)) != nil {
+		w.Put(unwantedKey(r.store.wallMillis(removeDelay), h), []byte{})
+		tx.After(r.store.removal.arrived)
+	}
+	return nil
 }
 
 // applied lets the queues follow the references, in the transaction of each, whatever brought it: the first
@@ -86,17 +111,7 @@ func (r *Rows) applied(tx *table.Tx, at table.Address, old *refRow, _, joined re
 			tx.After(r.store.resync.arrived)
 		}
 	case joined.Deleted && (old == nil || !old.Deleted):
-		live, err := r.live(&tx.Reader)
-		if err != nil || live {
-			return err
-		}
-		if was, _ := unwant(w, h); was {
-			tx.After(r.store.resync.left)
-		}
-		if w.Get(presentKey(h)) != nil {
-			w.Put(unwantedKey(r.store.wallMillis(removeDelay), h), []byte{})
-			tx.After(r.store.removal.arrived)
-		}
+		return r.gone(tx, at)
 	}
 	return nil
 }

@@ -23,11 +23,11 @@ func (s *Store) handlePut(ctx context.Context, _ rt.NodeID, req *putRequest, bod
 	if err := s.former.verify(ctx, stored, req.Hash); err != nil {
 		return nil, rpc.Body{}, err
 	}
-	return nil, rpc.Body{}, s.keep(ctx, req.Hash, stored, req.Ref)
+	return nil, rpc.Body{}, s.keep(ctx, req.Hash, stored, req.Ref, req.Plan)
 }
 
 func (s *Store) handleRefer(ctx context.Context, _ rt.NodeID, req *putRequest) (*putResponse, error) {
-	return nil, s.refer(ctx, req.Hash, req.Ref)
+	return nil, s.refer(ctx, req.Hash, req.Ref, req.Plan)
 }
 
 // handleGet sends the stored form; the receiver verifies it.

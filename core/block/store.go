@@ -29,6 +29,7 @@ type Topology interface {
 	Patience([]rt.NodeID) time.Duration
 	SameZone(rt.NodeID) bool
 	Describe(rt.NodeID) string
+	Learn(context.Context, rt.NodeID) error
 }
 
 // Config is what a node's block store is made of. All fields are needed but for Jobs and Compress.
@@ -79,8 +80,9 @@ type Store struct {
 }
 
 type putRequest struct {
-	Hash Hash      `cbor:"1,keyasint"`
-	Ref  table.Row `cbor:"2,keyasint"`
+	Hash Hash         `cbor:"1,keyasint"`
+	Ref  table.Row    `cbor:"2,keyasint"`
+	Plan cluster.Plan `cbor:"3,keyasint,omitzero"`
 }
 
 type putResponse struct{}
@@ -185,11 +187,12 @@ func (s *Store) Put(ctx context.Context, h Hash, buf *Buffer, ref Ref) error {
 	if err != nil {
 		return err
 	}
-	return s.spread(ctx, h, int64(len(raw)), buf, func(ctx context.Context, to rt.NodeID) error {
+	return s.spread(ctx, h, int64(len(raw)), buf, func(ctx context.Context, to rt.NodeID,
+		p cluster.Plan) error {
 		if to == s.env.Self() {
-			return s.keep(ctx, h, raw, row)
+			return s.keep(ctx, h, raw, row, p)
 		}
-		return s.send(ctx, to, h, raw, row)
+		return s.send(ctx, to, h, raw, row, p)
 	})
 }
 
@@ -202,12 +205,12 @@ func (s *Store) Refer(ctx context.Context, h Hash, ref Ref) error {
 	if err != nil {
 		return err
 	}
-	req := &putRequest{Hash: h, Ref: row}
-	err = s.spread(ctx, h, int64(len(row.Value)), nil, func(ctx context.Context, to rt.NodeID) error {
+	err = s.spread(ctx, h, int64(len(row.Value)), nil, func(ctx context.Context, to rt.NodeID,
+		p cluster.Plan) error {
 		if to == s.env.Self() {
-			return s.refer(ctx, h, row)
+			return s.refer(ctx, h, row, p)
 		}
-		_, err := methodRefer.Call(ctx, s.endpoint, to, req)
+		_, err := methodRefer.Call(ctx, s.endpoint, to, &putRequest{Hash: h, Ref: row, Plan: p})
 		return err
 	})
 	if !errors.Is(err, ErrNeedBody) {
@@ -223,13 +226,36 @@ func (s *Store) Refer(ctx context.Context, h Hash, ref Ref) error {
 }
 
 // spread calls every replica of h in all live sets and returns when each set has its write quorum. held, if
-// not nil, is kept while a call runs.
+// not nil, is kept while a call runs. Replicas may refuse what was planned with an old layout; then it learns
+// theirs and calls those of the newer one.
 func (s *Store) spread(ctx context.Context, h Hash, bytes int64, held *Buffer,
-	call func(context.Context, rt.NodeID) error) error {
+	call func(context.Context, rt.NodeID, cluster.Plan) error) error {
 	view, err := s.topology.View(layout.PrefixOf(h[:]))
-	if err != nil {
-		return err
+	for err == nil {
+		fails, failed := s.spreadTo(ctx, h, view, bytes, held, call)
+		if failed == nil || !s.learn(ctx, fails) {
+			return failed
+		}
+		old := view.Plan()
+		if view, err = s.topology.View(layout.PrefixOf(h[:])); err == nil && view.Plan() == old {
+			return failed
+		}
 	}
+	return err
+}
+
+// learn fetches the layout of a replica that refused a block as planned with an old one.
+func (s *Store) learn(ctx context.Context, fails []quorum.Failure) bool {
+	for _, f := range fails {
+		if errors.Is(f.Err, cluster.ErrOldLayout) && s.topology.Learn(ctx, f.Node) == nil {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Store) spreadTo(ctx context.Context, h Hash, view cluster.View, bytes int64, held *Buffer,
+	call func(context.Context, rt.NodeID, cluster.Plan) error) ([]quorum.Failure, error) {
 	targets := s.topology.Nearest(view.Targets())
 	if held != nil {
 		for range targets {
@@ -248,19 +274,19 @@ func (s *Store) spread(ctx context.Context, h Hash, bytes int64, held *Buffer,
 					return struct{}{}, err
 				}
 			}
-			return struct{}{}, call(ctx, to)
+			return struct{}{}, call(ctx, to, view.Plan())
 		})
 	tally := quorum.NewTally(view, false)
-	err = gather(ctx, round, tally)
+	err := gather(ctx, round, tally)
 	if err == nil && tally.Verdict(false) == quorum.Acked {
 		round.Detach(bytes)
 		if held != nil {
 			held.lag(round.Close)
 		}
-		return nil
+		return nil, nil
 	}
 	round.Close()
-	return s.missed(h, view, tally, err)
+	return tally.Failures(), s.missed(h, view, tally, err)
 }
 
 // giveWay lets the copies that make the write quorum go first, if this one is for a far replica beyond it: on

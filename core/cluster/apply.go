@@ -2,53 +2,25 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"granary/core/hlc"
 	"granary/core/layout"
-	"granary/core/rpc"
 	"granary/core/rt"
 )
 
-// holdsTimeout bounds asking all storage nodes whether they hold data.
-const holdsTimeout = 10 * time.Second
+// decideTimeout bounds the choice of a version.
+const decideTimeout = 15 * time.Second
 
-type applyRequest struct {
-	// Version is to become the layout. Nil: what is staged shall.
-	Version *layout.Version `cbor:"1,keyasint,omitempty"`
-}
-
-type applyResponse struct {
-	Number uint64 `cbor:"1,keyasint"`
-}
-
-type holdsRequest struct{}
-
-type holdsResponse struct {
-	Holds bool `cbor:"1,keyasint"`
-}
-
-var (
-	methodApply = rpc.NewMethod[applyRequest, applyResponse]("cluster.apply", rpc.Meta)
-	methodHolds = rpc.NewMethod[holdsRequest, holdsResponse]("cluster.holds", rpc.Meta)
-)
-
-func (c *Cluster) handleHolds(context.Context, rt.NodeID, *holdsRequest) (*holdsResponse, error) {
-	holds, err := c.holds()
-	return &holdsResponse{Holds: holds}, err
-}
-
-func (c *Cluster) handleApply(ctx context.Context, _ rt.NodeID, req *applyRequest) (*applyResponse, error) {
-	number, err := c.apply(ctx, req.Version)
-	return &applyResponse{Number: number}, err
-}
-
-// tend does what falls due now and then: expired tokens are forgotten, removed members stay cut off, and the
-// founder applies the first layout once the cluster is complete.
+// tend does what falls due now and then: expired tokens are forgotten, removed members stay cut off, a store
+// that took the place of another says so, and what is before the newest layout is closed once nobody needs
+// it. The founder applies the first layout once the cluster is complete.
 func (c *Cluster) tend(ctx context.Context) {
 	c.expireTokens(ctx)
 	c.cutRemoved()
+	c.advance(ctx)
 	doc, _ := c.snapshot()
 	if len(doc.ID) == 0 || doc.Founder != c.env.Self() || doc.Layout != nil || doc.missing() != "" {
 		return
@@ -58,6 +30,49 @@ func (c *Cluster) tend(ctx context.Context) {
 	} else if ctx.Err() == nil {
 		c.env.Warn("the first layout could not be applied", "err", err)
 	}
+}
+
+// advance adds to the standing of this node what has become true.
+func (c *Cluster) advance(ctx context.Context) {
+	self := c.env.Self()
+	doc, cache := c.snapshot()
+	if !doc.present(self) {
+		return
+	}
+	if doc.reborn(self, c.storeID).Life > 0 {
+		c.note(ctx, "a new store", func(now document) standing { return now.reborn(self, c.storeID) })
+	}
+	if doc.mayClose(cache, self) || c.env.Mutant("layout: retire before readable") && doc.beforeLives() {
+		c.note(ctx, "the layout before is closed", func(document) standing {
+			return standing{Closed: doc.number()}
+		})
+	}
+}
+
+// note adds to the standing of this node.
+func (c *Cluster) note(ctx context.Context, what string, f func(document) standing) {
+	err := c.change(ctx, func(now document, _ hlc.Stamp) (document, error) {
+		return stand(c.env.Self(), f(now)), nil
+	})
+	if err != nil && ctx.Err() == nil {
+		c.env.Warn("what this node has done for the layout could not be noted", "what", what, "err", err)
+	}
+}
+
+// MarkSynced says that this node's store holds everything that a version wants of it.
+func (c *Cluster) MarkSynced(ctx context.Context, version uint64) error {
+	self := c.env.Self()
+	return c.change(ctx, func(now document, _ hlc.Stamp) (document, error) {
+		s := now.standing(self)
+		return stand(self, standing{Life: s.Life, Store: c.storeID, Synced: version}), nil
+	})
+}
+
+// MarkCarried says that all registers this node had accepted are decided among the voters of a version.
+func (c *Cluster) MarkCarried(ctx context.Context, version uint64) error {
+	return c.change(ctx, func(document, hlc.Stamp) (document, error) {
+		return stand(c.env.Self(), standing{Carried: version}), nil
+	})
 }
 
 // Missing says in words what the cluster still lacks for its first layout; empty once it has one.
@@ -105,18 +120,15 @@ func count(n int, what string) string {
 }
 
 // Apply makes a new layout version from the staged changes and returns its number; that of the present one if
-// nothing is staged. It runs on the founder, wherever it is asked.
+// nothing is staged. From then on data moves by itself, and reads and writes go on; see DESIGN.md.
 //
-// A write that goes on while the layout changes may reach nodes that the new layout does not ask; see
-// DESIGN.md.
-//
-// Errors: ErrNoCluster; ErrNotReady and ErrUnsuitable with the reason, ErrHasData, errors of rpc if the
-// founder or a storage node cannot be asked.
+// Errors: ErrNoCluster; ErrNotReady and ErrUnsuitable with the reason, ErrUnsettled, ErrChanged if another
+// change was chosen instead, those of the Agreement: one of an unknown outcome may have chosen the version.
 func (c *Cluster) Apply(ctx context.Context) (number uint64, err error) {
 	if err := c.Sync(ctx); err != nil {
 		return 0, err
 	}
-	return c.callApply(ctx, &applyRequest{})
+	return c.apply(ctx, nil)
 }
 
 // Adopt makes a version the layout that somebody has made, and looked at: it must follow the live one, and
@@ -125,82 +137,157 @@ func (c *Cluster) Apply(ctx context.Context) (number uint64, err error) {
 //
 // Errors: ErrChanged if v does not follow from what is so now; those of Apply.
 func (c *Cluster) Adopt(ctx context.Context, v *layout.Version) error {
-	if doc, _ := c.snapshot(); len(doc.ID) == 0 {
-		return ErrNoCluster
+	if err := c.Sync(ctx); err != nil {
+		return err
 	}
-	_, err := c.callApply(ctx, &applyRequest{Version: v})
+	_, err := c.apply(ctx, v)
 	return err
 }
 
-// Sync makes this node and the founder know the same, in particular of what is staged.
+// Sync makes this node and a majority of the storage nodes know the same, in particular of what is staged;
+// before the first layout, this node and the founder.
 //
-// Errors: ErrNoCluster; errors of rpc if the founder cannot be asked.
+// Errors: ErrNoCluster; ErrNotReady if too few can be asked.
 func (c *Cluster) Sync(ctx context.Context) error {
-	doc, _ := c.snapshot()
+	doc, cache := c.snapshot()
+	self := c.env.Self()
 	switch {
 	case len(doc.ID) == 0:
 		return ErrNoCluster
-	case doc.Founder == c.env.Self():
+	case doc.Layout == nil && doc.Founder == self:
+		return nil
+	case doc.Layout == nil:
+		if err := c.exchange(ctx, doc.Founder, true); err != nil {
+			return fmt.Errorf("ask %s, which founded the cluster: %w", c.Describe(doc.Founder), err)
+		}
 		return nil
 	}
-	if err := c.exchange(ctx, doc.Founder, true); err != nil {
-		return fmt.Errorf("ask %s, which founded the cluster and applies its layouts: %w",
-			c.Describe(doc.Founder), err)
+	set := cache.full.Live[len(cache.full.Live)-1]
+	heard := rt.NewQueue[error](c.env, len(set.Nodes))
+	for _, id := range set.Nodes {
+		c.group.Go("cluster sync", func(context.Context) error {
+			var err error
+			if id != self {
+				err = c.exchange(ctx, id, true)
+			}
+			heard.TryPut(err)
+			return nil
+		})
+	}
+	return c.majority(ctx, set, heard)
+}
+
+// majority waits until a write quorum of a set was heard, and for the others as long as they usually take.
+func (c *Cluster) majority(ctx context.Context, set layout.Set, heard *rt.Queue[error]) error {
+	var fails []error
+	for got := 0; got+len(fails) < len(set.Nodes); {
+		var err, ended error
+		if got < set.Write {
+			err, ended = heard.Get(ctx)
+		} else {
+			err, ended = heard.GetFor(ctx, c.Patience(set.Nodes))
+		}
+		switch {
+		case errors.Is(ended, rt.ErrTimeout):
+			return nil
+		case ended != nil:
+			return ended
+		case err == nil:
+			got++
+			continue
+		}
+		if fails = append(fails, err); len(set.Nodes)-len(fails) < set.Write {
+			return fmt.Errorf("%w: %d of %d storage nodes must be heard: %w", ErrNotReady, set.Write,
+				len(set.Nodes), errors.Join(fails...))
+		}
 	}
 	return nil
 }
 
-func (c *Cluster) callApply(ctx context.Context, req *applyRequest) (uint64, error) {
-	doc, _ := c.snapshot()
-	resp, err := methodApply.Call(ctx, c.endpoint, doc.Founder, req)
-	if err != nil {
-		return 0, fmt.Errorf("apply the layout on %s, which founded the cluster: %w",
-			c.Describe(doc.Founder), err)
-	}
-	return resp.Number, nil
-}
-
-// apply is Apply and Adopt on the founder; a nil version is what is staged. The mutex keeps the layout what
-// checkEmpty was asked about.
+// apply is Apply and Adopt; a nil version is what is staged.
 func (c *Cluster) apply(ctx context.Context, version *layout.Version) (number uint64, err error) {
+	if doc, _ := c.snapshot(); len(doc.ID) == 0 {
+		return 0, ErrNoCluster
+	}
 	if err := c.applying.Lock(ctx); err != nil {
 		return 0, err
 	}
 	defer c.applying.Unlock()
 	doc, _ := c.snapshot()
-	if doc.Founder != c.env.Self() {
-		return 0, fmt.Errorf("%w: this node did not found it", ErrNotReady)
+	switch {
+	case doc.Layout == nil && doc.missing() != "":
+		return 0, fmt.Errorf("%w: %s", ErrNotReady, doc.missing())
+	case doc.Layout == nil && doc.Founder != c.env.Self():
+		return 0, fmt.Errorf("%w: %s makes the first layout", ErrNotReady, c.Describe(doc.Founder))
 	}
-	if why := doc.missing(); doc.Layout == nil && why != "" {
-		return 0, fmt.Errorf("%w: %s", ErrNotReady, why)
-	}
-	if version != nil {
-		if err := doc.fits(version); err != nil { // before anybody is asked
-			return 0, err
+	if version == nil {
+		if roles, params := doc.staged().Pending(doc.Layout); len(roles) == 0 && !params {
+			return doc.number(), nil
 		}
-	} else if roles, params := doc.staged().Pending(doc.Layout); len(roles) == 0 && !params {
-		return doc.number(), nil
+		if version, err = doc.staged().Next(doc.Layout); err != nil {
+			return 0, fmt.Errorf("%w: %w", ErrUnsuitable, err)
+		}
 	}
-	if err := c.checkEmpty(ctx, doc.Layout); err != nil {
+	if err := doc.fits(version); err != nil {
 		return 0, err
 	}
-	err = c.change(ctx, func(now document, stamp hlc.Stamp) (document, error) {
-		next := version
-		if next == nil {
-			if next, err = now.staged().Next(now.Layout); err != nil {
-				return now, fmt.Errorf("%w: %w", ErrUnsuitable, err)
-			}
+	if doc.beforeLives() {
+		return 0, fmt.Errorf("%w: version %d is not retired: see granary status", ErrUnsettled,
+			doc.Before.Number)
+	}
+	c.verify(version, doc.Layout)
+	chosen, err := c.choose(ctx, version)
+	if err != nil {
+		return 0, err
+	}
+	if err := c.change(ctx, func(now document, stamp hlc.Stamp) (document, error) {
+		return now.with(chosen, stamp), nil
+	}); err != nil {
+		return 0, err
+	}
+	if chosen.Hash() != version.Hash() {
+		return chosen.Number, fmt.Errorf("another version %d was chosen: %w", chosen.Number, ErrChanged)
+	}
+	return chosen.Number, nil
+}
+
+// choose has the storage nodes of the live layout decide what follows it, and returns that. The first layout
+// is the founder's, since there is nobody else yet.
+func (c *Cluster) choose(ctx context.Context, v *layout.Version) (*layout.Version, error) {
+	if v.Number == 1 || c.env.Mutant("layout: not chosen") {
+		return v, nil
+	}
+	ctx, cancel := c.env.WithTimeout(ctx, decideTimeout)
+	defer cancel()
+	raw, err := v.Seal()
+	if err != nil {
+		return nil, err
+	}
+	decided, err := c.agree.Decide(ctx, fmt.Sprintf("layout/%d", v.Number), raw)
+	if err != nil {
+		if c.LayoutNumber() >= v.Number || errors.Is(err, ErrOldLayout) {
+			return nil, fmt.Errorf("version %d was chosen by others: %w", v.Number, ErrChanged)
 		}
-		if err := now.fits(next); err != nil {
-			return now, err
+		return nil, fmt.Errorf("choose layout version %d: %w", v.Number, err)
+	}
+	return layout.OpenVersion(decided)
+}
+
+// with is what a chosen version adds to the document. The stores that the first one finds hold all there is:
+// nothing.
+func (d document) with(v *layout.Version, stamp hlc.Stamp) document {
+	if d.number() >= v.Number {
+		return document{}
+	}
+	delta := document{Layout: v, Before: d.Layout, Past: recorded(stamp, v, d.Layout)}
+	if v.Number == 1 {
+		for _, id := range v.StorageNodes() {
+			s := d.standing(id)
+			delta.Members = delta.Members.Join(stand(id, standing{Life: s.Life, Store: s.Store,
+				Synced: 1}).Members)
 		}
-		if version != nil {
-			c.verify(version, now.Layout)
-		}
-		number = next.Number
-		return document{Layout: next, Past: recorded(stamp, next, now.Layout)}, nil
-	})
-	return number, err
+	}
+	return delta
 }
 
 // fits refuses a version that is not valid, does not follow the live one, or is not of the roles and
@@ -225,25 +312,4 @@ func (d document) fits(v *layout.Version) error {
 		return nil
 	}
 	return fmt.Errorf("version %d was made from other staged changes: %w", v.Number, ErrChanged)
-}
-
-// checkEmpty asks every storage node of a layout whether it holds data.
-func (c *Cluster) checkEmpty(ctx context.Context, v *layout.Version) error {
-	if v == nil {
-		return nil
-	}
-	ctx, cancel := c.env.WithTimeout(ctx, holdsTimeout)
-	defer cancel()
-	for _, node := range v.StorageNodes() {
-		resp, err := methodHolds.Call(ctx, c.endpoint, node, &holdsRequest{})
-		if err != nil {
-			return fmt.Errorf("ask %s whether it holds data: %w; every storage node must be up",
-				c.Describe(node), err)
-		}
-		if resp.Holds {
-			return fmt.Errorf("%s holds data of layout version %d: %w", c.Describe(node), v.Number,
-				ErrHasData)
-		}
-	}
-	return nil
 }

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 
 	"granary/core/codec"
@@ -13,9 +14,15 @@ func CheckRecord(key, value []byte) (known bool, err error) {
 	if bytes.Equal(key, keyDocument) {
 		doc, err := codec.Load[document](value, kindDocument)
 		if err == nil && doc.Layout != nil {
-			err = doc.Layout.Validate()
+			err = errors.Join(doc.Layout.Validate(), doc.checkBefore())
 		}
 		return true, err
+	}
+	if bytes.Equal(key, keyGuard) {
+		if len(value) != guardLen {
+			return true, fmt.Errorf("guard of %d bytes, want %d", len(value), guardLen)
+		}
+		return true, nil
 	}
 	peer, ok := bytes.CutPrefix(key, keyTokens)
 	if !ok {

@@ -17,6 +17,7 @@ import (
 // Local keys of this package; rows of tables have greater ones.
 var (
 	keyDocument = []byte("\x01cluster/document")
+	keyGuard    = []byte("\x01cluster/guard")
 	keyTokens   = []byte("\x01cluster/token/")
 )
 
@@ -28,10 +29,13 @@ var (
 	ErrNotMember = errors.New("no such member")
 	ErrBadMember = rpc.RegisterError("cluster.bad_member", errors.New("malformed member"))
 	ErrRemoved   = rpc.RegisterError("cluster.removed", errors.New("the node was removed for good"))
-	ErrFounder   = errors.New("the founder of a cluster cannot be removed")
-	// ErrHasData means that a layout is not changed because data would have to move, which is not there yet.
-	ErrHasData = rpc.RegisterError("cluster.has_data",
-		errors.New("the cluster holds data, and data cannot be moved to another layout yet"))
+	ErrFounder   = errors.New("the founder of a cluster without a layout cannot be removed")
+	// ErrHasData means that a member is not removed because it may have the last copy of something.
+	ErrHasData = errors.New("the node holds data: take its role, apply the layout, wait until it is settled")
+	// ErrLost means that an operator gave a node up.
+	ErrLost = errors.New("the node was given up for lost")
+	// ErrUnsettled means that the layout is not changed because the last change is still going on.
+	ErrUnsettled = errors.New("the last change of the layout is not finished")
 	// ErrChanged means that a layout was made from what is not so any more; it is to be looked at again.
 	ErrChanged = rpc.RegisterError("cluster.layout_changed",
 		errors.New("the layout, or what is staged, changed meanwhile"))
@@ -49,6 +53,15 @@ type Config struct {
 	Group    *rt.Group    // of the node
 	Identity rpc.Identity // the node's own seed
 	Self     Member       // how this node is reached and called
+	// StoreID names Store; another store of the same node has another id.
+	StoreID []byte
+}
+
+// Agreement decides between values, once and for ever for each key; a *register.Registers over the voters of
+// the live layout is one.
+type Agreement interface {
+	// Decide returns the value that key has for good: value, unless another was decided before.
+	Decide(ctx context.Context, key string, value []byte) ([]byte, error)
 }
 
 // Cluster is one node's membership. Safe for concurrent use.
@@ -59,11 +72,12 @@ type Cluster struct {
 	group    *rt.Group
 	identity rpc.Identity
 	self     Member
+	storeID  []byte
 	endpoint *rpc.Endpoint
-	holds    func() (bool, error)
+	agree    Agreement
 
 	entering   *rt.Mutex     // one Found or JoinWith at a time
-	applying   *rt.Mutex     // one apply at a time
+	applying   *rt.Mutex     // one apply at a time on this node
 	write      *rt.Mutex     // one change of the document at a time
 	broadcasts *rt.Semaphore // exchanges that are being made because of a change
 	kick       rt.Waiter     // wakes the gossip
@@ -75,6 +89,7 @@ type Cluster struct {
 	joining map[rt.NodeID]rpc.Route // peers reached with a token's identity
 	ahead   rt.NodeID               // a peer that knows a newer layout, zero if none is known
 	clocks  clocks
+	waiting []rt.Waiter // woken when the document changes
 }
 
 // Open loads what the node knows of its cluster. The result serves look-ups at once; Start begins gossip.
@@ -82,7 +97,7 @@ type Cluster struct {
 // Errors: of the store; codec.ErrCorrupt if the document is damaged.
 func Open(c Config) (*Cluster, error) {
 	cl := &Cluster{env: c.Env, store: c.Store, clock: c.Clock, group: c.Group, identity: c.Identity,
-		self:     c.Self,
+		self: c.Self, storeID: c.StoreID,
 		entering: rt.NewMutex(c.Env), applying: rt.NewMutex(c.Env), write: rt.NewMutex(c.Env),
 		broadcasts: rt.NewSemaphore(c.Env, broadcastsMax), kick: c.Env.NewWaiter(),
 		lock: c.Env.NewLock(), tokens: map[rt.NodeID]time.Time{}, joining: map[rt.NodeID]rpc.Route{},
@@ -110,13 +125,11 @@ func (c *Cluster) Hooks() rpc.Hooks {
 	return rpc.Hooks{Route: c.route, Permit: c.permit, Layout: c.LayoutNumber, OnLayout: c.heardLayout}
 }
 
-// Start registers the cluster's methods and begins gossip. holds reports whether this node stores objects;
-func (c *Cluster) Start(endpoint *rpc.Endpoint, holds func() (bool, error)) {
-	c.endpoint, c.holds = endpoint, holds
+// Start registers the cluster's methods and begins gossip. agree decides what the next layout is.
+func (c *Cluster) Start(endpoint *rpc.Endpoint, agree Agreement) {
+	c.endpoint, c.agree = endpoint, agree
 	rpc.Handle(endpoint, methodGossip, c.handleGossip)
 	rpc.Handle(endpoint, methodJoin, c.handleJoin)
-	rpc.Handle(endpoint, methodApply, c.handleApply)
-	rpc.Handle(endpoint, methodHolds, c.handleHolds)
 	c.group.Keep("cluster gossip", c.runGossip)
 }
 
@@ -191,6 +204,9 @@ func (c *Cluster) merge(ctx context.Context, theirs document) (bool, error) {
 		if err := theirs.Layout.Validate(); err != nil {
 			return false, fmt.Errorf("layout version %d of a peer: %w", theirs.Layout.Number, err)
 		}
+		if err := theirs.checkBefore(); err != nil {
+			return false, err
+		}
 		c.verify(theirs.Layout, doc.Layout)
 	}
 	return c.commit(ctx, doc.Join(theirs))
@@ -208,24 +224,41 @@ func (c *Cluster) verify(theirs, ours *layout.Version) {
 }
 
 // commit makes after the document, durably first. The caller holds write.
+//
+// The guard is stored with it, in one transaction: a write of somebody who does not know this layout either
+// came before, and whoever reads the store from now on sees it, or is refused.
 func (c *Cluster) commit(ctx context.Context, after document) (changed bool, err error) {
 	_, cache := c.snapshot()
-	digest := digestOf(after)
-	if digest == cache.digest {
+	next := derive(after, digestOf(after))
+	if settled := after.settle(next); settled.Settled != after.Settled {
+		after, next = settled, derive(settled, digestOf(settled))
+	}
+	if next.digest == cache.digest {
 		return false, nil
 	}
 	sealed, err := codec.Seal(kindDocument, 1, after)
 	if err != nil {
 		return false, err
 	}
-	err = c.store.Update(ctx, func(w kv.Writer) error { w.Put(keyDocument, sealed); return nil })
+	guard := after.guard(c.env.Self(), c.storeID)
+	err = c.store.Update(ctx, func(w kv.Writer) error {
+		w.Put(keyDocument, sealed)
+		guard.Put(w)
+		return nil
+	})
 	if err != nil {
 		return false, fmt.Errorf("store the cluster document: %w", err)
 	}
-	next := derive(after, digest)
 	c.lock.Lock()
 	c.doc, c.cache = after, next
+	waiting := c.waiting
 	c.lock.Unlock()
+	for _, w := range waiting {
+		w.Unpark()
+	}
+	if after.mayClose(next, c.env.Self()) {
+		c.kick.Unpark()
+	}
 	c.cutRemoved()
 	return true, nil
 }

@@ -15,7 +15,7 @@ type derived struct {
 	digest [32]byte
 	zones  map[rt.NodeID]layout.ZoneName
 	full   View
-	sets   []layout.Set // by partition, of the live version
+	views  []View // by partition, of whichever live version has more of them
 }
 
 func derive(d document, digest [32]byte) *derived {
@@ -30,19 +30,39 @@ func derive(d document, digest [32]byte) *derived {
 	for _, r := range d.Layout.Roles {
 		v.zones[r.Node] = r.Zone
 	}
-	voters := d.Layout.StorageNodes()
-	var learners []rt.NodeID
+	partitions := d.Layout.Params.Partitions
+	var before layout.Set
+	if d.beforeLives() {
+		partitions, before = max(partitions, d.Before.Params.Partitions), d.fullSet(d.Before)
+	}
+	v.full = d.view(before, d.fullSet(d.Layout))
+	voters := v.full.Targets()
 	for _, id := range d.members() {
 		if !slices.Contains(voters, id) {
-			learners = append(learners, id)
+			v.full.Learners = append(v.full.Learners, id)
 		}
 	}
-	v.full = View{Layout: d.Layout.Number, Live: []layout.Set{Majority(d.Layout.Number, voters)},
-		Learners: learners}
-	v.sets = make([]layout.Set, d.Layout.Params.Partitions)
-	for p := range v.sets {
-		first, _ := layout.Partition(p).Range(len(v.sets))
-		v.sets[p] = d.Layout.Set(first)
+	v.views = make([]View, partitions)
+	for p := range v.views {
+		first, _ := layout.Partition(p).Range(partitions)
+		if d.beforeLives() {
+			before = d.setOf(d.Before, first)
+		}
+		v.views[p] = d.view(before, d.setOf(d.Layout, first))
+	}
+	return v
+}
+
+// view is that of a part of the keys: its set in the newest version, and, without nodes if there is none, in
+// the one before, which counts until it is retired.
+func (d document) view(before, newest layout.Set) View {
+	v := View{Layout: newest.Version, Live: []layout.Set{newest}}
+	if len(before.Nodes) == 0 || d.retired(before, newest.Version) {
+		return v
+	}
+	v.Live = []layout.Set{before, newest}
+	if d.readable(newest) {
+		v.Read = 1
 	}
 	return v
 }
@@ -61,17 +81,17 @@ func (c *Cluster) View(prefix layout.Prefix) (View, error) {
 	if doc.Layout == nil {
 		return View{}, fmt.Errorf("%w: %s", ErrNoLayout, c.Missing())
 	}
-	p := doc.Layout.PartitionOf(prefix)
-	return View{Layout: doc.Layout.Number, Live: cache.sets[p : p+1 : p+1]}, nil
+	return cache.views[layout.PartitionOf(prefix, len(cache.views))], nil
 }
 
 // EachView calls f for every partition, in order, with its first and last hash prefix and its live replica
-// sets; for none while there is no layout.
+// sets; for none while there is no layout. Where live versions differ in the number of partitions, they are
+// those of the finer one.
 func (c *Cluster) EachView(f func(first, last layout.Prefix, v View)) {
-	doc, cache := c.snapshot()
-	for p := range cache.sets {
-		first, last := layout.Partition(p).Range(len(cache.sets))
-		f(first, last, View{Layout: doc.number(), Live: cache.sets[p : p+1 : p+1]})
+	_, cache := c.snapshot()
+	for p := range cache.views {
+		first, last := layout.Partition(p).Range(len(cache.views))
+		f(first, last, cache.views[p])
 	}
 }
 
@@ -184,10 +204,17 @@ type Status struct {
 	Founder rt.NodeID
 	Nodes   []NodeStatus // ordered by id
 	// Roles, ordered by node, and Params are what is wanted: those of the live layout with what is staged.
-	Roles   []layout.Role
-	Params  layout.Params
-	Layout  *layout.Version // nil before the first
-	Missing string          // what the first layout waits for, in words
+	Roles  []layout.Role
+	Params layout.Params
+	Layout *layout.Version // nil before the first
+	// Before is the version before it while that is live too: the layout is being changed. Else nil.
+	Before *layout.Version
+	// Change is how far that has come; nil while no change is going on.
+	Change *Progress
+	// Copies has, by number, how many partitions have so many replicas in reach that hold all that was
+	// acknowledged; this node's view of it. Entry i is of i copies.
+	Copies  []int
+	Missing string // what the first layout waits for, in words
 	// Pending are the staged changes of roles that no layout has yet, PendingParams whether parameters are
 	// among them.
 	Pending       []layout.Change
@@ -207,6 +234,14 @@ type NodeStatus struct {
 	Partitions int    // it stores in the live layout
 	Connected  bool
 	RTT        time.Duration // 0 if not measured
+	// Lost says that an operator gave the node up.
+	Lost bool
+	// Synced is the newest version of which the node holds everything that is its own; 0 for one that is new,
+	// or has lost its store, and a gateway.
+	Synced uint64
+	// Carried and Closed are the newest versions for which it, as a node of the version before, has carried
+	// the registers to the new voters, and refuses what is anchored before.
+	Carried, Closed uint64
 	// Bandwidth is how fast the member takes what this node sends, in bytes per second; 0 if not measured.
 	Bandwidth uint64
 }
@@ -216,6 +251,11 @@ func (c *Cluster) Status() Status {
 	doc, cache := c.snapshot()
 	s := Status{ID: doc.ID, Founder: doc.Founder, Layout: doc.Layout, Missing: c.Missing(),
 		ClockOffset: c.ClockOffset()}
+	if doc.beforeLives() {
+		s.Before = doc.Before
+	}
+	s.Change = c.progress(doc, cache)
+	s.Copies = c.copies(doc, cache)
 	capacity, held := map[rt.NodeID]uint64{}, map[rt.NodeID]int{}
 	staged := doc.staged()
 	roles, params := staged.Wanted(doc.Layout)
@@ -224,15 +264,16 @@ func (c *Cluster) Status() Status {
 	for _, r := range roles {
 		capacity[r.Node] = r.Capacity
 	}
-	for _, set := range cache.sets {
-		for _, n := range set.Nodes {
-			held[n]++
+	if doc.Layout != nil {
+		for i, load := range doc.Layout.Loads() {
+			held[doc.Layout.Roles[i].Node] = load
 		}
 	}
 	for id, m := range doc.Members.All() {
 		n := NodeStatus{ID: id, Member: m.Info.Value, Removed: m.Removed, Zone: cache.zones[id],
 			Capacity:   capacity[id],
-			Partitions: held[id]}
+			Partitions: held[id], Lost: m.Standing.Lost, Synced: m.Standing.Synced,
+			Carried: m.Standing.Carried, Closed: m.Standing.Closed}
 		n.Connected = id == c.env.Self() || c.endpoint.Connected(id)
 		if rtt, ok := c.endpoint.RTT(id); ok {
 			n.RTT = rtt.Mean

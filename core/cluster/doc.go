@@ -11,9 +11,10 @@
 //     transport's handshake. A token's key may call one method only, and only once.
 //  2. A node is removed by a mark that every later join keeps; its key is refused wherever the mark
 //     has arrived.
-//  3. The first layout of a cluster is applied by the node that founded it, as soon as enough nodes
-//     and zones are there. Later ones are asked of that node too, so that there is one chain. It
-//     refuses while any node holds data, and what was made from roles that are not wanted any more.
+//  3. The first layout of a cluster is made by the node that founded it, as soon as enough nodes and zones
+//     are there. Each later one is chosen by the storage nodes of the one before, whoever applies it, and
+//     put in place step by step, while reads and writes go on. Replicas hold each request against what they
+//     know of the layouts ([AdmitWrite], [AdmitRead]), and answer for what their stores know.
 //  4. A node's own clock is compared with those of its peers, reported when it differs, and corrected
 //     when it differs too much.
 package cluster

@@ -50,19 +50,22 @@ type membership struct {
 	Info crdt.LWW[Member] `cbor:"1,keyasint"`
 	// Removed stays, whatever is joined and whatever the stamps.
 	Removed bool `cbor:"2,keyasint,omitempty"`
+	// Standing is what the node has done for the layouts.
+	Standing standing `cbor:"3,keyasint,omitzero"`
 }
 
 // Join implements crdt.Lattice.
 func (m membership) Join(o membership) membership {
-	return membership{Info: m.Info.Join(o.Info), Removed: m.Removed || o.Removed}
+	return membership{Info: m.Info.Join(o.Info), Removed: m.Removed || o.Removed,
+		Standing: m.Standing.join(o.Standing)}
 }
 
 // members is the membership of all nodes that ever belonged to the cluster.
 type members = crdt.Map[rt.NodeID, membership]
 
 // aMember is the membership of one node, to be joined into a document.
-func aMember(id rt.NodeID, stamp hlc.Stamp, m Member) members {
-	return members{}.With(id, membership{Info: crdt.LWW[Member]{Stamp: stamp, Value: m}})
+func aMember(id rt.NodeID, stamp hlc.Stamp, m Member, s standing) members {
+	return members{}.With(id, membership{Info: crdt.LWW[Member]{Stamp: stamp, Value: m}, Standing: s})
 }
 
 // document is all that a cluster's nodes agree on by gossip.
@@ -74,6 +77,11 @@ type document struct {
 	// Layout is the newest version, nil if there is none yet.
 	Layout *layout.Version `cbor:"5,keyasint,omitempty"`
 	Past   past            `cbor:"6,keyasint,omitzero"`
+	// Before is the version before Layout, which stays live until Settled says that it is retired. nil before
+	// the second version.
+	Before *layout.Version `cbor:"7,keyasint,omitempty"`
+	// Settled is the newest version that is the only live one: all before it are retired.
+	Settled uint64 `cbor:"8,keyasint,omitempty"`
 }
 
 // number is that of the newest layout version, 0 if there is none.
@@ -86,15 +94,16 @@ func (d document) number() uint64 {
 
 // Join implements crdt.Lattice. ID and Founder are set once, by the founder, and documents of different
 // clusters are never joined (the lower ID would win). Of two layout versions the one with the greater number
-// wins, at equal numbers the one with the lower hash.
+// wins, with the one before it; two of one number do not exist, since versions are chosen.
 func (d document) Join(o document) document {
 	j := document{ID: d.ID, Founder: d.Founder, Members: d.Members.Join(o.Members),
-		Staged: d.Staged.Join(o.Staged), Layout: d.Layout, Past: joinPast(d.Past, o.Past)}
+		Staged: d.Staged.Join(o.Staged), Layout: d.Layout, Before: d.Before,
+		Settled: max(d.Settled, o.Settled), Past: joinPast(d.Past, o.Past)}
 	if len(d.ID) == 0 || len(o.ID) > 0 && bytes.Compare(o.ID, d.ID) < 0 {
 		j.ID, j.Founder = o.ID, o.Founder
 	}
 	if newer(o.Layout, d.Layout) {
-		j.Layout = o.Layout
+		j.Layout, j.Before = o.Layout, o.Before
 	}
 	return j
 }
@@ -108,6 +117,17 @@ func newer(a, b *layout.Version) bool {
 	}
 	x, y := a.Hash(), b.Hash()
 	return slices.Compare(x[:], y[:]) < 0
+}
+
+// checkBefore refuses a layout without the version that it follows.
+func (d document) checkBefore() error {
+	switch {
+	case d.Layout.Number == 1 && d.Before == nil:
+		return nil
+	case d.Before == nil || d.Before.Hash() != d.Layout.Parent:
+		return fmt.Errorf("layout version %d of a peer does not come with the one before it", d.Layout.Number)
+	}
+	return d.Before.Validate()
 }
 
 // present reports whether id is a member that was not removed.
@@ -133,11 +153,12 @@ func (d document) members() []rt.NodeID {
 	return ids
 }
 
-// staged is what the operators want. A removed member has no role in it, even if one was staged meanwhile.
+// staged is what the operators want. A removed member has no role in it, even if one was staged meanwhile,
+// nor has one that was given up.
 func (d document) staged() layout.Staged {
 	s := d.Staged
 	for id, m := range d.Members.All() {
-		if m.Removed {
+		if m.Removed || m.Standing.Lost {
 			s = s.WithoutRole(hlc.StampMax, id)
 		}
 	}

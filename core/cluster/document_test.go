@@ -16,7 +16,7 @@ import (
 
 func someNode(i int) rt.NodeID { return rt.NodeID{byte(i)} }
 
-// versions are layouts that two founders with little sense might make: two of them have the same number.
+// versions are layouts, one after the other.
 var versions = func() (vs []*layout.Version) {
 	roles := func(n int) (roles []layout.Role) {
 		for i := range n {
@@ -25,19 +25,26 @@ var versions = func() (vs []*layout.Version) {
 		return roles
 	}
 	params := layout.Params{Replicas: 1, Partitions: 4}
-	for _, n := range []int{1, 2} {
-		v, err := layout.Assign(roles(n), params, nil)
+	for n := range 3 {
+		var before *layout.Version
+		if n > 0 {
+			before = vs[n-1]
+		}
+		v, err := layout.Assign(roles(n+1), params, before)
 		if err != nil {
 			panic(err)
 		}
 		vs = append(vs, v)
 	}
-	v, err := layout.Assign(roles(3), params, vs[0])
-	if err != nil {
-		panic(err)
-	}
-	return append(vs, v)
+	return vs
 }()
+
+func drawStanding(t *rapid.T) standing {
+	n := func(what string) uint64 { return uint64(rapid.IntRange(0, 2).Draw(t, what)) }
+	return standing{Life: n("life"), Store: rapid.SampledFrom([][]byte{nil, []byte("a"), []byte("b")}).Draw(t,
+		"store"), Synced: n("synced"), Carried: n("carried"), Closed: n("closed"),
+		Lost: rapid.Bool().Draw(t, "lost")}
+}
 
 func drawDocument(t *rapid.T) document {
 	var d document
@@ -47,7 +54,8 @@ func drawDocument(t *rapid.T) document {
 	stamp := func() hlc.Stamp { return hlc.Stamp(rapid.IntRange(1, 4).Draw(t, "stamp")) }
 	for range rapid.IntRange(0, 3).Draw(t, "members") {
 		id := someNode(rapid.IntRange(1, 3).Draw(t, "member"))
-		m := aMember(id, stamp(), Member{Addr: rapid.SampledFrom([]string{"a", "b"}).Draw(t, "addr")})
+		m := aMember(id, stamp(), Member{Addr: rapid.SampledFrom([]string{"a", "b"}).Draw(t, "addr")},
+			drawStanding(t))
 		if rapid.Bool().Draw(t, "removed") {
 			m = m.With(id, membership{Removed: true})
 		}
@@ -62,8 +70,11 @@ func drawDocument(t *rapid.T) document {
 		}
 	}
 	if i := rapid.IntRange(-1, len(versions)-1).Draw(t, "version"); i >= 0 {
-		d.Layout = versions[i]
+		if d.Layout = versions[i]; i > 0 {
+			d.Before = versions[i-1]
+		}
 	}
+	d.Settled = uint64(rapid.IntRange(0, 2).Draw(t, "settled"))
 	first := rapid.IntRange(1, 50).Draw(t, "oldest")
 	for n := range rapid.IntRange(0, PastMax).Draw(t, "past") {
 		made := pastVersion{Moves: rapid.IntRange(0, 2).Draw(t, "moves")}

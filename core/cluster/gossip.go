@@ -180,3 +180,18 @@ func (c *Cluster) broadcast() {
 		})
 	}
 }
+
+// Learn fetches what node knows of the cluster: it refused something as planned with an old layout.
+func (c *Cluster) Learn(ctx context.Context, node rt.NodeID) error {
+	if node == c.env.Self() {
+		return nil
+	}
+	return c.exchange(ctx, node, false)
+}
+
+// OnChange wakes a waiter whenever the document changes; before Start.
+func (c *Cluster) OnChange(w rt.Waiter) {
+	c.lock.Lock()
+	defer c.lock.Unlock()
+	c.waiting = append(c.waiting, w)
+}

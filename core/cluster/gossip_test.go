@@ -132,15 +132,14 @@ func TestUpdate(t *testing.T) {
 	}
 }
 
-// TestApply: the layout changes while nothing is stored, not while any node holds data or cannot be asked,
-// and not without need (invariant 4).
+// TestApply: the layout changes with data in it and a node down, not while the last change is going on, and
+// not without need (invariant 4).
 func TestApply(t *testing.T) {
-	w := newTown(t, 4, 4)
+	w := newTown(t, 4, 5)
 	w.form(3)
 	apply := func() (number uint64, err error) {
 		err = w.on(w.machines[2], func(ctx context.Context, c *Cluster) (err error) {
-			number,
-				err = c.Apply(ctx)
+			number, err = c.Apply(ctx)
 			return err
 		})
 		return number, err
@@ -149,31 +148,35 @@ func TestApply(t *testing.T) {
 		t.Errorf("with nothing staged: version %d, %v", number, err)
 	}
 	w.join(w.machines[3], w.machines[3].role())
-	for _, m := range w.machines[:3] {
-		m.data = true
-		if _, err := apply(); !errors.Is(err, ErrHasData) || !strings.Contains(err.Error(), "host-"+m.name) {
-			t.Errorf("%v holds data: %v", m, err)
-		}
-		m.data = false
-	}
 	w.machines[1].env.Kill()
 	w.run(5 * time.Second)
-	if _, err := apply(); err == nil || !strings.Contains(err.Error(), "host-b1 (zone b)") ||
-		!strings.Contains(err.Error(), "every storage node must be up") {
-		t.Errorf("a node is down: %v", err)
-	}
-	w.boot(w.machines[1])
-	w.run(5 * time.Second)
+	w.stay = true
 	if number, err := apply(); number != 2 || err != nil {
 		t.Errorf("version %d, %v", number, err)
 	}
-	w.within(time.Minute, func() bool { return w.agree(4) })
-	if n := len(w.machines[1].c.Status().Layout.StorageNodes()); n != 4 {
+	w.join(w.machines[4], w.machines[4].role())
+	if _, err := apply(); !errors.Is(err, ErrUnsettled) {
+		t.Errorf("while the last change is going on: %v", err)
+	}
+	w.stay = false
+	w.boot(w.machines[1])
+	for _, m := range w.machines {
+		for _, wake := range m.c.waiting {
+			wake.Unpark()
+		}
+	}
+	w.within(time.Minute, func() bool { return w.agree(5) })
+	if number, err := apply(); number != 3 || err != nil {
+		t.Errorf("version %d, %v", number, err)
+	}
+	w.within(time.Minute, func() bool { return w.agree(5) })
+	if n := len(w.machines[1].c.Status().Layout.StorageNodes()); n != 5 {
 		t.Errorf("%d storage nodes", n)
 	}
 }
 
-// TestAppliesAtOnce: of several Applies at once, one makes the version that all return.
+// TestAppliesAtOnce: of several Applies at once, wherever, one version comes out, which all know; who wanted
+// another is told (invariant 4).
 func TestAppliesAtOnce(t *testing.T) {
 	for seed := range uint64(6) {
 		w := newTown(t, seed, 4)
@@ -182,15 +185,16 @@ func TestAppliesAtOnce(t *testing.T) {
 		w.within(time.Minute, func() bool { return w.agree(4) })
 		at := append(w.machines[:4:4], w.machines[0], w.machines[0])
 		for i, err := range w.all(at, func(ctx context.Context, c *Cluster) error {
-			number, err := c.Apply(ctx)
-			if number != 2 {
-				t.Errorf("seed %d: version %d", seed, number)
-			}
+			_, err := c.Apply(ctx)
 			return err
 		}) {
-			if err != nil {
+			if err != nil && !errors.Is(err, ErrChanged) && !errors.Is(err, ErrUnsettled) {
 				t.Errorf("seed %d, %v: %v", seed, at[i], err)
 			}
+		}
+		w.within(time.Minute, func() bool { return w.agree(4) })
+		if n := w.machines[0].c.LayoutNumber(); n != 2 {
+			t.Errorf("seed %d: version %d", seed, n)
 		}
 	}
 }
@@ -326,5 +330,52 @@ func TestDamagedDocument(t *testing.T) {
 	})
 	if err == nil || !strings.Contains(err.Error(), "cluster document") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestOneChild: of two versions that are applied at once to the same parent, one is chosen, and who wanted
+// the other is told. If each were live where it was applied, both would be (protocols 6).
+func TestOneChild(t *testing.T) {
+	for _, mutant := range []string{"", "layout: not chosen"} {
+		w := newTown(t, 31, 4, mutant)
+		w.form(4)
+		live := w.machines[0].c.Status().Layout
+		tolerant := func(p *layout.Params) { p.Tolerance = 100 }
+		w.must(w.machines[0], func(ctx context.Context, c *Cluster) error {
+			return c.StageParams(ctx, tolerant)
+		})
+		w.within(time.Minute, func() bool { return w.agree(4) })
+		wanted := map[*machine]*layout.Version{} // what is staged, and what is live, placed anew
+		for i, m := range w.machines[1:3] {
+			params := live.Params
+			if i == 1 {
+				tolerant(&params)
+			}
+			v, err := layout.Assign(live.Roles, params, live)
+			if err != nil {
+				t.Fatal(err)
+			}
+			wanted[m] = v
+		}
+		w.stay = true
+		live1, live2 := w.machines[1], w.machines[2]
+		errs := w.all([]*machine{live1, live2}, func(ctx context.Context, c *Cluster) error {
+			m := live1
+			if c == live2.c {
+				m = live2
+			}
+			return c.Adopt(ctx, wanted[m])
+		})
+		told := 0
+		for _, err := range errs {
+			if errors.Is(err, ErrChanged) {
+				told++
+			} else if err != nil {
+				t.Errorf("mutant %q: %v", mutant, err)
+			}
+		}
+		if (told == 1) != (mutant == "") {
+			t.Errorf("mutant %q: %d of 2 were told that another version was chosen", mutant, told)
+		}
 	}
 }

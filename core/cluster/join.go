@@ -22,6 +22,7 @@ type joinRequest struct {
 	Member Member      `cbor:"2,keyasint"`
 	Role   layout.Role `cbor:"3,keyasint"`
 	Proof  []byte      `cbor:"4,keyasint"` // by Node's key, over joinProof
+	Store  []byte      `cbor:"5,keyasint"` // id of the node's store
 }
 
 type joinResponse struct {
@@ -179,7 +180,7 @@ func (c *Cluster) handleJoin(ctx context.Context, from rt.NodeID, req *joinReque
 		if doc.removed(req.Node) {
 			return doc, refused
 		}
-		return document{Members: aMember(req.Node, stamp, req.Member),
+		return document{Members: aMember(req.Node, stamp, req.Member, doc.reborn(req.Node, req.Store)),
 			Staged: layout.Staged{}.WithRole(stamp, req.Role)}, nil
 	})
 	if err != nil {
@@ -212,7 +213,7 @@ func (c *Cluster) JoinWith(ctx context.Context, t Token, role layout.Role) error
 	self := c.env.Self()
 	role.Node = self
 	key := ed25519.NewKeyFromSeed(c.identity.Seed[:])
-	req := &joinRequest{Node: self, Member: c.self, Role: role,
+	req := &joinRequest{Node: self, Member: c.self, Role: role, Store: c.storeID,
 		Proof: ed25519.Sign(key, joinProof(keyOf(t.Secret), self))}
 	resp, err := c.callJoin(ctx, t, req)
 	if errors.Is(err, rpc.ErrIdentity) {

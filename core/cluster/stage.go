@@ -11,11 +11,15 @@ import (
 
 // Stage adds a role, or its change, to the next layout.
 //
-// Errors: ErrNotMember, ErrUnsuitable.
+// Errors: ErrNotMember, ErrLost, ErrUnsuitable.
 func (c *Cluster) Stage(ctx context.Context, role layout.Role) error {
 	return c.change(ctx, func(doc document, stamp hlc.Stamp) (document, error) {
 		if !doc.present(role.Node) {
 			return doc, fmt.Errorf("node %s: %w", role.Node.Short(), ErrNotMember)
+		}
+		if doc.standing(role.Node).Lost {
+			return doc, fmt.Errorf("node %s: %w: give it an empty data folder, and so a new key",
+				role.Node.Short(), ErrLost)
 		}
 		if err := role.Validate(); err != nil {
 			return doc, fmt.Errorf("%w: %w", ErrUnsuitable, err)

@@ -79,8 +79,8 @@ func (s *story) say(words []string) string {
 		other := s.machine(args[0])
 		s.join(other, other.role())
 		return ""
-	case "fill":
-		m.data = true
+	case "stay":
+		s.stay = true
 		return ""
 	}
 	var out string
@@ -124,6 +124,8 @@ func (s *story) operate(ctx context.Context, m *machine, what string, args []str
 	case "pending":
 		status := m.c.Status()
 		return s.changes(status.Pending, status.PendingParams, status.Params), nil
+	case "remove":
+		return "", m.c.Remove(ctx, simnet.PeerOf(s.machine(args[0]).id))
 	case "history":
 		return s.history(m.c.History()), nil
 	}

@@ -22,6 +22,37 @@ type town struct {
 	s        *sched.Sched
 	net      *simnet.Net
 	machines []*machine
+	// decided are the registers, as if their voters were always there.
+	decided map[string][]byte
+	// stay keeps machines from doing their part in a change of the layout.
+	stay bool
+}
+
+// Decide implements Agreement.
+func (w *town) Decide(_ context.Context, key string, value []byte) ([]byte, error) {
+	if w.decided[key] == nil {
+		w.decided[key] = value
+	}
+	return w.decided[key], nil
+}
+
+// follow does a machine's part in changes of the layout at once, as if it had nothing to move.
+func (w *town) follow(ctx context.Context, m *machine, wake rt.Waiter) error {
+	for {
+		g, far := m.c.Goal()
+		var err error
+		switch {
+		case !far || w.stay:
+			err = wake.Park(ctx)
+		case g.Carry:
+			err = m.c.MarkCarried(ctx, g.Version)
+		default:
+			err = m.c.MarkSynced(ctx, g.Version)
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
 type machine struct {
@@ -30,28 +61,30 @@ type machine struct {
 	id    rpc.Identity
 	image *memkv.Image
 	label string // in Member.Name
-	data  bool   // what it answers to cluster.holds
+	store []byte // id
 	env   *sched.Env
 	ep    *rpc.Endpoint
 	c     *Cluster
 }
 
 // newTown starts n machines, each in a zone of its own, 20 ms apart, that belong to no cluster.
-func newTown(t *testing.T, seed uint64, n int) *town {
+func newTown(t *testing.T, seed uint64, n int, mutants ...string) *town {
 	t.Helper()
 	topology := netsim.Regular("town", n, 1, netsim.Path{Delay: 10 * time.Millisecond}, netsim.Path{})
 	model, err := netsim.NewModel(topology)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &town{t: t, s: sched.New(sched.Options{Seed: seed, Shuffle: seed%2 == 1,
-		YieldPerMille: int(seed%3) * 50})}
+	w := &town{t: t, decided: map[string][]byte{},
+		s: sched.New(sched.Options{Seed: seed, Shuffle: seed%2 == 1,
+			YieldPerMille: int(seed%3) * 50, Mutants: mutants})}
 	t.Cleanup(w.s.Stop)
 	if w.net, err = simnet.New(w.s, model, simnet.DefaultOptions()); err != nil {
 		t.Fatal(err)
 	}
 	for i, node := range topology.Nodes {
-		m := &machine{name: node.Name, zone: node.Zone, image: memkv.NewImage(), label: "host-" + node.Name}
+		m := &machine{name: node.Name, zone: node.Zone, image: memkv.NewImage(), label: "host-" + node.Name,
+			store: []byte("store of " + node.Name)}
 		m.id.Seed[0] = byte(i + 1)
 		w.machines = append(w.machines, m)
 		w.boot(m)
@@ -70,7 +103,7 @@ func (w *town) boot(m *machine) {
 	env.Go("boot", func() {
 		clock := hlc.New(env, 0, func(context.Context, hlc.Stamp) error { return nil })
 		c, err := Open(Config{Env: env, Store: memkv.Open(env, m.image, memkv.Options{}), Clock: clock,
-			Group: rt.NewGroup(env, env.Background()), Identity: m.id,
+			Group: rt.NewGroup(env, env.Background()), Identity: m.id, StoreID: m.store,
 			Self: Member{Addr: tr.Addr(), Name: m.label}})
 		if err != nil {
 			w.s.Fail(err)
@@ -81,8 +114,11 @@ func (w *town) boot(m *machine) {
 		m.c, m.ep = c, rpc.New(env, tr, cfg)
 		m.ep.SetHooks(c.Hooks())
 		tr.Admit(c.Admits)
-		c.Start(m.ep, func() (bool, error) { return m.data, nil })
+		wake := env.NewWaiter()
+		c.OnChange(wake)
+		c.Start(m.ep, w)
 		m.ep.Start()
+		env.Go("follow", func() { _ = w.follow(env.Background(), m, wake) })
 		booted = true
 	})
 	if err := w.s.RunUntil(time.Second, func() bool { return booted }); err != nil {
@@ -176,8 +212,11 @@ func (w *town) form(n int) {
 	w.within(time.Minute, func() bool { return w.agree(n) && w.machines[0].c.LayoutNumber() > 0 })
 }
 
-// agree reports whether the first n machines have the same document.
+// agree reports whether the first n machines have the same document, and its layout is the only live one.
 func (w *town) agree(n int) bool {
+	if doc := w.machines[0].c.doc; doc.Settled < doc.number() && !w.stay {
+		return false
+	}
 	for _, m := range w.machines[:n] {
 		if m.c.cache.digest != w.machines[0].c.cache.digest {
 			return false

@@ -8,16 +8,20 @@ import (
 )
 
 // View is what a coordinator needs to know to reach one partition: the sets of all live layout versions,
-// oldest first. Writes go to the write quorum of every set; reads ask a read quorum of the set Live[Read].
+// oldest first. Writes go to the write quorum of every set, and are voted on by that of Live[Read]; reads
+// ask a read quorum of it.
 type View struct {
 	Layout   uint64       // number of the newest live version
 	Live     []layout.Set // never empty in a cluster that has a layout
-	Read     int
-	Learners []rt.NodeID // get every write, count in no quorum; only for full-copy tables
+	Read     int          // the newest set that is readable: enough of it know all that was acknowledged
+	Learners []rt.NodeID  // get every write, count in no quorum; only for full-copy tables
 }
 
 // ReadSet is the set that reads ask.
 func (v View) ReadSet() layout.Set { return v.Live[v.Read] }
+
+// Plan is what a replica has to know of v to judge a request that was planned with it.
+func (v View) Plan() Plan { return Plan{Newest: v.Layout, Anchor: v.ReadSet().Version} }
 
 // Targets are all nodes that a write goes to, without duplicates: the sets in order, then the learners.
 func (v View) Targets() []rt.NodeID {

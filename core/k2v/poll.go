@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"granary/core/bucket"
+	"granary/core/cluster"
 	"granary/core/crdt"
 	"granary/core/layout"
 	"granary/core/rpc"
@@ -91,17 +92,20 @@ type News struct {
 }
 
 type newsRequest struct {
-	PK     []byte `cbor:"1,keyasint"`
-	Prefix string `cbor:"2,keyasint,omitempty"`
-	Start  string `cbor:"3,keyasint,omitempty"`
-	End    string `cbor:"4,keyasint,omitempty"`
-	Marker marker `cbor:"5,keyasint"`
+	PK     []byte       `cbor:"1,keyasint"`
+	Prefix string       `cbor:"2,keyasint,omitempty"`
+	Start  string       `cbor:"3,keyasint,omitempty"`
+	End    string       `cbor:"4,keyasint,omitempty"`
+	Marker marker       `cbor:"5,keyasint"`
+	Plan   cluster.Plan `cbor:"6,keyasint,omitzero"`
 }
 
 type newsResponse struct {
 	Actor uint64      `cbor:"1,keyasint"` // of the replica that answers
 	Rows  []table.Row `cbor:"2,keyasint,omitempty"`
 	Cut   bool        `cbor:"3,keyasint,omitempty"` // there are more
+	// Syncing says that the replica does not know everything that was acknowledged.
+	Syncing bool `cbor:"4,keyasint,omitempty"`
 }
 
 var methodNews = rpc.NewMethod[newsRequest, newsResponse]("k2v.news", rpc.Meta)
@@ -116,6 +120,10 @@ func (s *Store) handleNews(_ context.Context, _ rt.NodeID, req *newsRequest) (*n
 	size := 0
 	var failed error
 	err := s.tables.Local(req.PK, func(r *table.Reader) error {
+		inSync, err := cluster.AdmitRead(s.env, r.Records(), req.Plan)
+		if resp.Syncing = !inSync; err != nil || resp.Syncing {
+			return err
+		}
 		return s.rows.items.ScanRows(r, start, end, func(row table.Row) bool {
 			state, err := stateOf(row)
 			if failed = err; err != nil {
@@ -177,12 +185,15 @@ func (s *Store) news(ctx context.Context, pk []byte, r Range, m marker) (items [
 	if err != nil {
 		return nil, m, false, err
 	}
-	req := &newsRequest{PK: pk, Prefix: r.Prefix, Start: r.Start, End: r.End, Marker: m}
+	req := &newsRequest{PK: pk, Prefix: r.Prefix, Start: r.Start, End: r.End, Marker: m, Plan: view.Plan()}
 	found := map[string]crdt.DVVS{}
 	err = askReplicas(ctx, s, view, pollGrace, fmt.Sprintf("news of partition %x", pk),
 		func(ctx context.Context, to rt.NodeID) (*newsResponse, error) {
 			return methodNews.Call(ctx, s.endpoint, to, req)
 		}, func(_ rt.NodeID, resp *newsResponse) error {
+			if resp.Syncing {
+				return cluster.ErrSyncing
+			}
 			told := make([]told, 0, len(resp.Rows))
 			for _, row := range resp.Rows {
 				state, err := stateOf(row)

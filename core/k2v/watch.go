@@ -288,9 +288,9 @@ func (s *Store) watch(ctx context.Context, pk []byte, at *watcher) error {
 }
 
 // askReplicas makes a round over the read set and gives the answers of a read quorum, and those that come
-// within grace after it, to take.
+// within grace after it, to take; one that take refuses does not count.
 //
-// Errors: *quorum.Error, and take's.
+// Errors: *quorum.Error.
 func askReplicas[R any](ctx context.Context, s *Store, view cluster.View, grace time.Duration, subject string,
 	call func(context.Context, rt.NodeID) (R, error), take func(rt.NodeID, R) error) error {
 	ctx, cancel := s.env.WithTimeout(ctx, table.ReadTimeout)
@@ -314,15 +314,18 @@ func askReplicas[R any](ctx context.Context, s *Store, view cluster.View, grace 
 			s.quorum.Missed("k2v poll")
 			missed.Causes = append(missed.Causes, quorum.Cause{Node: "this node", Err: err})
 			return missed
-		case reply.Err != nil:
-			missed.Causes = append(missed.Causes,
-				quorum.Cause{Node: s.topology.Describe(reply.Node), Err: reply.Err})
+		case reply.Err == nil:
+			reply.Err = take(reply.Node, reply.Value)
+		}
+		switch {
+		case reply.Err == nil:
+			missed.Got++
 			continue
+		case errors.Is(reply.Err, cluster.ErrOldLayout):
+			_ = s.topology.Learn(ctx, reply.Node) // for the next attempt
 		}
-		if err := take(reply.Node, reply.Value); err != nil {
-			return err
-		}
-		missed.Got++
+		missed.Causes = append(missed.Causes,
+			quorum.Cause{Node: s.topology.Describe(reply.Node), Err: reply.Err})
 	}
 	return nil
 }

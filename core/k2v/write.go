@@ -58,7 +58,8 @@ type written struct {
 
 // mergeRequest brings items from the replica that wrote them.
 type mergeRequest struct {
-	Parts []mergePart `cbor:"1,keyasint"`
+	Parts []mergePart  `cbor:"1,keyasint"`
+	Plan  cluster.Plan `cbor:"2,keyasint,omitzero"`
 }
 
 type mergePart struct {
@@ -273,6 +274,10 @@ func (s *Store) handleStore(ctx context.Context, _ rt.NodeID, req *storeRequest)
 	resp := &storeResponse{Written: make([]written, len(req.Writes))}
 	var parts []mergePart
 	err = s.tables.Change(ctx, func(rows func([]byte) *table.Tx) (err error) {
+		tx := rows(itemPK(req.Writes[0].Bucket, req.Writes[0].PK))
+		if _, err := cluster.AdmitWrite(s.env, tx.Records(), view.Plan()); err != nil {
+			return err
+		}
 		for i := range req.Writes {
 			if err := s.admit(rows, req.Writes[i].Bucket); err != nil {
 				return err
@@ -472,7 +477,38 @@ func (r *mergeRequest) size() (n int64) {
 	return n
 }
 
+// merge sends items to the other replicas. If they refuse it as planned with an old layout, and that
+// decides, it learns theirs and sends the same to the sets that are live then.
 func (s *Store) merge(ctx context.Context, view cluster.View, req mergeRequest, subject string) error {
+	for {
+		req.Plan = view.Plan()
+		tally := s.mergeAt(ctx, view, req)
+		if s.verdict(tally) == quorum.Acked {
+			return nil
+		}
+		next, err := s.replan(ctx, req.Parts[0].PK, tally)
+		if err != nil || next.Plan() == view.Plan() {
+			s.quorum.Missed("k2v write")
+			return tally.Missed(subject, s.topology.Describe, true)
+		}
+		view = next
+	}
+}
+
+// replan returns the view after learning the layout of a replica that refused an older one.
+func (s *Store) replan(ctx context.Context, pk []byte, tally *quorum.Tally) (cluster.View, error) {
+	for _, f := range tally.Failures() {
+		if errors.Is(f.Err, cluster.ErrOldLayout) {
+			if err := s.topology.Learn(ctx, f.Node); err != nil {
+				return cluster.View{}, err
+			}
+			return s.topology.View(layout.PrefixOf(pk))
+		}
+	}
+	return cluster.View{}, quorum.ErrUnavailable
+}
+
+func (s *Store) mergeAt(ctx context.Context, view cluster.View, req mergeRequest) *quorum.Tally {
 	tally := quorum.NewTally(view, false)
 	tally.Add(s.env.Self(), quorum.Answer{Vote: quorum.Stored})
 	var others []rt.NodeID
@@ -499,11 +535,7 @@ func (s *Store) merge(ctx context.Context, view cluster.View, req mergeRequest, 
 		tally.Add(reply.Node, answer)
 	}
 	round.Detach(req.size())
-	if s.verdict(tally) == quorum.Acked {
-		return nil
-	}
-	s.quorum.Missed("k2v write")
-	return tally.Missed(subject, s.topology.Describe, true)
+	return tally
 }
 
 func (s *Store) verdict(t *quorum.Tally) quorum.Verdict {
@@ -516,9 +548,14 @@ func (s *Store) verdict(t *quorum.Tally) quorum.Verdict {
 // handleMerge takes in items that another replica has written.
 func (s *Store) handleMerge(ctx context.Context, _ rt.NodeID, req *mergeRequest) (*mergeResponse, error) {
 	return nil, s.tables.Change(ctx, func(rows func([]byte) *table.Tx) error {
-		for _, p := range req.Parts {
+		for i, p := range req.Parts {
 			if len(p.PK) != itemPKLen {
 				return fmt.Errorf("partition key of %d bytes: %w", len(p.PK), rpc.ErrMalformed)
+			}
+			if i == 0 {
+				if _, err := cluster.AdmitWrite(s.env, rows(p.PK).Records(), req.Plan); err != nil {
+					return err
+				}
 			}
 			if err := s.admit(rows, bucket.BucketID(p.PK[:len(bucket.BucketID{})])); err != nil {
 				return err

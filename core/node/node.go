@@ -27,6 +27,7 @@ import (
 	"granary/core/rpc"
 	"granary/core/rt"
 	"granary/core/table"
+	"granary/core/transition"
 )
 
 // Local keys of this package.
@@ -65,22 +66,24 @@ type Config struct {
 
 // Node is a running node. Open makes it, Start lets it serve, Stop ends it.
 type Node struct {
-	env      rt.Env
-	kv       kv.Store
-	group    *rt.Group
-	clock    *hlc.Clock
-	endpoint *rpc.Endpoint
-	cluster  *cluster.Cluster
-	quorum   *quorum.Engine
-	tables   *table.Tables
-	blocks   *block.Store
-	buckets  *bucket.Store
-	objects  *object.Store
-	items    *k2v.Store
-	jobs     *job.Book
-	s3       http.Handler
-	k2v      http.Handler
-	store    storeIdentity
+	env       rt.Env
+	kv        kv.Store
+	group     *rt.Group
+	clock     *hlc.Clock
+	endpoint  *rpc.Endpoint
+	cluster   *cluster.Cluster
+	quorum    *quorum.Engine
+	tables    *table.Tables
+	registers *register.Registers
+	mover     *transition.Mover
+	blocks    *block.Store
+	buckets   *bucket.Store
+	objects   *object.Store
+	items     *k2v.Store
+	jobs      *job.Book
+	s3        http.Handler
+	k2v       http.Handler
+	store     storeIdentity
 }
 
 // Open loads a node's state and composes it. It opens no connection and starts no task that reaches outside.
@@ -110,7 +113,8 @@ func Open(ctx context.Context, c Config) (*Node, error) {
 		addr = c.Transport.Addr()
 	}
 	n.cluster, err = cluster.Open(cluster.Config{Env: c.Env, Store: c.KV, Clock: n.clock, Group: n.group,
-		Identity: c.Identity, Self: cluster.Member{Addr: addr, Name: c.Name}})
+		Identity: c.Identity, Self: cluster.Member{Addr: addr, Name: c.Name},
+		StoreID: n.store.ID})
 	if err != nil {
 		return nil, err
 	}
@@ -151,13 +155,15 @@ func (n *Node) compose(c Config) error {
 	n.blocks = block.New(block.Config{Env: c.Env, KV: c.KV, Disk: c.Disk, Tables: n.tables, Rows: rows.blocks,
 		Topology: n.cluster, Quorum: n.quorum, Endpoint: n.endpoint, Group: n.group, Jobs: n.jobs,
 		Compress: c.Compress})
-	registers := register.New(register.Config{Env: c.Env, Store: c.KV, Topology: n.cluster, Quorum: n.quorum,
+	n.registers = register.New(register.Config{Env: c.Env, Store: c.KV, Topology: n.cluster, Quorum: n.quorum,
 		Endpoint: n.endpoint})
 	n.buckets = bucket.New(bucket.Config{Env: c.Env, Tables: n.tables, Rows: rows.buckets,
-		Registers: registers, Clock: n.clock, Group: n.group})
+		Registers: n.registers, Clock: n.clock, Group: n.group})
 	n.objects = object.New(object.Config{Env: c.Env, Tables: n.tables, Rows: rows.objects, Blocks: n.blocks,
 		Clock: n.clock, Topology: n.cluster, Endpoint: n.endpoint, Group: n.group, Jobs: n.jobs,
 		Reclaim: c.Reclaim})
+	n.mover = transition.New(transition.Config{Env: c.Env, Cluster: n.cluster, Tables: n.tables,
+		Registers: n.registers, Blocks: n.blocks, Group: n.group, Jobs: n.jobs})
 	n.items = k2v.New(k2v.Config{Env: c.Env, KV: c.KV, Tables: n.tables, Rows: rows.items, Clock: n.clock,
 		Topology: n.cluster, Quorum: n.quorum, Endpoint: n.endpoint, Group: n.group, StoreID: n.store.ID,
 		ValueMax: c.ValueMax})
@@ -231,10 +237,11 @@ func (n *Node) storeCeiling(ctx context.Context, ceiling hlc.Stamp) error {
 
 // Start lets the node speak with its peers and begin its background work.
 func (n *Node) Start() {
-	n.cluster.Start(n.endpoint, n.tables.HoldsRows)
+	n.cluster.Start(n.endpoint, n.registers)
 	n.endpoint.Start()
 	n.tables.Start()
 	n.blocks.Start()
+	n.mover.Start()
 	n.buckets.Start()
 	n.objects.Start()
 	n.items.Start()

@@ -5,7 +5,7 @@
 // until a [Tally] says that the write is acknowledged, and leave the rest to finish in the background within
 // named limits.
 //
-// The rule of acknowledgement, in full at [Tally]: a write counts once W replicas of the oldest live set
+// The rule of acknowledgement, in full at [Tally]: a write counts once W replicas of the read set
 // answered clean, meaning that they knew nothing newer for the key, and W of every other live set stored it.
 // Since two write quorums meet, an acknowledged write is then newer than every write acknowledged before it
 // began, whatever the clocks said. A replica that is behind-answering stores the row too; a write is stamped

@@ -48,12 +48,13 @@ const (
 
 // Tally counts the answers to one item of a write over the live sets of its partition.
 //
-// A voted write is acknowledged at W Clean answers in the oldest live set and W stored answers (Clean, Behind
-// or Stored) in every other; an unvoted one at W stored answers in every set. Add counts a node's first
+// A voted write is acknowledged at W Clean answers in the read set and W stored answers (Clean, Behind or
+// Stored) in every other live set; an unvoted one at W stored answers in every set. Add counts a node's first
 // answer only, and only the answers of nodes of the sets: learners decide nothing.
 // Source: DESIGN.md, "Acknowledgement".
 type Tally struct {
 	sets    []setTally // oldest first
+	anchor  int        // the set that votes
 	voted   bool
 	certain bool
 	head    hlc.Stamp
@@ -82,7 +83,7 @@ func (s *setTally) have() int    { return s.clean + s.behind + s.stored }
 
 // NewTally starts a count over view; voted says whether the item has a stamp to be voted on.
 func NewTally(view cluster.View, voted bool) *Tally {
-	t := &Tally{sets: make([]setTally, len(view.Live)), voted: voted}
+	t := &Tally{sets: make([]setTally, len(view.Live)), anchor: view.Read, voted: voted}
 	for i, set := range view.Live {
 		t.sets[i].set = set
 	}
@@ -178,28 +179,28 @@ func (t *Tally) Verdict(hurried bool) Verdict {
 	if acked {
 		return Acked
 	}
-	oldest := &t.sets[0]
-	if !t.voted || oldest.clean >= oldest.set.Write {
+	voters := &t.sets[t.anchor]
+	if !t.voted || voters.clean >= voters.set.Write {
 		return Waiting // for other sets, where Behind is as good
 	}
-	possible := oldest.clean + oldest.pending()
+	possible := voters.clean + voters.pending()
 	switch {
-	case possible+oldest.behind < oldest.set.Write:
+	case possible+voters.behind < voters.set.Write:
 		return Exhausted // too many replicas cannot vote; a new stamp would not help
 	case t.certain:
-		return t.certainly(oldest)
-	case possible < oldest.set.Write, hurried && oldest.behind > 0:
+		return t.certainly(voters)
+	case possible < voters.set.Write, hurried && voters.behind > 0:
 		return Restamp
 	}
 	return Waiting
 }
 
-// certainly decides while the oldest set lacks clean answers, if only what is certain counts.
-func (t *Tally) certainly(oldest *setTally) Verdict {
+// certainly decides while the voting set lacks clean answers, if only what is certain counts.
+func (t *Tally) certainly(voters *setTally) Verdict {
 	switch {
-	case len(oldest.set.Nodes)-oldest.behind < oldest.set.Write:
+	case len(voters.set.Nodes)-voters.behind < voters.set.Write:
 		return Restamp
-	case oldest.pending() == 0:
+	case voters.pending() == 0:
 		return Exhausted
 	}
 	return Waiting
@@ -207,8 +208,8 @@ func (t *Tally) certainly(oldest *setTally) Verdict {
 
 // reached is how many of the answers that set i needs are there.
 func (t *Tally) reached(i int) int {
-	if t.voted && i == 0 {
-		return t.sets[0].clean
+	if t.voted && i == t.anchor {
+		return t.sets[i].clean
 	}
 	return t.sets[i].have()
 }
@@ -253,9 +254,9 @@ func (t *Tally) fault(i int, node rt.NodeID) error {
 		return ErrSilent
 	case a.Vote < Stored:
 		return a.Err
-	case t.voted && i == 0 && a.Vote == Behind:
+	case t.voted && i == t.anchor && a.Vote == Behind:
 		return errBehind
-	case t.voted && i == 0 && a.Vote == Stored:
+	case t.voted && i == t.anchor && a.Vote == Stored:
 		return errNoVote
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"granary/core/cluster"
 	"granary/core/codec"
 	"granary/core/kv"
 	"granary/core/rpc"
@@ -18,7 +19,7 @@ const (
 	// KeyMax is the longest key, in bytes.
 	KeyMax = 256
 	// ValueMax is the longest value, in bytes.
-	ValueMax = 64 << 10
+	ValueMax = 2 << 20
 )
 
 // keyPrefix begins the local keys of this package.
@@ -44,8 +45,9 @@ type state struct {
 }
 
 type prepareRequest struct {
-	Key    string `cbor:"1,keyasint"`
-	Ballot ballot `cbor:"2,keyasint"` // zero: promise nothing, only tell
+	Key    string       `cbor:"1,keyasint"`
+	Ballot ballot       `cbor:"2,keyasint"` // zero: promise nothing, only tell
+	Plan   cluster.Plan `cbor:"3,keyasint,omitzero"`
 }
 
 // prepareResponse is the state before the promise. The promise is given if Promised is less than the ballot.
@@ -54,9 +56,10 @@ type prepareResponse struct {
 }
 
 type acceptRequest struct {
-	Key    string `cbor:"1,keyasint"`
-	Ballot ballot `cbor:"2,keyasint"`
-	Value  []byte `cbor:"3,keyasint"`
+	Key    string       `cbor:"1,keyasint"`
+	Ballot ballot       `cbor:"2,keyasint"`
+	Value  []byte       `cbor:"3,keyasint"`
+	Plan   cluster.Plan `cbor:"4,keyasint,omitzero"`
 }
 
 // acceptResponse has what was promised before; the value is accepted unless that is greater than the ballot.
@@ -74,12 +77,14 @@ func (r *Registers) handlePrepare(ctx context.Context, _ rt.NodeID, req *prepare
 	var before state
 	if req.Ballot == (ballot{}) {
 		err := r.store.View(func(w kv.Reader) (err error) {
-			before, err = load(w, req.Key)
+			if err = r.admit(w, req.Plan); err == nil {
+				before, err = load(w, req.Key)
+			}
 			return err
 		})
 		return &prepareResponse{before}, err
 	}
-	before, err := r.change(ctx, req.Key, func(s state) (state, bool) {
+	before, err := r.change(ctx, req.Key, req.Plan, func(s state) (state, bool) {
 		if req.Ballot.compare(s.Promised) <= 0 {
 			return s, false
 		}
@@ -95,7 +100,7 @@ func (r *Registers) handleAccept(ctx context.Context, _ rt.NodeID, req *acceptRe
 		return nil, fmt.Errorf("register %.300q: value of %d bytes: want at most %d", req.Key, len(req.Value),
 			ValueMax)
 	}
-	before, err := r.change(ctx, req.Key, func(s state) (state, bool) {
+	before, err := r.change(ctx, req.Key, req.Plan, func(s state) (state, bool) {
 		if req.Ballot.compare(s.Promised) < 0 && !r.env.Mutant("register accepts what it promised not to") {
 			return s, false
 		}
@@ -104,10 +109,26 @@ func (r *Registers) handleAccept(ctx context.Context, _ rt.NodeID, req *acceptRe
 	return &acceptResponse{before.Promised}, err
 }
 
+// admit refuses what was planned with an old layout, and to vote in a store that may have forgotten votes.
+//
+// Errors: cluster.ErrOldLayout, cluster.ErrSyncing.
+func (r *Registers) admit(w kv.Reader, p cluster.Plan) error {
+	if _, err := cluster.AdmitWrite(r.env, w, p); err != nil {
+		return err
+	}
+	if g, _ := cluster.ReadGuard(w); g.Amnesiac && !r.env.Mutant("register: a lost store votes") {
+		return cluster.ErrSyncing
+	}
+	return nil
+}
+
 // change replaces the state of a register, durably, if f says so, and returns the state before.
-func (r *Registers) change(ctx context.Context, key string, f func(state) (state, bool)) (before state,
-	err error) {
+func (r *Registers) change(ctx context.Context, key string, p cluster.Plan, f func(state) (state, bool)) (
+	before state, err error) {
 	err = r.store.Update(ctx, func(w kv.Writer) (err error) {
+		if err = r.admit(w, p); err != nil {
+			return err
+		}
 		if before, err = load(w, key); err != nil {
 			return err
 		}

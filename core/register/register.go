@@ -28,6 +28,8 @@ type Topology interface {
 	FullView() (cluster.View, error)
 	// Describe names a node for people.
 	Describe(rt.NodeID) string
+	// Learn fetches the layout that a node knows.
+	Learn(context.Context, rt.NodeID) error
 }
 
 // Config is what a node's registers are made of. All fields are needed.
@@ -53,6 +55,7 @@ func New(c Config) *Registers {
 	r := &Registers{env: c.Env, store: c.Store, topology: c.Topology, quorum: c.Quorum, endpoint: c.Endpoint}
 	rpc.Handle(c.Endpoint, methodPrepare, r.handlePrepare)
 	rpc.Handle(c.Endpoint, methodAccept, r.handleAccept)
+	rpc.Handle(c.Endpoint, methodStates, r.handleStates)
 	return r
 }
 
@@ -85,6 +88,37 @@ func (r *Registers) Read(ctx context.Context, key string) ([]byte, error) {
 		return newest.Value, nil
 	}
 	return c.run(ctx, func(now []byte) ([]byte, error) { return now, nil })
+}
+
+// Decide returns the value that a register has for good: value, unless another was decided before.
+//
+// Errors, rounds: as Change.
+func (r *Registers) Decide(ctx context.Context, key string, value []byte) ([]byte, error) {
+	return r.Change(ctx, key, func(now []byte) ([]byte, error) {
+		if now != nil {
+			return now, nil
+		}
+		return value, nil
+	})
+}
+
+// Carry has every register that this node ever accepted a value of decided among the voters of all live
+// layouts. A voter of a set that is given up does that once no change that knows this set alone can come to
+// it any more.
+//
+// Errors: those of Read, codec.ErrCorrupt.
+func (r *Registers) Carry(ctx context.Context) error {
+	var keys []string
+	err := r.Accepted("", func(key string, _ []byte) bool { keys = append(keys, key); return true })
+	if r.env.Mutant("layout: registers not carried") {
+		return err
+	}
+	for _, key := range keys {
+		if err == nil {
+			_, err = r.Read(ctx, key)
+		}
+	}
+	return err
 }
 
 var (
@@ -157,8 +191,9 @@ func (c *changing) attempt(ctx context.Context, f func([]byte) ([]byte, error)) 
 // majority accepted just that last, so it is decided already. A zero b asks for no promise.
 func (c *changing) prepare(ctx context.Context, b ballot) (newest state, decided bool, err error) {
 	accepted := map[rt.NodeID]ballot{}
-	view, err := gather(ctx, c, 0, func(ctx context.Context, to rt.NodeID) (*prepareResponse, error) {
-		return methodPrepare.Call(ctx, c.endpoint, to, &prepareRequest{Key: c.key, Ballot: b})
+	view, err := gather(ctx, c, 0, func(ctx context.Context, to rt.NodeID, p cluster.Plan) (*prepareResponse,
+		error) {
+		return methodPrepare.Call(ctx, c.endpoint, to, &prepareRequest{Key: c.key, Ballot: b, Plan: p})
 	}, func(from rt.NodeID, p *prepareResponse) bool {
 		c.round = max(c.round, p.State.Promised.Round)
 		if b != (ballot{}) && p.State.Promised.compare(b) >= 0 {
@@ -187,8 +222,8 @@ func (c *changing) prepare(ctx context.Context, b ballot) (newest state, decided
 // accept asks the voters to accept value under b.
 func (c *changing) accept(ctx context.Context, b ballot, value []byte) error {
 	c.sent = b
-	req := &acceptRequest{Key: c.key, Ballot: b, Value: value}
-	call := func(ctx context.Context, to rt.NodeID) (*acceptResponse, error) {
+	call := func(ctx context.Context, to rt.NodeID, p cluster.Plan) (*acceptResponse, error) {
+		req := &acceptRequest{Key: c.key, Ballot: b, Value: value, Plan: p}
 		return methodAccept.Call(ctx, c.endpoint, to, req)
 	}
 	_, err := gather(ctx, c, int64(len(value)), call, func(_ rt.NodeID, a *acceptResponse) bool {
@@ -203,7 +238,8 @@ func (c *changing) accept(ctx context.Context, b ballot, value []byte) error {
 //
 // Errors: errOvertaken if too many answers were not taken; *quorum.Error if too few came.
 func gather[R any](ctx context.Context, c *changing, bytes int64,
-	call func(context.Context, rt.NodeID) (R, error), take func(rt.NodeID, R) bool) (cluster.View, error) {
+	call func(context.Context, rt.NodeID, cluster.Plan) (R, error), take func(rt.NodeID, R) bool) (
+	cluster.View, error) {
 	view, err := c.topology.FullView()
 	if err != nil {
 		return view, err
@@ -213,7 +249,7 @@ func gather[R any](ctx context.Context, c *changing, bytes int64,
 		func(ctx context.Context, to rt.NodeID) (R, error) {
 			ctx, cancel := c.env.WithTimeout(ctx, changeTimeout)
 			defer cancel()
-			return call(ctx, to)
+			return call(ctx, to, view.Plan())
 		})
 	defer round.Detach(bytes)
 	tally := quorum.NewTally(view, false)
@@ -238,10 +274,25 @@ func gather[R any](ctx context.Context, c *changing, bytes int64,
 			return view, nil
 		case verdict == quorum.Exhausted && overtaken:
 			return view, errOvertaken
+		case verdict == quorum.Exhausted && c.replanned(ctx, view, tally):
+			return view, errOvertaken // by a layout: again, among its voters
 		case verdict == quorum.Exhausted:
 			return view, c.missed(tally, nil)
 		}
 	}
+}
+
+// replanned learns the layout of a voter that refused what was planned with an older one, and reports whether
+// the voters are others now.
+func (c *changing) replanned(ctx context.Context, view cluster.View, tally *quorum.Tally) bool {
+	for _, f := range tally.Failures() {
+		if !errors.Is(f.Err, cluster.ErrOldLayout) || c.topology.Learn(ctx, f.Node) != nil {
+			continue
+		}
+		now, err := c.topology.FullView()
+		return err == nil && now.Plan() != view.Plan()
+	}
+	return false
 }
 
 // missed explains what was missed. Unless a value was sent, nothing can have changed.

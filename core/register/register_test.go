@@ -46,9 +46,10 @@ type home struct {
 	registers *Registers
 }
 
-func (c *town) FullView() (cluster.View, error)     { return c.view, nil }
-func (c *town) Describe(id rt.NodeID) string        { return id.Short() }
-func (c *town) route(p rt.NodeID) (rpc.Route, bool) { return rpc.Route{Addr: c.addrs[p]}, true }
+func (c *town) FullView() (cluster.View, error)        { return c.view, nil }
+func (c *town) Describe(id rt.NodeID) string           { return id.Short() }
+func (c *town) Learn(context.Context, rt.NodeID) error { return nil }
+func (c *town) route(p rt.NodeID) (rpc.Route, bool)    { return rpc.Route{Addr: c.addrs[p]}, true }
 
 func newTown(t *testing.T, seed uint64, mutants ...string) *town {
 	t.Helper()

@@ -53,9 +53,10 @@ func (o topologyOf) View(layout.Prefix) (cluster.View, error) { return o.c.view,
 func (o topologyOf) EachView(f func(first, last layout.Prefix, v cluster.View)) {
 	f(0, 0xffff, o.c.view)
 }
-func (o topologyOf) FullView() (cluster.View, error)    { return o.c.view, nil }
-func (o topologyOf) Patience([]rt.NodeID) time.Duration { return 3 * roundTrip }
-func (o topologyOf) Describe(id rt.NodeID) string       { return id.Short() }
+func (o topologyOf) FullView() (cluster.View, error)        { return o.c.view, nil }
+func (o topologyOf) Patience([]rt.NodeID) time.Duration     { return 3 * roundTrip }
+func (o topologyOf) Describe(id rt.NodeID) string           { return id.Short() }
+func (o topologyOf) Learn(context.Context, rt.NodeID) error { return nil }
 func (o topologyOf) Nearest(ids []rt.NodeID) []rt.NodeID {
 	ids = slices.Clone(ids)
 	slices.SortStableFunc(ids, func(a, b rt.NodeID) int {

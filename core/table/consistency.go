@@ -90,7 +90,7 @@ func (t *Tables) fetchHeld(ctx context.Context, f *Fetched, again func() (*Fetch
 }
 
 // hold writes the join back to the replicas that are not known to have it. held is false, without an error,
-// if one of them knows something newer.
+// if one of them knows something newer, a row or a layout.
 func (f *Fetched) hold(ctx context.Context) (held bool, err error) {
 	t := f.tables
 	voted, newest, err := f.heads()
@@ -109,7 +109,7 @@ func (f *Fetched) hold(ctx context.Context) (held bool, err error) {
 	if f.prune != nil {
 		f.prune(f)
 	}
-	req := &writeRequest{PK: f.pk, Items: [][]Row{f.batch(f.ordered())}, Over: newest}
+	req := &writeRequest{PK: f.pk, Items: [][]Row{f.batch(f.ordered())}, Over: newest, Plan: f.view.Plan()}
 	round := quorum.Start(t.env.Background(), t.quorum, t.topology.Nearest(rest), 0,
 		func(ctx context.Context, to rt.NodeID) (*writeResponse, error) {
 			ctx, cancel := t.env.WithTimeout(ctx, WriteTimeout)
@@ -124,6 +124,9 @@ func (f *Fetched) hold(ctx context.Context) (held bool, err error) {
 		case quorum.Restamp:
 			return false, nil
 		case quorum.Exhausted:
+			if t.learn(ctx, tally.Failures()) {
+				return false, nil
+			}
 			return false, tally.Missed(f.subject, t.topology.Describe, false)
 		}
 		reply, err := round.Next(ctx, 0)

@@ -136,7 +136,7 @@ func (e *entropy) partners() map[rt.NodeID]*share {
 	if err != nil {
 		return all
 	}
-	spans := t.fullSpans()
+	spans := t.FullSpans()
 	for _, n := range full.Targets() {
 		if n != self && len(spans) > 0 {
 			all[n] = &share{spans: slices.Clone(spans), partitions: 1}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"granary/core/cluster"
 	"granary/core/kv"
 	"granary/core/rpc"
 	"granary/core/rt"
@@ -48,6 +49,8 @@ type spanAnswer struct {
 
 type compareRequest struct {
 	Asks []spanAsk `cbor:"1,keyasint"`
+	// Source is what the answerer must be; zero: anything.
+	Source cluster.Source `cbor:"2,keyasint,omitzero"`
 }
 
 type compareResponse struct {
@@ -65,6 +68,8 @@ type batch struct {
 type pullRequest struct {
 	Keys [][]byte `cbor:"1,keyasint"`
 	Skip int      `cbor:"2,keyasint,omitempty"`
+	// Source is what the answerer must be; zero: anything.
+	Source cluster.Source `cbor:"3,keyasint,omitzero"`
 }
 
 // batches are in the order of the keys, as many as one message carries, and at least one if there is any.
@@ -102,6 +107,9 @@ func (t *Tables) handleCompare(_ context.Context, _ rt.NodeID, req *compareReque
 	}
 	size := 0
 	err := t.store.View(func(r kv.Reader) error {
+		if err := cluster.AdmitSync(t.env, r, req.Source); err != nil {
+			return err
+		}
 		for i, ask := range req.Asks {
 			if size > answerBytesMax {
 				resp.Answers[i].Later = true
@@ -170,6 +178,10 @@ func commonPrefix(a, b []byte) []byte {
 
 // handlePull sends rows with their parts.
 func (t *Tables) handlePull(_ context.Context, _ rt.NodeID, req *pullRequest) (*batches, error) {
+	err := t.store.View(func(r kv.Reader) error { return cluster.AdmitSync(t.env, r, req.Source) })
+	if err != nil {
+		return nil, err
+	}
 	return t.carry(req.Keys, req.Skip)
 }
 
@@ -262,8 +274,9 @@ func (t *Tables) mergeBatches(ctx context.Context, in *batches) error {
 
 // exchange makes spans equal here and at a peer. It belongs to one task.
 type exchange struct {
-	t    *Tables
-	peer rt.NodeID
+	t      *Tables
+	peer   rt.NodeID
+	source cluster.Source
 	// pace is called after every message with the bytes it brought; an error ends the exchange.
 	pace func(ctx context.Context, bytes int) error
 	todo []spanAsk // a stack, so that it stays short
@@ -280,12 +293,28 @@ type Exchanged struct {
 	Sent     int // rows that differed there, or were missing
 }
 
+// TakeOver makes spans equal here and at a peer that is what source says, whenever it answers: then this node
+// has all rows that the peer had when its fence went up. pace is called after every message with the bytes it
+// brought; an error ends the exchange.
+//
+// Errors: cluster.ErrOldLayout and cluster.ErrSyncing if the peer is not what source says, those of calls
+// and of the store; what was done before stays.
+func (t *Tables) TakeOver(ctx context.Context, peer rt.NodeID, spans []Span, source cluster.Source,
+	pace func(context.Context, int) error) (Exchanged, error) {
+	x := &exchange{t: t, peer: peer, source: source, pace: pace}
+	return x.run(ctx, spans)
+}
+
 // exchangeSpans makes spans equal here and at peer.
 //
 // Errors: those of calls and of the store; what was done before stays.
 func (t *Tables) exchangeSpans(ctx context.Context, peer rt.NodeID, spans []Span,
 	pace func(context.Context, int) error) (Exchanged, error) {
-	x := &exchange{t: t, peer: peer, pace: pace}
+	return (&exchange{t: t, peer: peer, pace: pace}).run(ctx, spans)
+}
+
+func (x *exchange) run(ctx context.Context, spans []Span) (Exchanged, error) {
+	t := x.t
 	err := t.store.View(func(r kv.Reader) error {
 		for _, span := range slices.Backward(spans) {
 			x.todo = append(x.todo, spanAsk{span, t.scope(r).Digest(span)})
@@ -315,7 +344,7 @@ func (x *exchange) step(ctx context.Context) error {
 	x.todo = x.todo[:n]
 	cctx, cancel := x.t.env.WithTimeout(ctx, exchangeTimeout)
 	defer cancel()
-	resp, err := methodCompare.Call(cctx, x.t.endpoint, x.peer, &compareRequest{asks})
+	resp, err := methodCompare.Call(cctx, x.t.endpoint, x.peer, &compareRequest{asks, x.source})
 	if err != nil {
 		return err
 	}
@@ -479,7 +508,8 @@ func (x *exchange) flush(ctx context.Context) error {
 func (x *exchange) pull(ctx context.Context, keys [][]byte) error {
 	for skip := 0; len(keys) > 0; {
 		cctx, cancel := x.t.env.WithTimeout(ctx, exchangeTimeout)
-		got, err := methodPull.Call(cctx, x.t.endpoint, x.peer, &pullRequest{keys, skip})
+		got, err := methodPull.Call(cctx, x.t.endpoint, x.peer,
+			&pullRequest{keys, skip, x.source})
 		cancel()
 		if err != nil {
 			return err

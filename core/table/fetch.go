@@ -30,13 +30,16 @@ const (
 type Fetcher func(r *Reader, args []byte) ([]Row, error)
 
 type fetchRequest struct {
-	Name string `cbor:"1,keyasint"`
-	PK   []byte `cbor:"2,keyasint"`
-	Args []byte `cbor:"3,keyasint,omitempty"`
+	Name string       `cbor:"1,keyasint"`
+	PK   []byte       `cbor:"2,keyasint"`
+	Args []byte       `cbor:"3,keyasint,omitempty"`
+	Plan cluster.Plan `cbor:"4,keyasint,omitzero"`
 }
 
 type fetchResponse struct {
 	Rows []Row `cbor:"1,keyasint,omitempty"`
+	// Syncing says that the replica does not know everything that was acknowledged; then there are no rows.
+	Syncing bool `cbor:"2,keyasint,omitempty"`
 }
 
 var methodFetch = rpc.NewMethod[fetchRequest, fetchResponse]("table.fetch", rpc.Meta)
@@ -64,6 +67,10 @@ func (t *Tables) handleFetch(_ context.Context, _ rt.NodeID, req *fetchRequest) 
 	}
 	resp := &fetchResponse{}
 	err := t.store.View(func(r kv.Reader) (err error) {
+		inSync, err := cluster.AdmitRead(t.env, r, req.Plan)
+		if resp.Syncing = !inSync; err != nil || resp.Syncing {
+			return err
+		}
 		rows, err := f(newReader(r, req.PK), req.Args)
 		resp.Rows = cloneRows(rows)
 		return err
@@ -111,16 +118,9 @@ type rowKey struct {
 // Cost: 1 round. Monotonic: another when replicas disagree. Eventual: the way to the nearest replica.
 func (t *Tables) Fetch(ctx context.Context, name string, pk, args []byte, subject string) (*Fetched, error) {
 	level := ConsistencyOf(ctx)
+	view := func() (cluster.View, error) { return t.view(pk) }
 	read := func() (*Fetched, error) {
-		view, err := t.view(pk)
-		if err != nil {
-			return nil, err
-		}
-		need := view.ReadSet().Read
-		if level == Eventual {
-			need = 1
-		}
-		return t.fetch(ctx, view, need, &fetchRequest{Name: name, PK: pk, Args: args}, subject)
+		return t.fetch(ctx, view, level == Eventual, fetchRequest{Name: name, PK: pk, Args: args}, subject)
 	}
 	f, err := read()
 	if err != nil || level != Monotonic {
@@ -131,18 +131,47 @@ func (t *Tables) Fetch(ctx context.Context, name string, pk, args []byte, subjec
 
 // FetchFull is Fetch over a majority of the voters of the full-copy tables.
 func (t *Tables) FetchFull(ctx context.Context, name string, args []byte, subject string) (*Fetched, error) {
-	view, err := t.topology.FullView()
-	if err != nil {
-		return nil, err
-	}
-	return t.fetch(ctx, view, view.ReadSet().Read,
-		&fetchRequest{Name: name, PK: fullPK, Args: args}, subject)
+	return t.fetch(ctx, t.topology.FullView, false, fetchRequest{Name: name, PK: fullPK, Args: args}, subject)
 }
 
-// fetch joins the first need replies. All replicas are asked at once, except for a single reply: then the
+// fetch asks the read set, and another one if it is told that the set is out of date.
+func (t *Tables) fetch(ctx context.Context, view func() (cluster.View, error), any bool, req fetchRequest,
+	subject string) (f *Fetched, err error) {
+	err = t.planned(ctx, view, func(v cluster.View) (fails []quorum.Failure, err error) {
+		asked, need := req, v.ReadSet().Read
+		asked.Plan = v.Plan()
+		if any {
+			need = 1
+		}
+		f, fails, err = t.fetchOf(ctx, v, need, &asked, subject)
+		return fails, err
+	})
+	return f, err
+}
+
+// planned calls read with a view, and again with a newer one when it fails because replicas refused the one
+// it was planned with; it returns read's error.
+func (t *Tables) planned(ctx context.Context, view func() (cluster.View, error),
+	read func(cluster.View) ([]quorum.Failure, error)) error {
+	v, err := view()
+	for err == nil {
+		fails, failed := read(v)
+		if failed == nil || !t.learn(ctx, fails) {
+			return failed
+		}
+		old := v.Plan()
+		if v, err = view(); err == nil && v.Plan() == old {
+			return failed
+		}
+		t.env.Sometimes("read planned anew with a newer layout", true)
+	}
+	return err
+}
+
+// fetchOf joins the first need replies. All replicas are asked at once, except for a single reply: then the
 // nearest, and the next ones when it fails or is silent for longer than usual.
-func (t *Tables) fetch(ctx context.Context, view cluster.View, need int, req *fetchRequest,
-	subject string) (*Fetched, error) {
+func (t *Tables) fetchOf(ctx context.Context, view cluster.View, need int, req *fetchRequest, subject string) (
+	*Fetched, []quorum.Failure, error) {
 	f := &Fetched{tables: t, view: view, need: need, pk: req.PK, subject: subject, prune: t.pruners[req.Name],
 		rows: map[rowKey]Row{}}
 	nodes, first := t.topology.Nearest(view.ReadSet().Nodes), 0
@@ -161,10 +190,10 @@ func (t *Tables) fetch(ctx context.Context, view cluster.View, need int, req *fe
 	for len(f.replies) < need {
 		if err := f.next(rctx); err != nil {
 			f.round.Close()
-			return nil, f.missed(err)
+			return nil, f.failed, f.missed(err)
 		}
 	}
-	return f, nil
+	return f, nil, nil
 }
 
 // next takes one more reply, good or bad.
@@ -172,6 +201,9 @@ func (f *Fetched) next(ctx context.Context) error {
 	reply, err := f.round.NextOf(ctx, f.patience)
 	if err != nil {
 		return err
+	}
+	if reply.Err == nil && reply.Value.Syncing {
+		reply.Err = cluster.ErrSyncing
 	}
 	if reply.Err == nil {
 		reply.Err = f.joinAll(reply.Value.Rows)
@@ -384,7 +416,8 @@ func (f *Fetched) repair(ctx context.Context) {
 		}
 		t.env.Sometimes("read repair", true)
 		t.env.Count("table_repairs_total", 1)
-		req := &writeRequest{PK: f.pk, Items: [][]Row{f.batch(rows)}, Merge: true}
+		req := &writeRequest{PK: f.pk, Items: [][]Row{f.batch(rows)}, Merge: true,
+			Plan: f.view.Plan()}
 		if _, err := methodWrite.Call(ctx, t.endpoint, reply.Node, req); err != nil {
 			t.env.Debug("read repair failed", "node", t.topology.Describe(reply.Node), "err", err)
 		}

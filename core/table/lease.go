@@ -57,7 +57,7 @@ func (t *Tables) handleFresh(context.Context, rt.NodeID, *freshRequest) (*freshR
 func (t *Tables) fullDigest() (d Digest, err error) {
 	err = t.store.View(func(r kv.Reader) error {
 		c := t.scope(r)
-		for _, at := range t.fullSpans() {
+		for _, at := range t.FullSpans() {
 			d = d.add(c.Digest(at))
 		}
 		return nil
@@ -104,13 +104,7 @@ func (l *lease) known() (done bool, err error) {
 func (l *lease) keep(ctx context.Context) error {
 	env := l.t.env
 	for {
-		err := rt.Guard(env, "full-copy lease", func() error {
-			if err := l.mutex.Lock(ctx); err != nil {
-				return err
-			}
-			defer l.mutex.Unlock()
-			return l.renew(ctx)
-		})
+		err := l.renewAlone(ctx)
 		pause := renewEvery/2 + time.Duration(env.Rand("table/lease").Int64N(int64(renewEvery)))
 		if err != nil {
 			pause = failedFor
@@ -119,6 +113,14 @@ func (l *lease) keep(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+func (l *lease) renewAlone(ctx context.Context) error {
+	if err := l.mutex.Lock(ctx); err != nil {
+		return err
+	}
+	defer l.mutex.Unlock()
+	return l.renew(ctx)
 }
 
 // renew compares with a majority of the voters and pulls what differs. The caller holds the mutex.
@@ -181,7 +183,7 @@ func (t *Tables) catchUp(ctx context.Context, voter rt.NodeID) (struct{}, error)
 	if err != nil || mine == theirs.Digest {
 		return struct{}{}, err
 	}
-	_, err = t.exchangeSpans(ctx, voter, t.fullSpans(), func(context.Context, int) error { return nil })
+	_, err = t.exchangeSpans(ctx, voter, t.FullSpans(), func(context.Context, int) error { return nil })
 	return struct{}{}, err
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"granary/core/cluster"
 	"granary/core/layout"
 	"granary/core/quorum"
 	"granary/core/rt"
@@ -156,10 +157,17 @@ func pageOf[T any](tab *Table[T], l *listing) (page ListResult[T], err error) {
 // For a monotonic listing it is W, so that what they have alike is held; for an eventual one the nearest.
 func (t *Tables) askPages(ctx context.Context, req *pageRequest, subject string) (answers [][]answer,
 	err error) {
-	view, err := t.topology.View(layout.PrefixOf(req.PK))
-	if err != nil {
-		return nil, err
-	}
+	view := func() (cluster.View, error) { return t.topology.View(layout.PrefixOf(req.PK)) }
+	err = t.planned(ctx, view, func(v cluster.View) (fails []quorum.Failure, err error) {
+		req.Plan = v.Plan()
+		answers, fails, err = t.askPagesOf(ctx, v, *req, subject)
+		return fails, err
+	})
+	return answers, err
+}
+
+func (t *Tables) askPagesOf(ctx context.Context, view cluster.View, req pageRequest, subject string) (
+	answers [][]answer, fails []quorum.Failure, err error) {
 	set, nodes := view.ReadSet(), t.topology.Nearest(view.ReadSet().Nodes)
 	need, first, patience := set.Read, 0, time.Duration(0)
 	switch ConsistencyOf(ctx) {
@@ -172,7 +180,7 @@ func (t *Tables) askPages(ctx context.Context, req *pageRequest, subject string)
 		func(ctx context.Context, to rt.NodeID) (*pageResponse, error) {
 			ctx, cancel := t.env.WithTimeout(ctx, ReadTimeout)
 			defer cancel()
-			return methodPage.Call(ctx, t.endpoint, to, req)
+			return methodPage.Call(ctx, t.endpoint, to, &req)
 		})
 	missed := &quorum.Error{Op: "list", Subject: subject, Need: need, Of: len(set.Nodes)}
 	defer func() {
@@ -186,10 +194,13 @@ func (t *Tables) askPages(ctx context.Context, req *pageRequest, subject string)
 		reply, err := round.NextOf(ctx, patience)
 		if err != nil {
 			missed.Causes = append(missed.Causes, quorum.Cause{Node: "this node", Err: err})
-			return nil, missed
+			return nil, fails, missed
 		}
 		var got []answer
-		if err = reply.Err; err == nil {
+		if err = reply.Err; err == nil && reply.Value.Syncing {
+			err = cluster.ErrSyncing
+		}
+		if err == nil {
 			got, err = reply.Value.open(req.Asks)
 		}
 		if err == nil {
@@ -198,13 +209,14 @@ func (t *Tables) askPages(ctx context.Context, req *pageRequest, subject string)
 			missed.Got++
 			continue
 		}
+		fails = append(fails, quorum.Failure{Node: reply.Node, Err: err})
 		missed.Causes = append(missed.Causes, quorum.Cause{Node: t.topology.Describe(reply.Node), Err: err})
 		if len(answers)+round.Left() < need {
-			return nil, missed
+			return nil, fails, missed
 		}
 	}
 	round.Detach(int64(size)) // to cancel the rest would send one more packet ahead of whatever is asked next
-	return answers, nil
+	return answers, nil, nil
 }
 
 // size is about how many bytes the answers take.

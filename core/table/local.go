@@ -78,6 +78,9 @@ func (r *Reader) Of(pk []byte) *Reader { return newReader(r.kv, pk) }
 // PK is the partition key.
 func (r *Reader) PK() []byte { return r.pk }
 
+// Records reads the node's own records, which are no rows, in the same transaction.
+func (r *Reader) Records() kv.Reader { return r.kv }
+
 func (r *Reader) stored(id ID, sort []byte) []byte {
 	r.key = appendLocal(r.key[:0], r.prefix, id, Address{r.pk, sort})
 	return r.kv.Get(r.key)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 
+	"granary/core/cluster"
 	"granary/core/kv"
 	"granary/core/rpc"
 	"granary/core/rt"
@@ -28,10 +29,11 @@ const (
 
 // pageRequest asks a replica for rows of one partition key, in several ranges.
 type pageRequest struct {
-	Table ID        `cbor:"1,keyasint"`
-	PK    []byte    `cbor:"2,keyasint"`
-	All   bool      `cbor:"3,keyasint,omitempty"` // every row counts as live, and none is skipped
-	Asks  []pageAsk `cbor:"4,keyasint"`
+	Table ID           `cbor:"1,keyasint"`
+	PK    []byte       `cbor:"2,keyasint"`
+	All   bool         `cbor:"3,keyasint,omitempty"` // every row counts as live, and none is skipped
+	Asks  []pageAsk    `cbor:"4,keyasint"`
+	Plan  cluster.Plan `cbor:"5,keyasint,omitzero"`
 
 	filters bool // a mutant
 }
@@ -50,6 +52,9 @@ type pageAsk struct {
 
 type pageResponse struct {
 	Answers []pageAnswer `cbor:"1,keyasint"`
+	// Syncing says that the replica does not know everything that was acknowledged; then there are no
+	// answers.
+	Syncing bool `cbor:"2,keyasint,omitempty"`
 }
 
 // pageAnswer has the rows of one range, in order. Whole says that it was examined to its end; else End is the
@@ -75,6 +80,14 @@ func (t *Tables) handlePage(ctx context.Context, _ rt.NodeID, req *pageRequest) 
 		return nil, err
 	}
 	req.filters = t.env.Mutant("listing filters before merging")
+	inSync := false
+	err = t.store.View(func(r kv.Reader) (err error) {
+		inSync, err = cluster.AdmitRead(t.env, r, req.Plan)
+		return err
+	})
+	if err != nil || !inSync {
+		return &pageResponse{Syncing: !inSync}, err
+	}
 	return answerPage(ctx, t.store, s, req, pageLimits{bytes: pageBytesMax, view: pageViewMax})
 }
 

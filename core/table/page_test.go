@@ -102,11 +102,11 @@ func TestAnswersAreChecked(t *testing.T) {
 		"rest":            {{Rows: row("b").Rows, Whole: true}},
 		"huge count":      {{Count: 1 << 60, Whole: true}},
 	} {
-		if _, err := (&pageResponse{answers}).open(ask); !errors.Is(err, ErrMalformedRow) {
+		if _, err := (&pageResponse{Answers: answers}).open(ask); !errors.Is(err, ErrMalformedRow) {
 			t.Errorf("%s: %v, want ErrMalformedRow", name, err)
 		}
 	}
-	if _, err := (&pageResponse{[]pageAnswer{row("b", "c")}}).open(ask); err != nil {
+	if _, err := (&pageResponse{Answers: []pageAnswer{row("b", "c")}}).open(ask); err != nil {
 		t.Error(err)
 	}
 }

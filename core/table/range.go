@@ -41,6 +41,7 @@ type RangeResult[T any] struct {
 type rangesRequest struct {
 	Ranges []rangeRequest `cbor:"1,keyasint"`
 	Bytes  int            `cbor:"2,keyasint"` // bounds the rows of the answer; a single longer one still goes
+	Plan   cluster.Plan   `cbor:"3,keyasint,omitzero"`
 }
 
 type rangeRequest struct {
@@ -56,7 +57,9 @@ func (q *rangeRequest) size() int { return len(q.PK) + len(q.Start) + len(q.End)
 
 // rangesResponse has a part for each range that the answer came to: the first ones, one at least.
 type rangesResponse struct {
-	Parts []rangePart `cbor:"1,keyasint"`
+	Parts []rangePart `cbor:"1,keyasint,omitempty"`
+	// Syncing says that the replica does not know everything that was acknowledged; then there are no parts.
+	Syncing bool `cbor:"2,keyasint,omitempty"`
 }
 
 type rangePart struct {
@@ -83,6 +86,10 @@ func (t *Tables) handleRanges(_ context.Context, _ rt.NodeID, req *rangesRequest
 	}
 	resp := &rangesResponse{}
 	err := t.store.View(func(r kv.Reader) error {
+		inSync, err := cluster.AdmitRead(t.env, r, req.Plan)
+		if resp.Syncing = !inSync; err != nil || resp.Syncing {
+			return err
+		}
 		room := clamp(req.Bytes, pageBytesMax)
 		for i := range req.Ranges {
 			part, err := t.answerRange(r, &req.Ranges[i], &room, i == 0)
@@ -155,26 +162,41 @@ func RangeRows[T any](ctx context.Context, t *Tables, tab *Table[T], q RangeRequ
 // ranges of its replica set; rows of up to 2 MiB together, or 64 KiB for each replica set if that is more.
 func Ranges[T any](ctx context.Context, t *Tables, tab *Table[T], qs []RangeRequest) ([]RangeResult[T],
 	error) {
-	out := make([]RangeResult[T], len(qs))
-	for i, q := range qs {
-		out[i].Rest = q
+	if len(qs) == 0 {
+		return nil, nil
 	}
+	var out []RangeResult[T]
+	err := t.planned(ctx, func() (cluster.View, error) { return t.view(qs[0].PK) },
+		func(cluster.View) (fails []quorum.Failure, err error) {
+			out = make([]RangeResult[T], len(qs))
+			for i, q := range qs {
+				out[i].Rest = q
+			}
+			return rangesOnce(ctx, t, tab, qs, out)
+		})
+	return out, err
+}
+
+// rangesOnce is Ranges with the layout as it is known now; fails are the replicas that failed.
+func rangesOnce[T any](ctx context.Context, t *Tables, tab *Table[T], qs []RangeRequest,
+	out []RangeResult[T]) (fails []quorum.Failure, err error) {
 	asks, err := t.rangesAsks(tab.def.ID, qs)
 	if err != nil {
-		return out, err
+		return nil, err
 	}
 	if len(asks) == 1 {
-		return out, askRanges(ctx, t, tab, asks[0], out)
+		return askRanges(ctx, t, tab, asks[0], out)
 	}
-	errs := make([]error, len(asks))
+	failed, errs := make([][]quorum.Failure, len(asks)), make([]error, len(asks))
 	g := rt.NewGroup(t.env, t.env.Background())
 	for i, a := range asks {
 		g.Go("ranges", func(context.Context) error {
-			errs[i] = askRanges(ctx, t, tab, a, out)
+			failed[i], errs[i] = askRanges(ctx, t, tab, a, out)
 			return nil
 		})
 	}
-	return out, errors.Join(g.Wait(), errors.Join(errs...))
+	err = g.Wait()
+	return slices.Concat(failed...), errors.Join(err, errors.Join(errs...))
 }
 
 // rangesAsk is a message about ranges of one replica set.
@@ -194,7 +216,7 @@ func (t *Tables) rangesAsks(id ID, qs []RangeRequest) (asks []*rangesAsk, err er
 		if err != nil {
 			return nil, err
 		}
-		var set []byte
+		set := fmt.Append(nil, view.Plan())
 		for _, n := range view.ReadSet().Nodes {
 			set = append(set, n[:]...)
 		}
@@ -212,6 +234,7 @@ func (t *Tables) rangesAsks(id ID, qs []RangeRequest) (asks []*rangesAsk, err er
 		a.req.Ranges = append(a.req.Ranges, req)
 	}
 	for _, a := range asks {
+		a.req.Plan = a.view.Plan()
 		a.req.Bytes = max(pageBytesMax/len(asks), rangesBytesMin)
 		if more := len(a.index) - 1; more > 0 {
 			a.subject = fmt.Sprintf("%s and %d more", a.subject, more)
@@ -222,17 +245,17 @@ func (t *Tables) rangesAsks(id ID, qs []RangeRequest) (asks []*rangesAsk, err er
 
 // askRanges makes the round of a message, and fills in the results of its ranges.
 func askRanges[T any](ctx context.Context, t *Tables, tab *Table[T], a *rangesAsk,
-	out []RangeResult[T]) error {
-	replies, err := t.rangesReplies(ctx, a)
+	out []RangeResult[T]) ([]quorum.Failure, error) {
+	replies, fails, err := t.rangesReplies(ctx, a)
 	if err != nil {
-		return err
+		return fails, err
 	}
 	for n, at := range a.index {
 		parts := make([]quorum.Reply[*fetchResponse], 0, len(replies))
 		cut := &rangeCut{reverse: a.req.Ranges[n].Reverse}
 		for _, reply := range replies {
 			if n >= len(reply.Value.Parts) {
-				return nil // the answers did not come to the rest
+				return nil, nil // the answers did not come to the rest
 			}
 			part := reply.Value.Parts[n]
 			cut.add(part)
@@ -243,14 +266,15 @@ func askRanges[T any](ctx context.Context, t *Tables, tab *Table[T], a *rangesAs
 			subject: a.subject,
 			rows:    map[rowKey]Row{}, replies: parts, round: ended(t)}
 		if out[at], err = joinRange(f, tab, cut, out[at].Rest); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 // rangesReplies takes the answers of a read quorum.
-func (t *Tables) rangesReplies(ctx context.Context, a *rangesAsk) ([]quorum.Reply[*rangesResponse], error) {
+func (t *Tables) rangesReplies(ctx context.Context, a *rangesAsk) ([]quorum.Reply[*rangesResponse],
+	[]quorum.Failure, error) {
 	set := a.view.ReadSet()
 	round := quorum.Start(t.env.Background(), t.quorum, t.topology.Nearest(set.Nodes), 0,
 		func(ctx context.Context, to rt.NodeID) (*rangesResponse, error) {
@@ -266,7 +290,10 @@ func (t *Tables) rangesReplies(ctx context.Context, a *rangesAsk) ([]quorum.Repl
 	for len(replies) < set.Read {
 		reply, err := round.Next(ctx, 0)
 		if err != nil {
-			return nil, f.missed(err)
+			return nil, f.failed, f.missed(err)
+		}
+		if reply.Err == nil && reply.Value.Syncing {
+			reply.Err = cluster.ErrSyncing
 		}
 		if reply.Err == nil && (len(reply.Value.Parts) == 0 || len(reply.Value.Parts) > len(a.index)) {
 			reply.Err = fmt.Errorf("%d parts of %d ranges: %w", len(reply.Value.Parts), len(a.index),
@@ -279,7 +306,7 @@ func (t *Tables) rangesReplies(ctx context.Context, a *rangesAsk) ([]quorum.Repl
 		f.replies = append(f.replies, quorum.Reply[*fetchResponse]{Node: reply.Node})
 		replies = append(replies, reply)
 	}
-	return replies, nil
+	return replies, nil, nil
 }
 
 // rangeCut is how far all parts of a range go.

@@ -107,6 +107,9 @@ type Def[T any] struct {
 	// Data reports whether a row brings content that takes space for good. Such rows are merged, whatever the
 	// path, only while Config.Room says that there is room for them. nil: none do.
 	Data func(T) bool
+	// Dropped follows the removal of a row that belongs to other nodes now, inside the same transaction. nil
+	// does nothing.
+	Dropped func(tx *Tx, at Address) error
 	// Verify says what is wrong with a row at rest, for Check: what must hold of it that its encoding does
 	// not say. nil demands nothing.
 	Verify func(r *Reader, at Address, v T) error
@@ -129,6 +132,7 @@ type Table[T any] struct{ def Def[T] }
 type schema interface {
 	describe() (id ID, name string, pkLen int)
 	apply(tx *Tx, at Address, in []byte) (ballot, error)
+	drop(tx *Tx, key, stored []byte) error
 	listSchema
 	page(dst, stored []byte) (row []byte, live bool, err error)
 	skip(sort []byte) []byte

@@ -31,6 +31,8 @@ type Topology interface {
 	Patience([]rt.NodeID) time.Duration
 	// Describe names a node for people.
 	Describe(rt.NodeID) string
+	// Learn fetches the layout that a node knows.
+	Learn(context.Context, rt.NodeID) error
 }
 
 // Config is what a node's tables are made of.
@@ -97,19 +99,6 @@ func (t *Tables) Start() {
 // Local reads this node's own rows of a partition key, 0 round trips; f must not wait.
 func (t *Tables) Local(pk []byte, f func(*Reader) error) error {
 	return t.store.View(func(r kv.Reader) error { return f(newReader(r, pk)) })
-}
-
-// HoldsRows reports whether this node stores any row of a table that is not a full copy.
-func (t *Tables) HoldsRows() (holds bool, err error) {
-	err = t.store.View(func(r kv.Reader) error {
-		r.Ascend([]byte{localPrefix}, []byte{localPrefix + 1}, func(k, _ []byte) bool {
-			s, err := t.registry.schema(ID(k[localHeadLen-1]))
-			holds = err != nil || !s.fullCopy()
-			return !holds
-		})
-		return nil
-	})
-	return holds, err
 }
 
 // Apply merges rows that are known to be good, such as what a register decided, into this node's own,

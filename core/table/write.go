@@ -67,6 +67,8 @@ type writeRequest struct {
 	// Over is the newest head that a stamp of the batch was made to exceed: accepted somewhere, so no clock's
 	// error.
 	Over hlc.Stamp `cbor:"4,keyasint,omitempty"`
+	// Plan is what the coordinator knew of the layouts.
+	Plan cluster.Plan `cbor:"5,keyasint,omitzero"`
 }
 
 type writeResponse struct {
@@ -94,7 +96,14 @@ func (t *Tables) handleWrite(ctx context.Context, _ rt.NodeID, req *writeRequest
 	}
 	var after []func()
 	err := t.store.Update(ctx, func(w kv.Writer) error {
-		return t.applyBatch(w, req, stampMax, resp, &after)
+		inSync, err := cluster.AdmitWrite(t.env, w, req.Plan)
+		if err == nil {
+			err = t.applyBatch(w, req, stampMax, resp, &after)
+		}
+		if !inSync {
+			resp.abstain()
+		}
+		return err
 	})
 	err = finish(after, err)
 	var refusal *Refusal
@@ -105,6 +114,15 @@ func (t *Tables) handleWrite(ctx context.Context, _ rt.NodeID, req *writeRequest
 		return nil, err
 	}
 	return resp, nil
+}
+
+// abstain takes back the votes that a replica which does not know everything cannot cast.
+func (r *writeResponse) abstain() {
+	for i := range r.Answers {
+		if a := &r.Answers[i]; a.Vote == quorum.Clean {
+			a.Vote = quorum.Stored
+		}
+	}
 }
 
 func refused(r *Refusal) wireAnswer {
@@ -264,7 +282,7 @@ func (t *Tables) prepare(ctx context.Context, w Write, pending []int, over hlc.S
 		return view, 0, nil, err
 	}
 	if req, err = w.request(pending, stamp); err == nil {
-		req.Over = over
+		req.Over, req.Plan = over, view.Plan()
 	}
 	return view, stamp, req, err
 }
@@ -310,31 +328,10 @@ type attempt struct {
 // stamped anew, and the newest head that stood in their way.
 func (t *Tables) attempt(ctx context.Context, a attempt, pending []int, results []Result) (again []int,
 	over hlc.Stamp) {
-	// What a monotonic read may have seen must not be stamped anew.
-	monotonic := ConsistencyOf(ctx) == Monotonic && !t.env.Mutant("monotonic: hurried stamp")
-	tallies := make([]*quorum.Tally, len(pending))
-	for n, i := range pending {
-		tallies[n] = quorum.NewTally(a.view, a.Items[i].Voted != nil)
-		if monotonic {
-			tallies[n].Certain()
-		}
-	}
-	targets := a.view.Targets()
-	round := quorum.Start(t.env.Background(), t.quorum, t.topology.Nearest(targets), 0,
-		func(ctx context.Context, to rt.NodeID) (*writeResponse, error) {
-			ctx, cancel := t.env.WithTimeout(ctx, WriteTimeout)
-			defer cancel()
-			resp, err := methodWrite.Call(ctx, t.endpoint, to, a.req)
-			if err != nil {
-				t.missed(to, a.view)
-			}
-			return resp, err
-		})
-	t.collect(ctx, round, tallies, t.topology.Patience(targets))
-	round.Detach(a.req.size())
+	tallies := t.broadcast(ctx, &a, pending)
 	for n, i := range pending {
 		switch verdict := tallies[n].Verdict(true); {
-		case verdict == quorum.Acked:
+		case verdict == quorum.Acked && t.inTime(ctx):
 			results[i] = Result{Stamp: a.stamp}
 		case verdict == quorum.Restamp && ctx.Err() == nil:
 			t.env.Sometimes("write stamped anew", true)
@@ -345,6 +342,84 @@ func (t *Tables) attempt(ctx context.Context, a attempt, pending []int, results 
 		}
 	}
 	return again, over
+}
+
+// inTime reports whether a write's deadline is still to come. A replica whose store was lost waits for that
+// time before it takes over the rows of others, so that what counted its answer is among them.
+func (t *Tables) inTime(ctx context.Context) bool {
+	left, ok := t.env.Remaining(ctx)
+	return ctx.Err() == nil && (!ok || left > 0)
+}
+
+// broadcast sends an attempt to all replicas and returns how each pending item was answered. If replicas
+// refuse it as planned with an old layout, and that decides, it learns theirs and sends the same, with the
+// same stamp, to the sets that are live then.
+func (t *Tables) broadcast(ctx context.Context, a *attempt, pending []int) []*quorum.Tally {
+	// What a monotonic read may have seen must not be stamped anew.
+	monotonic := ConsistencyOf(ctx) == Monotonic && !t.env.Mutant("monotonic: hurried stamp")
+	for {
+		tallies := make([]*quorum.Tally, len(pending))
+		for n, i := range pending {
+			tallies[n] = quorum.NewTally(a.view, a.Items[i].Voted != nil)
+			if monotonic {
+				tallies[n].Certain()
+			}
+		}
+		targets, view, req := a.view.Targets(), a.view, a.req
+		round := quorum.Start(t.env.Background(), t.quorum, t.topology.Nearest(targets), 0,
+			func(ctx context.Context, to rt.NodeID) (*writeResponse, error) {
+				ctx, cancel := t.env.WithTimeout(ctx, WriteTimeout)
+				defer cancel()
+				resp, err := methodWrite.Call(ctx, t.endpoint, to, req)
+				if err != nil {
+					t.missed(to, view)
+				}
+				return resp, err
+			})
+		t.collect(ctx, round, tallies, t.topology.Patience(targets))
+		round.Detach(req.size())
+		if acked(tallies) || !t.replan(ctx, a, tallies[0].Failures()) {
+			return tallies
+		}
+	}
+}
+
+func acked(tallies []*quorum.Tally) bool {
+	for _, tally := range tallies {
+		if tally.Verdict(false) != quorum.Acked {
+			return false
+		}
+	}
+	return true
+}
+
+// replan plans an attempt with the layout of a replica that refused it, and reports whether that is another.
+func (t *Tables) replan(ctx context.Context, a *attempt, fails []quorum.Failure) bool {
+	if !t.learn(ctx, fails) {
+		return false
+	}
+	view, err := t.viewOf(a.Write)
+	if err != nil || view.Plan() == a.view.Plan() {
+		return false
+	}
+	again := *a.req
+	again.Plan = view.Plan()
+	a.view, a.req, a.earlier = view, &again, true
+	t.env.Sometimes("write planned anew with a newer layout", true)
+	return true
+}
+
+// learn fetches the layout of the replicas that refused something as planned with an old one, and reports
+// whether there are any.
+func (t *Tables) learn(ctx context.Context, fails []quorum.Failure) (learnt bool) {
+	for _, f := range fails {
+		if errors.Is(f.Err, cluster.ErrOldLayout) && ctx.Err() == nil {
+			if err := t.topology.Learn(ctx, f.Node); err == nil {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // collect takes replies until every tally is decided, none is outstanding, or ctx ends. After a silence of
@@ -385,7 +460,8 @@ func decided(tallies []*quorum.Tally, hurried bool) bool {
 }
 
 func answerOf(reply quorum.Reply[*writeResponse], n int) quorum.Answer {
-	if errors.Is(reply.Err, rpc.ErrUnsent) || errors.Is(reply.Err, ErrFull) {
+	if errors.Is(reply.Err, rpc.ErrUnsent) || errors.Is(reply.Err, ErrFull) ||
+		errors.Is(reply.Err, cluster.ErrOldLayout) {
 		return quorum.Answer{Vote: quorum.Refused, Err: reply.Err}
 	}
 	if reply.Err != nil {

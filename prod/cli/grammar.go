@@ -48,8 +48,9 @@ type grammar struct {
 		Rebalance layoutRebalanceCmd `cmd:"" help:"Place anew what is there, more evenly, on a budget."`
 	} `cmd:"" help:"What the nodes are there for."`
 	Node struct {
-		List   nodeListCmd   `cmd:"" help:"List the members of the cluster."`
-		Remove nodeRemoveCmd `cmd:"" help:"Remove a member for good."`
+		List       nodeListCmd       `cmd:"" help:"List the members of the cluster."`
+		Remove     nodeRemoveCmd     `cmd:"" help:"Remove a member for good."`
+		AcceptLoss nodeAcceptLossCmd `cmd:"" help:"Give a node up whose data is gone for good."`
 	} `cmd:"" help:"Members of the cluster."`
 	Scrub struct {
 		Start  scrubStartCmd  `cmd:"" help:"Read every block of the node now, and heal what is damaged."`

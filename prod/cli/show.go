@@ -106,7 +106,9 @@ func (a *app) status(s admin.Status) {
 		if c.Layout > 0 {
 			a.printf(", layout version %d, room for %s", c.Layout, approx(c.Usable))
 		}
-		a.printf("\n\n")
+		a.printf("\n")
+		a.change(c.Change)
+		a.printf("\n")
 		a.nodes(s.Nodes)
 	}
 	a.list("\nWarnings", "!", s.Warnings)
@@ -121,6 +123,24 @@ func (a *app) disk(d admin.Disk) {
 		a.printf("  disk   %s: %s free of %s, being emptied\n", d.Path, approx(d.Free), approx(d.Total))
 	default:
 		a.printf("  disk   %s: %s free of %s\n", d.Path, approx(d.Free), approx(d.Total))
+	}
+}
+
+// change shows how far a change of the layout has come.
+func (a *app) change(c *admin.LayoutChange) {
+	if c == nil {
+		return
+	}
+	a.printf("layout   changes from version %d to %d: %d of %d parts are readable there, %d are closed "+
+		"here\n", c.From, c.To, c.Readable, c.Parts, c.Retired)
+	for _, w := range []struct {
+		nodes []string
+		what  string
+	}{{c.Syncing, "to hold what they are given"}, {c.Carrying, "to hand over the registers"},
+		{c.Closing, "to close what was before"}} {
+		if len(w.nodes) > 0 {
+			a.printf("         waits for %s %s\n", strings.Join(w.nodes, ", "), w.what)
+		}
 	}
 }
 
@@ -144,6 +164,10 @@ func (a *app) nodes(list []admin.Node) {
 		switch {
 		case n.Removed:
 			state, capacity = "removed", ""
+		case n.Lost:
+			state = "given up"
+		case n.Syncing && n.Connected:
+			state = "syncing"
 		case n.Self:
 			state = "this node"
 		case n.Connected:
@@ -180,5 +204,22 @@ func (c nodeRemoveCmd) Run(a *app) error {
 	return a.print(admin.Done{}, func() {
 		a.printf("removed node %s; it can join again only with an "+
 			"empty folder\n", c.Node)
+	})
+}
+
+type nodeAcceptLossCmd struct {
+	Node string `arg:"" help:"Id, the beginning of it, or name."`
+	Yes  bool   `help:"Yes, what it alone holds may be lost."`
+}
+
+// Run gives a node up for good.
+func (c nodeAcceptLossCmd) Run(a *app) error {
+	path := "/v1/nodes/" + url.PathEscape(c.Node) + "/accept-loss"
+	if err := a.ask("POST", path, admin.AcceptLoss{Yes: c.Yes}, nil); err != nil {
+		return err
+	}
+	return a.print(admin.Done{}, func() {
+		a.printf("gave up node %s: quorums do without it from now on\n"+
+			"What it stored is placed anew with granary layout plan and layout apply\n", c.Node)
 	})
 }

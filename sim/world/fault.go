@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"granary/core/cluster"
 	"granary/core/kv/memkv"
 	"granary/core/layout"
 	"granary/core/node"
@@ -112,17 +111,7 @@ func (w *World) Rejoin(ctx context.Context, m *Machine) error {
 		if m.Down() || via == nil {
 			continue
 		}
-		var token cluster.Token
-		err := w.On(ctx, via, func(ctx context.Context, n *node.Node) (err error) {
-			token, err = n.Cluster().NewToken(ctx)
-			return err
-		})
-		if err == nil {
-			err = w.On(ctx, m, func(ctx context.Context, n *node.Node) error {
-				return n.Cluster().JoinWith(ctx, token, w.role(m))
-			})
-		}
-		if err == nil {
+		if w.join(ctx, m, via, w.role(m)) == nil {
 			return nil
 		}
 	}

@@ -2,14 +2,10 @@ package world
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"net/http"
 	"testing"
 	"time"
-
-	"granary/core/layout"
-	"granary/core/node"
 )
 
 // from is the client at another node.
@@ -158,25 +154,4 @@ func TestSiteSetRight(t *testing.T) {
 	}
 	c.from(2).expect(200, "PUT", "/bucket/key", []byte("after"))
 	c.sees("/bucket/key", []byte("after"))
-}
-
-// TestLayoutStaysOnceThereIsData: no layout is applied over objects.
-func TestLayoutStaysOnceThereIsData(t *testing.T) {
-	w, c := flatWorld(t, 6)
-	c.expect(200, "PUT", "/bucket", nil)
-	c.expect(200, "PUT", "/bucket/key", []byte("data"))
-	err := w.Do(time.Minute, func(ctx context.Context) error {
-		return w.On(ctx, w.Machines[1], func(ctx context.Context, n *node.Node) error {
-			role := layout.Role{Node: w.Machines[1].ID, Zone: "elsewhere", Capacity: 1 << 30}
-			if err := n.Cluster().Stage(ctx, role); err != nil {
-				return err
-			}
-			_, err := n.Cluster().Apply(ctx)
-			return err
-		})
-	})
-	if err == nil || !bytes.Contains([]byte(err.Error()), []byte("holds data")) {
-		t.Errorf("got %v", err)
-	}
-	c.sees("/bucket/key", []byte("data"))
 }

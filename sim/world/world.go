@@ -154,6 +154,21 @@ func (w *World) open(m *Machine, env *sched.Env) (*node.Node, error) {
 		Reclaim: w.opts.Reclaim})
 }
 
+// join makes a machine a member with a token of another one.
+func (w *World) join(ctx context.Context, m, via *Machine, role layout.Role) error {
+	var token cluster.Token
+	err := w.On(ctx, via, func(ctx context.Context, n *node.Node) (err error) {
+		token, err = n.Cluster().NewToken(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return w.On(ctx, m, func(ctx context.Context, n *node.Node) error {
+		return n.Cluster().JoinWith(ctx, token, role)
+	})
+}
+
 // Serve returns what a client reaches at machine i: the environment that requests run in, and the S3
 // endpoint.
 func (w *World) Serve(i int) (*sched.Env, http.Handler, bool) {
@@ -238,17 +253,7 @@ func (w *World) enlist(ctx context.Context, i int, m *Machine, params layout.Par
 			return n.Cluster().Found(ctx, params, role)
 		})
 	}
-	var token cluster.Token
-	err := w.On(ctx, w.Machines[0], func(ctx context.Context, n *node.Node) (err error) {
-		token, err = n.Cluster().NewToken(ctx)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	return w.On(ctx, m, func(ctx context.Context, n *node.Node) error {
-		return n.Cluster().JoinWith(ctx, token, role)
-	})
+	return w.join(ctx, m, w.Machines[0], role)
 }
 
 // role is what a machine is in the first layout.
@@ -269,14 +274,16 @@ func (w *World) allUp() bool {
 	return true
 }
 
-// ready reports whether every node knows the layout that all of them are in.
+// ready reports whether every node knows the layout that all of them are in, and that it is the only live
+// one.
 func (w *World) ready() bool {
 	for _, m := range w.Machines {
 		if m.Down() {
 			return false
 		}
-		v := m.Node.Cluster().Status().Layout
-		if v == nil || len(v.StorageNodes()) != len(w.Machines)-len(w.opts.Gateways) {
+		status := m.Node.Cluster().Status()
+		v := status.Layout
+		if v == nil || status.Before != nil || len(v.StorageNodes()) != len(w.Machines)-len(w.opts.Gateways) {
 			return false
 		}
 	}

@@ -90,18 +90,28 @@ func TestWarnings(t *testing.T) {
 	live := func(w *world) {
 		w.cluster.status.Layout = &layout.Version{Number: 1, Params: w.cluster.status.Params}
 		for i := range w.cluster.status.Nodes {
-			w.cluster.status.Nodes[i].Partitions = 8
+			w.cluster.status.Nodes[i].Partitions, w.cluster.status.Nodes[i].Synced = 8, 1
 		}
 	}
 	for want, change := range map[string]func(*world){
-		"metadata.fsync is off": func(w *world) { w.facts.MetadataFsync = false },
-		"data.fsync is off":     func(w *world) { w.facts.BlocksFsync = false },
-		"without TLS":           func(w *world) { w.facts.S3Beyond = true },
-		"the disk is full":      func(w *world) { w.facts.DiskFree = 100 },
-		"small objects":         func(w *world) { w.facts.Full = "why" },
-		"nearly full":           func(w *world) { w.facts.DiskFree = 1e9 },
-		"space is not known":    func(w *world) { w.facts.DiskError = "gone" },
-		"two replicas":          live,
+		"1 of 8 partitions have no copy": func(w *world) {
+			live(w)
+			w.cluster.status.Copies = []int{1, 0, 7}
+		},
+		"2 of 8 partitions have one copy": func(w *world) {
+			live(w)
+			w.cluster.status.Copies = []int{0, 2, 6}
+		},
+		"does not hold everything yet": func(w *world) { live(w); w.cluster.status.Nodes[1].Synced = 0 },
+		"was given up":                 func(w *world) { live(w); w.cluster.status.Nodes[1].Lost = true },
+		"metadata.fsync is off":        func(w *world) { w.facts.MetadataFsync = false },
+		"data.fsync is off":            func(w *world) { w.facts.BlocksFsync = false },
+		"without TLS":                  func(w *world) { w.facts.S3Beyond = true },
+		"the disk is full":             func(w *world) { w.facts.DiskFree = 100 },
+		"small objects":                func(w *world) { w.facts.Full = "why" },
+		"nearly full":                  func(w *world) { w.facts.DiskFree = 1e9 },
+		"space is not known":           func(w *world) { w.facts.DiskError = "gone" },
+		"two replicas":                 live,
 		"one replica": func(w *world) {
 			live(w)
 			w.cluster.status.Params.Replicas = 1
@@ -444,4 +454,28 @@ func FuzzBodies(f *testing.F) {
 		}
 		newWorld().do(t, method, path, body, &out)
 	})
+}
+
+// TestAcceptLoss: a node is given up only by a clear word; status says so, and how far a change has come.
+func TestAcceptLoss(t *testing.T) {
+	w := newWorld()
+	id := w.cluster.status.Nodes[1].ID
+	if status, text := w.do(t, "POST", "/v1/nodes/there/accept-loss", "{}", nil); status != 400 ||
+		!strings.Contains(text, "for good") {
+		t.Errorf("without yes: %d %s", status, text)
+	}
+	w.must(t, "POST", "/v1/nodes/there/accept-loss", `{"yes":true}`, nil)
+	if len(w.cluster.lost) != 1 || w.cluster.lost[0] != id {
+		t.Errorf("gave up %v", w.cluster.lost)
+	}
+	w.cluster.status.Layout = &layout.Version{Number: 2, Params: w.cluster.status.Params}
+	w.cluster.status.Change = &cluster.Progress{From: 1, To: 2, Parts: 9, Readable: 3, Retired: 1,
+		Syncing: []rt.NodeID{id}}
+	var s Status
+	w.must(t, "GET", "/v1/status", "", &s)
+	want := &LayoutChange{From: 1, To: 2, Parts: 9, Readable: 3, Retired: 1, Syncing: []string{"there"},
+		Carrying: []string{}, Closing: []string{}}
+	if diff := cmp.Diff(want, s.Cluster.Change); diff != "" {
+		t.Errorf("change (-want +got):\n%s", diff)
+	}
 }

@@ -34,6 +34,9 @@ var kinds = []struct {
 	{cluster.ErrInCluster, http.StatusConflict, "in_cluster",
 		"start it with granary server; for another cluster use an empty data folder"},
 	{cluster.ErrFounder, http.StatusConflict, "founder", ""},
+	{cluster.ErrLost, http.StatusConflict, "lost", ""},
+	{cluster.ErrUnsettled, http.StatusConflict, "layout_unsettled",
+		"wait until granary status says that it is settled"},
 	{cluster.ErrRemoved, http.StatusConflict, "removed", "start it anew with an empty data folder"},
 	{cluster.ErrBadMember, http.StatusBadRequest, "bad_member", ""},
 	{cluster.ErrManyTokens, http.StatusTooManyRequests, "too_many_tokens", "wait until some expire"},
@@ -41,7 +44,8 @@ var kinds = []struct {
 	{table.ErrBadConsistency, http.StatusBadRequest, "bad_consistency", ""},
 	{bucket.ErrInvalidKey, http.StatusBadRequest, "invalid_key", ""},
 	{cluster.ErrNotMember, http.StatusNotFound, "no_such_node", "see granary status"},
-	{cluster.ErrHasData, http.StatusConflict, "has_data", hasDataHint},
+	{cluster.ErrHasData, http.StatusConflict, "has_data",
+		"granary layout drain gives it no part in the next layout; see granary status"},
 	{cluster.ErrChanged, http.StatusConflict, "layout_changed",
 		"somebody else staged or applied something: look at granary layout plan again"},
 	{cluster.ErrNoVersion, http.StatusNotFound, "no_such_version", "see granary layout history"},
@@ -65,10 +69,6 @@ var kinds = []struct {
 		"see granary status for nodes that are down"},
 	{context.Canceled, http.StatusServiceUnavailable, "stopping", ""},
 }
-
-// hasDataHint says what to do in a cluster whose layout cannot be changed.
-const hasDataHint = "what is staged stays staged, and layout plan, explain, simulate and buy work; for " +
-	"another layout now, found a new cluster with it and copy the objects there"
 
 // refusal turns any error into a refusal.
 func refusal(err error) *Error {

@@ -158,6 +158,7 @@ type fakeCluster struct {
 	params  layout.Params
 	role    layout.Role
 	removed rt.NodeID
+	lost    []rt.NodeID
 	retired rt.NodeID
 	to      uint64
 	past    []cluster.PastVersion
@@ -224,6 +225,11 @@ func (f *fakeCluster) NewToken(context.Context) (cluster.Token, error) {
 
 func (f *fakeCluster) Stage(_ context.Context, r layout.Role) error {
 	f.role = r
+	return f.err
+}
+
+func (f *fakeCluster) AcceptLoss(_ context.Context, n rt.NodeID) error {
+	f.lost = append(f.lost, n)
 	return f.err
 }
 

@@ -75,6 +75,7 @@ func (h *Handler) routes() {
 	route(h, "POST /v1/jobs/{name}/speed", h.speedJob)
 	route(h, "GET /v1/nodes", h.listNodes)
 	route(h, "DELETE /v1/nodes/{node}", h.removeNode)
+	route(h, "POST /v1/nodes/{node}/accept-loss", h.acceptLoss)
 	route(h, "POST /v1/tokens", h.token)
 	route(h, "POST /v1/init", h.init)
 	route(h, "POST /v1/join", h.join)

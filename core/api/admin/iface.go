@@ -43,10 +43,12 @@ type Cluster interface {
 	Revert(context.Context, uint64) error
 	// History has the newest versions of the layout, oldest first.
 	History() []cluster.PastVersion
-	// Sync makes this node and the one that applies layouts know the same.
+	// Sync makes this node know what most storage nodes know.
 	Sync(context.Context) error
 	// Adopt makes a version the layout, if it follows from what is live and staged.
 	Adopt(context.Context, *layout.Version) error
+	// AcceptLoss gives a member up for good, with what it alone holds.
+	AcceptLoss(context.Context, rt.NodeID) error
 	// Remove removes a member for good.
 	Remove(context.Context, rt.NodeID) error
 }

@@ -50,6 +50,19 @@ func (h *Handler) removeNode(r request, _ none) (Done, error) {
 	return Done{}, h.Cluster.Remove(r.ctx, n.ID)
 }
 
+func (h *Handler) acceptLoss(r request, in AcceptLoss) (Done, error) {
+	n, err := h.find(h.Cluster.Status(), r.http.PathValue("node"))
+	if err != nil {
+		return Done{}, err
+	}
+	if !in.Yes {
+		e := badRequest("what node %s alone holds would be lost, for good: say yes to that", nameOf(n))
+		e.Hint = "one node of three that is gone needs no such word: granary layout remove, then layout apply"
+		return Done{}, e
+	}
+	return Done{}, h.Cluster.AcceptLoss(r.ctx, n.ID)
+}
+
 func (h *Handler) token(r request, _ none) (Token, error) {
 	if h.Facts(r.ctx).Dev {
 		return Token{}, errDev()

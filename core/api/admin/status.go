@@ -3,6 +3,7 @@ package admin
 import (
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"time"
 
 	"granary/core/cluster"
@@ -12,7 +13,6 @@ import (
 // notes are what this version does not do, and a user might expect.
 var notes = []string{
 	"replaced and deleted data stays on disk: space is not reclaimed yet",
-	"the layout of a cluster that holds objects cannot be changed yet",
 }
 
 func (h *Handler) status(r request, _ none) (Status, error) {
@@ -41,6 +41,7 @@ func (h *Handler) status(r request, _ none) (Status, error) {
 			Replicas: c.Params.Replicas, MinZones: c.Params.MinZones, Partitions: c.Params.Partitions}
 		if c.Layout != nil {
 			s.Cluster.Layout, s.Cluster.Usable = c.Layout.Number, c.Layout.Usable()
+			s.Cluster.Change = changeOf(c)
 		}
 	}
 	return s, nil
@@ -53,7 +54,8 @@ func (h *Handler) nodes(c cluster.Status) []Node {
 			ID: n.ID.String(), Name: n.Member.Name, Address: n.Member.Addr, Zone: string(n.Zone),
 			Capacity: n.Capacity, Partitions: n.Partitions, Self: n.ID == h.Env.Self(),
 			Connected: n.Connected,
-			RTTMillis: float64(n.RTT) / float64(time.Millisecond), Removed: n.Removed,
+			RTTMillis: float64(n.RTT) / float64(time.Millisecond), Removed: n.Removed, Lost: n.Lost,
+			Syncing: n.Partitions > 0 && n.Synced < c.Layout.Number,
 		})
 	}
 	return list
@@ -103,6 +105,7 @@ func warnings(f Facts, c cluster.Status) []string {
 			warn(true, "node %s (zone %s) cannot be reached", nameOf(n), n.Zone)
 		}
 	}
+	few(c, warn)
 	if lost, need := outOfReach(c); lost > 0 {
 		warn(true, "%d of %d partitions have fewer than %d replicas in reach: requests that need them are "+
 			"answered 503 until nodes return", lost, c.Layout.Params.Partitions, need)
@@ -113,6 +116,52 @@ func warnings(f Facts, c cluster.Status) []string {
 	warn(len(c.Pending) > 0 || c.PendingParams, "layout changes are staged but not applied: see granary "+
 		"layout plan")
 	return list
+}
+
+// changeOf describes the change of the layout that is going on; nil if there is none.
+func changeOf(c cluster.Status) *LayoutChange {
+	p := c.Change
+	if p == nil {
+		return nil
+	}
+	names := func(ids []rt.NodeID) []string {
+		list := []string{}
+		for _, n := range c.Nodes {
+			if slices.Contains(ids, n.ID) {
+				list = append(list, nameOf(n))
+			}
+		}
+		return list
+	}
+	return &LayoutChange{From: p.From, To: p.To, Parts: p.Parts, Readable: p.Readable, Retired: p.Retired,
+		Syncing: names(p.Syncing), Carrying: names(p.Carrying), Closing: names(p.Closing)}
+}
+
+// few warns of partitions with few whole copies, and of nodes that do not hold everything yet.
+func few(c cluster.Status, warn func(cond bool, format string, args ...any)) {
+	total := 0
+	for _, n := range c.Copies {
+		total += n
+	}
+	for copies, n := range c.Copies {
+		if n == 0 || copies >= min(2, c.Layout.Params.Replicas) {
+			continue
+		}
+		have := "no copy"
+		if copies == 1 {
+			have = "one copy"
+		}
+		warn(true, "%d of %d partitions have %s left that is whole and in reach: bring back the nodes that "+
+			"are down; for one that is gone for good stage another with granary layout assign and remove, "+
+			"and apply", n, total, have)
+	}
+	for _, n := range c.Nodes {
+		warn(n.Lost && !n.Removed, "node %s was given up: take it out of the cluster with granary node "+
+			"remove, once no layout needs it", nameOf(n))
+		warn(c.Change == nil && n.Partitions > 0 && !n.Lost && n.Synced < c.Layout.Number,
+			"node %s does not hold everything yet, and answers for nothing until it does: see granary job "+
+				"list there", nameOf(n))
+	}
 }
 
 // outOfReach counts the partitions of the live layout of which this node reaches fewer replicas than a

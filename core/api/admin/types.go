@@ -71,6 +71,24 @@ type Cloud struct {
 	Partitions int    `json:"partitions"`
 	Layout     uint64 `json:"layout_version"` // 0: none yet
 	Usable     uint64 `json:"usable_bytes"`   // replicas not counted
+	// Change is how far the change of the layout has come that is going on; absent if none is.
+	Change *LayoutChange `json:"layout_change,omitempty"`
+}
+
+// LayoutChange is a change of the layout that is going on.
+type LayoutChange struct {
+	From uint64 `json:"from"` // version
+	To   uint64 `json:"to"`
+	// Parts are the partitions and what every node stores; of so many the new replicas answer, and the former
+	// ones are asked no more.
+	Parts    int `json:"parts"`
+	Readable int `json:"readable"`
+	Retired  int `json:"retired"`
+	// Syncing are the nodes, by name, that do not hold yet what they are given; Carrying and Closing those
+	// that have not handed over, and not closed, what was before.
+	Syncing  []string `json:"syncing"`
+	Carrying []string `json:"carrying"`
+	Closing  []string `json:"closing"`
 }
 
 // Node is a member.
@@ -85,6 +103,15 @@ type Node struct {
 	Connected  bool    `json:"connected"`
 	RTTMillis  float64 `json:"rtt_ms,omitempty"`
 	Removed    bool    `json:"removed,omitempty"`
+	// Syncing says that the node does not hold yet all that the layout gives it; Lost that it was given up.
+	Syncing bool `json:"syncing,omitempty"`
+	Lost    bool `json:"lost,omitempty"`
+}
+
+// AcceptLoss gives a node up for good.
+type AcceptLoss struct {
+	// Yes says that what the node alone holds may be lost.
+	Yes bool `json:"yes"`
 }
 
 // Bucket is a bucket with what keys may do in it.

@@ -1,8 +1,8 @@
 // Package array makes one [block.Disk] of several disks of unlike size.
 //
-// A block's home is chosen by weighted rendezvous: each disk draws a number from the hashes of its own id and
-// of the block, and the greatest, taken by weight, wins. So every disk gets its share, nothing is written
-// down, and when a disk comes or goes only its own share moves. The rules:
+// A block's home is chosen by weighted rendezvous: each disk draws a number from the hashes of its own id
+// and of the block, and the greatest, taken by weight, wins. So every disk gets its share, nothing is
+// written down, and when a disk comes or goes only its own share moves. The rules:
 //
 //  1. Write goes to the block's home; if that is full, to the next disk in the block's order. What other
 //     disks have of the block is then removed.

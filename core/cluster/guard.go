@@ -1,0 +1,158 @@
+package cluster
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"granary/core/kv"
+	"granary/core/rpc"
+	"granary/core/rt"
+)
+
+// Kinds of refusals of what was planned with an old layout, for errors.Is.
+var (
+	// ErrOldLayout means that a request was planned with a layout that is out of date at the replica. Whoever
+	// made it learns the newer one and sends it again, with the same stamp.
+	ErrOldLayout = rpc.RegisterError("cluster.old_layout", errors.New("planned with an old layout"))
+	// ErrSyncing means that a replica does not know all that was acknowledged, and cannot answer for it.
+	ErrSyncing = rpc.RegisterError("cluster.syncing", errors.New("the replica is not in sync yet"))
+)
+
+// Plan is what a coordinator says of the layouts that it planned a request with.
+type Plan struct {
+	// Newest is the newest version that it knows: it sends to the sets of all that are live then.
+	Newest uint64 `cbor:"1,keyasint,omitempty"`
+	// Anchor is the version by whose set it decides: reads ask it, and it votes on writes.
+	Anchor uint64 `cbor:"2,keyasint,omitempty"`
+}
+
+// Guard is what a replica holds a request against, read in the request's own transaction. It is a part of the
+// store, and changes with the document.
+type Guard struct {
+	// Newest is the fence: what this replica knows as the newest version. Writes of coordinators that do not
+	// know it are refused, since they may not reach its sets.
+	Newest uint64
+	// Closed is the read fence: what is anchored in an older version is refused.
+	Closed uint64
+	// Synced is the newest version of whose sets this store knows all that was acknowledged.
+	Synced uint64
+	// Amnesiac says that the store took the place of one that was lost, and is not in sync yet: it may have
+	// voted, and does not know how.
+	Amnesiac bool
+}
+
+// guardLen is the length of a guard's record:
+//
+//	newest, 8 bytes | closed, 8 | synced, 8 | amnesiac, 1
+const guardLen = 25
+
+// Put makes g the guard of a store.
+func (g Guard) Put(w kv.Writer) { w.Put(keyGuard, g.encode()) }
+
+func (g Guard) encode() []byte {
+	raw := make([]byte, 0, guardLen)
+	for _, n := range []uint64{g.Newest, g.Closed, g.Synced} {
+		raw = binary.BigEndian.AppendUint64(raw, n)
+	}
+	if g.Amnesiac {
+		return append(raw, 1)
+	}
+	return append(raw, 0)
+}
+
+// ReadGuard returns the guard of a store; ok is false if the store's node belongs to no cluster, so that no
+// peer may ask it for anything.
+func ReadGuard(r kv.Reader) (g Guard, ok bool) {
+	raw := r.Get(keyGuard)
+	if len(raw) != guardLen {
+		return g, false
+	}
+	g.Newest, g.Closed = binary.BigEndian.Uint64(raw), binary.BigEndian.Uint64(raw[8:])
+	g.Synced, g.Amnesiac = binary.BigEndian.Uint64(raw[16:]), raw[24] == 1
+	return g, true
+}
+
+// AdmitWrite refuses a coordinator's write that was planned with an old layout, in the transaction of the
+// write. inSync says whether this replica can vote on it.
+//
+// Errors: ErrOldLayout.
+func AdmitWrite(env rt.Env, r kv.Reader, p Plan) (inSync bool, err error) {
+	g, ok := ReadGuard(r)
+	if !ok {
+		return true, nil
+	}
+	if p.Newest < g.Newest && !env.Mutant("layout: no fence") {
+		env.Sometimes("fence refused a write", true)
+		return false, fmt.Errorf("%w: version %d, and %d is here", ErrOldLayout, p.Newest, g.Newest)
+	}
+	return g.admit(env, p)
+}
+
+// AdmitRead refuses a read that asks a set which is not to be asked any more, in the transaction of the read.
+// inSync says whether this replica's answer counts.
+//
+// Errors: ErrOldLayout.
+func AdmitRead(env rt.Env, r kv.Reader, p Plan) (inSync bool, err error) {
+	g, ok := ReadGuard(r)
+	if !ok {
+		return true, nil
+	}
+	return g.admit(env, p)
+}
+
+func (g Guard) admit(env rt.Env, p Plan) (inSync bool, err error) {
+	if p.Anchor < g.Closed && !env.Mutant("layout: no read fence") {
+		env.Sometimes("read fence refused a request", true)
+		return false, fmt.Errorf("%w: version %d, and here it is closed for %d", ErrOldLayout, p.Anchor,
+			g.Closed)
+	}
+	inSync = g.Synced >= p.Anchor || env.Mutant("layout: a syncing store votes")
+	env.Sometimes("replica was not in sync", !inSync)
+	return inSync, nil
+}
+
+// Source is what a node wants of a replica whose rows it takes over: that it knows version Fenced, so that
+// nobody writes to it any more who does not, and that it is in sync with version Synced.
+type Source struct {
+	Fenced uint64 `cbor:"1,keyasint"`
+	Synced uint64 `cbor:"2,keyasint"`
+}
+
+// AdmitSync refuses to be the source of what another replica has to hold, in the transaction that reads it.
+//
+// Errors: ErrOldLayout if the fence is not up, ErrSyncing.
+func AdmitSync(env rt.Env, r kv.Reader, s Source) error {
+	g, ok := ReadGuard(r)
+	switch {
+	case !ok:
+		return nil
+	case g.Newest < s.Fenced && !env.Mutant("layout: fence after push"):
+		return fmt.Errorf("%w: version %d is not here yet", ErrOldLayout, s.Fenced)
+	case g.Synced < s.Synced && !env.Mutant("layout: a syncing store votes"):
+		return fmt.Errorf("%w: with version %d", ErrSyncing, s.Synced)
+	}
+	return nil
+}
+
+// guard is what the document says for the store of a node.
+func (d document) guard(self rt.NodeID, store []byte) Guard {
+	s := d.standing(self)
+	g := Guard{Newest: d.number(), Closed: max(s.Closed, d.Settled)}
+	if bytes.Equal(s.Store, store) {
+		g.Synced = s.Synced
+	}
+	g.Amnesiac = g.Synced == 0 && (s.Life > 1 || !bytes.Equal(s.Store, store) && s.Life > 0)
+	return g
+}
+
+// reborn is the standing of a node that has a store of this id: a life more, if it is not the one that is
+// known.
+func (d document) reborn(id rt.NodeID, store []byte) standing {
+	s := d.standing(id)
+	if s.Life > 0 && bytes.Equal(s.Store, store) {
+		return standing{}
+	}
+	return standing{Life: s.Life + 1, Store: store}
+}

@@ -1,0 +1,149 @@
+package cluster
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+
+	"granary/core/layout"
+	"granary/core/rt"
+)
+
+// standing is what one node has done for the layouts, by version number. Only the node itself adds to it.
+type standing struct {
+	// Life counts the stores that the node has had, Store is the id of the present one.
+	Life  uint64 `cbor:"1,keyasint,omitempty"`
+	Store []byte `cbor:"2,keyasint,omitempty"`
+	// Synced says that the present store holds everything that version Synced wants of the node, of what was
+	// ever acknowledged.
+	Synced uint64 `cbor:"3,keyasint,omitempty"`
+	// Carried says that every register that the node had accepted, as a voter of the version before, is
+	// decided among the voters of version Carried too.
+	Carried uint64 `cbor:"4,keyasint,omitempty"`
+	// Closed says that the node refuses whatever is anchored in a set older than version Closed.
+	Closed uint64 `cbor:"5,keyasint,omitempty"`
+	// Lost says, by an operator's word, that the node will not come back: sets do without it.
+	Lost bool `cbor:"6,keyasint,omitempty"`
+}
+
+// join is a least upper bound. What a store had synced dies with it; what the node promised does not, since a
+// store that takes its place keeps the promise before it serves anything.
+func (s standing) join(o standing) standing {
+	j := s
+	switch cmp.Or(cmp.Compare(s.Life, o.Life), bytes.Compare(s.Store, o.Store)) {
+	case -1:
+		j.Life, j.Store, j.Synced = o.Life, o.Store, o.Synced
+	case 0:
+		j.Synced = max(s.Synced, o.Synced)
+	}
+	j.Carried, j.Closed = max(s.Carried, o.Carried), max(s.Closed, o.Closed)
+	j.Lost = s.Lost || o.Lost
+	return j
+}
+
+// standing is that of a node.
+func (d document) standing(id rt.NodeID) standing {
+	m, _ := d.Members.Get(id)
+	return m.Standing
+}
+
+// stand is a document that adds to the standing of a node.
+func stand(id rt.NodeID, s standing) document {
+	return document{Members: members{}.With(id, membership{Standing: s})}
+}
+
+// count is the number of nodes of a set of which has holds.
+func (d document) count(set layout.Set, has func(standing) bool) (n int) {
+	for _, id := range set.Nodes {
+		if has(d.standing(id)) {
+			n++
+		}
+	}
+	return n
+}
+
+// closing reports whether some node has closed what is before version j. It found all sets of j readable.
+func (d document) closing(j uint64) bool {
+	for _, m := range d.Members.All() {
+		if m.Standing.Closed >= j {
+			return true
+		}
+	}
+	return false
+}
+
+// readable reports whether reads may ask a set of the newest version: a write quorum of it holds all that was
+// acknowledged.
+func (d document) readable(set layout.Set) bool {
+	j := set.Version
+	return d.closing(j) || d.count(set, func(s standing) bool { return s.Synced >= j }) >= set.Write
+}
+
+// retired reports whether no coordinator can make a read or write quorum any more of a set of the version
+// before, which one that knows nothing newer would need: so many of it have closed that R do not remain.
+func (d document) retired(set layout.Set, j uint64) bool {
+	closed := d.count(set, func(s standing) bool { return s.Closed >= j })
+	return closed >= len(set.Nodes)+1-set.Read
+}
+
+// beforeLives reports whether the version before the newest is live.
+func (d document) beforeLives() bool { return d.Before != nil && d.Settled < d.number() }
+
+// fullSet is the set of the full-copy tables and the registers in a version.
+func (d document) fullSet(v *layout.Version) layout.Set {
+	return d.withoutLost(Majority(v.Number, v.StorageNodes()))
+}
+
+// setOf is the set of a prefix in a version.
+func (d document) setOf(v *layout.Version, x layout.Prefix) layout.Set {
+	return d.withoutLost(v.Set(x))
+}
+
+// withoutLost leaves the lost nodes out of a set, whose quorums do without them as if they had answered. What
+// they alone knew is lost. A set without any other stays as it is.
+func (d document) withoutLost(s layout.Set) layout.Set {
+	lost := func(id rt.NodeID) bool { return d.standing(id).Lost }
+	if !slices.ContainsFunc(s.Nodes, lost) {
+		return s
+	}
+	left := slices.DeleteFunc(slices.Clone(s.Nodes), lost)
+	if gone := len(s.Nodes) - len(left); len(left) > 0 {
+		s.Nodes, s.Write, s.Read = left, max(s.Write-gone, 1), max(s.Read-gone, 1)
+	}
+	return s
+}
+
+// settle notes that the version before is retired, once it is in every partition.
+func (d document) settle(v *derived) document {
+	if d.Layout == nil || d.Settled >= d.number() {
+		return d
+	}
+	if d.Before != nil {
+		for _, view := range append(v.views, v.full) {
+			if len(view.Live) > 1 {
+				return d
+			}
+		}
+	}
+	d.Settled = d.number()
+	return d
+}
+
+// mayClose reports whether a node may refuse what is anchored in the version before: all sets of the newest
+// are readable, and every register that can have been decided without its voters has been carried to them.
+func (d document) mayClose(v *derived, self rt.NodeID) bool {
+	if !d.beforeLives() || d.standing(self).Closed >= d.number() {
+		return false
+	}
+	before := d.fullSet(d.Before)
+	if !slices.Contains(before.Nodes, self) {
+		return false
+	}
+	for _, view := range append(v.views, v.full) {
+		if view.ReadSet().Version < d.number() {
+			return false
+		}
+	}
+	carried := d.count(before, func(s standing) bool { return s.Carried >= d.number() })
+	return carried >= before.Read
+}

@@ -1,0 +1,14 @@
+// Package transition brings a node's store to where the layout wants it: it takes over the rows that are new
+// to the node from replicas that have them, waits until their blocks are here too, carries the registers to
+// the new voters, and drops what belongs to others now.
+//
+// The contract, of which core/cluster's DESIGN.md has the reasons:
+//
+//  1. The node says that it is in sync with a version only when its store holds, of everything that was ever
+//     acknowledged, what the version gives it; until then it stores writes and answers for nothing.
+//  2. Rows are taken over from replicas that are in sync themselves, and whose fence is up before they
+//     answer: nobody who does not know the new version can add to what they had.
+//  3. A store that takes the place of a lost one takes over from a read quorum of others, and begins when all
+//     that counted an answer of the lost one is decided.
+//  4. Nothing is dropped before the version that wanted it is retired.
+package transition

@@ -1,0 +1,397 @@
+package world
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"granary/core/block"
+	"granary/core/cluster"
+	"granary/core/layout"
+	"granary/core/node"
+	"granary/core/table"
+	"granary/netsim"
+)
+
+// spareWorld is a world of three places whose first three machines store; the other three are gateways. It
+// has a bucket, and a client of the first machine.
+func spareWorld(t *testing.T, seed uint64, mutants ...string) (*World, *client) {
+	t.Helper()
+	w, c, err := makeSpare(t, seed, mutants...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w, c
+}
+
+func makeSpare(t *testing.T, seed uint64, mutants ...string) (*World, *client, error) {
+	t.Helper()
+	topology := netsim.Regular("spare", 3, 2, netsim.Path{Delay: 10 * time.Millisecond}, netsim.Path{})
+	topology.Nodes = append(oneOfEachZone(topology.Nodes), topology.Nodes[1], topology.Nodes[3],
+		topology.Nodes[5])
+	o := Default(seed, topology)
+	o.Sched.Mutants = mutants
+	for _, n := range topology.Nodes[3:] {
+		o.Gateways = append(o.Gateways, n.Name)
+	}
+	w, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.Close)
+	if err := w.Form(); err != nil {
+		return nil, nil, err
+	}
+	key, err := w.MakeBucket("photos")
+	return w, &client{t: t, w: w, key: key}, err
+}
+
+// operate has a machine's operator change the layout.
+func (w *World) operate(m *Machine, f func(context.Context, *cluster.Cluster) error) error {
+	return w.Do(time.Minute, func(ctx context.Context) error {
+		return w.On(ctx, m, func(ctx context.Context, n *node.Node) error { return f(ctx, n.Cluster()) })
+	})
+}
+
+// stage gives a machine a capacity in the next layout; no role if it is negative.
+func (w *World) stage(at, m *Machine, capacity int64) error {
+	return w.operate(at, func(ctx context.Context, c *cluster.Cluster) error {
+		if capacity < 0 {
+			return c.Retire(ctx, m.ID)
+		}
+		return c.Stage(ctx, layout.Role{Node: m.ID, Zone: layout.ZoneName(m.Zone),
+			Capacity: uint64(capacity)})
+	})
+}
+
+// apply makes what is staged the layout.
+func (w *World) apply(at *Machine) error {
+	return w.operate(at, func(ctx context.Context, c *cluster.Cluster) error {
+		_, err := c.Apply(ctx)
+		return err
+	})
+}
+
+// settled reports whether every machine that is up knows a layout later than number, and no other that lives.
+func (w *World) settled(number uint64) bool {
+	for _, m := range w.Machines {
+		if m.Down() {
+			continue
+		}
+		if s := m.Node.Cluster().Status(); s.Layout.Number <= number || s.Before != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// mustSettle runs until a layout later than number is the only one that lives.
+func (w *World) mustSettle(t *testing.T, number uint64) {
+	t.Helper()
+	if err := w.Sched.RunUntil(5*time.Minute, func() bool { return w.settled(number) }); err != nil {
+		t.Fatalf("not settled: %s", standings(w))
+	}
+}
+
+// moving is a client's work in a world whose layout changes: it writes and reads small and large objects, and
+// counts what it should not see.
+type moving struct {
+	*client
+	text  map[int]string
+	wrong []string
+}
+
+// padding makes an object too large to travel with its row.
+const padding = 100_000
+
+func (m *moving) put(i, version int) {
+	m.text[i] = fmt.Sprintf("%d, version %d", i, version)
+	body := []byte(m.text[i])
+	if i%8 == 0 {
+		body = append(body, content(padding)...) // in a block
+	}
+	if got := m.do("PUT", m.path(i), body); got.Code != 200 {
+		m.wrong = append(m.wrong, fmt.Sprintf("%d was not written: %d %s", i, got.Code, got.Body))
+	}
+}
+
+func (m *moving) path(i int) string { return fmt.Sprintf("/photos/%03d", i) }
+
+func (m *moving) get(i int) {
+	got := m.do("GET", m.path(i), nil)
+	if body := got.Body.String(); got.Code != 200 || !strings.HasPrefix(body, m.text[i]) ||
+		i%8 == 0 && len(body) != len(m.text[i])+padding {
+		m.wrong = append(m.wrong, fmt.Sprintf("%d: %d %.60q, want %q", i, got.Code, body, m.text[i]))
+	}
+}
+
+// addAndDrain adds a node and drains another while a client works, and returns what went wrong.
+func addAndDrain(t *testing.T, seed uint64, mutant string) (wrong []string) {
+	t.Helper()
+	w, c, err := makeSpare(t, seed, mutant)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	m := &moving{client: c, text: map[int]string{}}
+	for i := range 40 {
+		m.put(i, 0)
+	}
+	operator, added, drained := w.Machines[1], w.Machines[3], w.Machines[0]
+	before := operator.Node.Cluster().LayoutNumber()
+	if err := errors.Join(w.stage(operator, added, 1<<40), w.stage(operator, drained, -1),
+		w.apply(operator)); err != nil {
+		t.Fatal(err)
+	}
+	c.at = 4
+	for n := 0; !w.settled(before) && len(m.wrong) == 0; n++ {
+		m.put(n%40, n/40+1)
+		m.get(n % 40)
+		m.get((n * 7) % 40)
+		if n > 1000 {
+			return []string{"not settled: " + standings(w)}
+		}
+	}
+	w.Crash(drained)
+	w.Crash(w.Machines[2])
+	w.mustRun(t, 5*time.Second)
+	for i := range 40 {
+		m.get(i)
+	}
+	w.Boot(w.Machines[2])
+	w.mustRun(t, time.Minute)
+	for _, v := range differences(t, w) {
+		m.wrong = append(m.wrong, v.String())
+	}
+	return m.wrong
+}
+
+// A node is added and another drained while a client writes and reads: each read returns what was written
+// last, the change ends by itself, and then all is where it belongs: the drained node and another one can
+// go.
+func TestAddAndDrain(t *testing.T) {
+	for seed := range uint64(4) {
+		for _, wrong := range addAndDrain(t, seed, "") {
+			t.Errorf("seed %d: %s", seed, wrong)
+		}
+	}
+}
+
+// replaceBehind replaces a node while another one lags behind, and returns what is missing when both that
+// knew everything are gone, at the moment the change is over.
+func replaceBehind(t *testing.T, seed uint64, mutant string) (wrong []string) {
+	t.Helper()
+	w, c, err := makeSpare(t, seed, mutant)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	m := &moving{client: c, text: map[int]string{}}
+	m.put(0, 0)
+	replaced, lags, knows, added := w.Machines[0], w.Machines[1], w.Machines[2], w.Machines[3]
+	w.Crash(lags)
+	w.mustRun(t, time.Second)
+	for i := range 64 {
+		m.put(i, 1)
+	}
+	w.Boot(lags)
+	w.mustRun(t, 100*time.Millisecond)
+	before := knows.Node.Cluster().LayoutNumber()
+	if err := errors.Join(w.stage(knows, added, 1<<40), w.stage(knows, replaced, -1),
+		w.apply(knows)); err != nil {
+		t.Fatal(err)
+	}
+	w.mustSettle(t, before)
+	whole := func() bool { return synced(lags) && synced(added) }
+	if err := w.Sched.RunUntil(time.Minute, whole); err != nil {
+		t.Fatal(standings(w))
+	}
+	w.Crash(replaced)
+	w.Crash(knows)
+	w.mustRun(t, 5*time.Second)
+	c.at = 4
+	for i := range 64 {
+		m.get(i)
+	}
+	return m.wrong
+}
+
+// What two nodes of three knew is at two of the new set when the change is over.
+func TestReplaceBehind(t *testing.T) {
+	for seed := range uint64(3) {
+		for _, wrong := range replaceBehind(t, seed, "") {
+			t.Errorf("seed %d: %s", seed, wrong)
+		}
+	}
+}
+
+// Each step that is broken is seen.
+func TestTransitionBroken(t *testing.T) {
+	for _, broken := range []struct {
+		mutant string
+		story  func(*testing.T, uint64, string) []string
+	}{{"layout: retire before readable", addAndDrain}, {"layout: taken over from nobody", replaceBehind}} {
+		seed, wrong := uint64(0), []string(nil)
+		for ; seed < 4 && len(wrong) == 0; seed++ {
+			wrong = broken.story(t, seed, broken.mutant)
+		}
+		if len(wrong) == 0 {
+			t.Errorf("mutant %q: nothing went wrong", broken.mutant)
+		} else {
+			t.Logf("mutant %q, after %d seeds: %s", broken.mutant, seed, wrong[0])
+		}
+	}
+}
+
+// A node is not in sync before the blocks are there that its rows name.
+func TestBlocksComeBeforeSync(t *testing.T) {
+	for _, mutant := range []string{"", "layout: in sync without blocks"} {
+		w, c := spareWorld(t, 1, mutant)
+		m := &moving{client: c, text: map[int]string{}}
+		for i := range 32 {
+			m.put(i, 1)
+		}
+		added, operator := w.Machines[3], w.Machines[1]
+		fetching := added.Node.Jobs().Find(block.ResyncJob)
+		fetching.Pause()
+		if err := errors.Join(w.stage(operator, added, 1<<40), w.stage(operator, w.Machines[0], -1),
+			w.apply(operator)); err != nil {
+			t.Fatal(err)
+		}
+		w.mustRun(t, time.Minute)
+		if synced(added) != (mutant != "") {
+			t.Errorf("mutant %q: in sync without blocks: %v", mutant, synced(added))
+		}
+		fetching.Resume()
+		w.mustRun(t, time.Minute)
+		if !synced(added) {
+			t.Errorf("mutant %q: not in sync: %s", mutant, standings(w))
+		}
+	}
+}
+
+// standings are what every machine that is up knows of what each has done for the layout.
+func standings(w *World) (s string) {
+	for _, m := range w.Machines {
+		if m.Down() {
+			continue
+		}
+		st := m.Node.Cluster().Status()
+		s += fmt.Sprintf("\n%s layout %d before %v:", m.Name, st.Layout.Number, st.Before != nil)
+		for _, n := range st.Nodes {
+			s += fmt.Sprintf(" %s=%d/%d/%d", n.Member.Name, n.Synced, n.Carried, n.Closed)
+		}
+		for _, j := range m.Node.Jobs().All() {
+			if j.Name == "layout" {
+				s += fmt.Sprintf(" job %d/%d %s", j.Done, j.Total, j.Cause)
+			}
+		}
+	}
+	return s
+}
+
+// lose takes the store of a machine and brings the machine back.
+func (w *World) lose(t *testing.T, m, via *Machine) {
+	t.Helper()
+	w.Crash(m)
+	w.mustRun(t, time.Second)
+	w.LoseStore(m)
+	w.Boot(m)
+	w.mustRun(t, time.Second)
+	err := w.Do(time.Minute, func(ctx context.Context) error { return w.Rejoin(ctx, m) })
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// synced reports whether all that m knows is that its store is in sync with the newest layout.
+func synced(m *Machine) bool {
+	_, far := m.Node.Cluster().Goal()
+	return !m.Down() && !far
+}
+
+// A node that lost its store does not vote as if it had never had one: what only it and a node that is away
+// had acknowledged is not denied by those that are left. Then it has everything again.
+func TestLostStore(t *testing.T) {
+	for seed := range uint64(3) {
+		for _, mutant := range []string{"", "layout: a syncing store votes"} {
+			w, c := spareWorld(t, seed, mutant)
+			a, b, late := w.Machines[0], w.Machines[1], w.Machines[2]
+			w.Crash(late)
+			w.mustRun(t, time.Second)
+			for i := range 20 {
+				c.expect(200, "PUT", fmt.Sprintf("/photos/%03d", i), []byte("known to two"))
+			}
+			w.lose(t, b, a)
+			w.Boot(late)
+			w.Crash(a)
+			w.mustRun(t, 2*time.Second)
+			c.at = 3
+			denied := 0
+			for i := range 20 {
+				if c.do("GET", fmt.Sprintf("/photos/%03d", i), nil).Code == 404 {
+					denied++
+				}
+			}
+			if (denied > 0) != (mutant != "") {
+				t.Errorf("seed %d, mutant %q: %d of 20 acknowledged objects were denied", seed, mutant,
+					denied)
+			}
+			if mutant != "" {
+				continue
+			}
+			w.Boot(a)
+			w.mustRun(t, time.Second)
+			if err := w.Sched.RunUntil(2*time.Minute, func() bool { return synced(b) }); err != nil {
+				t.Fatalf("seed %d: %s", seed, standings(w))
+			}
+			w.Crash(a)
+			w.mustRun(t, 10*time.Second)
+			for i := range 20 {
+				c.expect(200, "GET", fmt.Sprintf("/photos/%03d", i), nil)
+			}
+		}
+	}
+}
+
+// What moved to other nodes does not stay where it was, rows nor blocks, and nothing else goes.
+func TestSurplusIsDropped(t *testing.T) {
+	w, c := spareWorld(t, 1)
+	m := &moving{client: c, text: map[int]string{}}
+	for i := range 40 {
+		m.put(i, 1)
+	}
+	operator, drained := w.Machines[1], w.Machines[0]
+	before := operator.Node.Cluster().LayoutNumber()
+	if err := errors.Join(w.stage(operator, w.Machines[3], 1<<40), w.stage(operator, drained, -1),
+		w.apply(operator)); err != nil {
+		t.Fatal(err)
+	}
+	w.mustSettle(t, before)
+	w.mustRun(t, 30*time.Minute)
+	rows := 0
+	err := drained.Node.Tables().Inventory(func(s table.Stock) {
+		if !s.Full {
+			rows++
+		}
+	})
+	if err != nil || rows > 0 {
+		t.Errorf("%d rows are left, %v", rows, err)
+	}
+	if err := drained.Node.Tables().CheckDigests(); err != nil {
+		t.Error(err)
+	}
+	if n := len(drained.Disk.Files()); n > 0 {
+		t.Errorf("%d blocks are left", n)
+	}
+	for i := range 40 {
+		m.get(i)
+	}
+	for _, wrong := range m.wrong {
+		t.Error(wrong)
+	}
+	for _, v := range differences(t, w) {
+		t.Error(v)
+	}
+}
