@@ -16,17 +16,21 @@ import (
 //
 // Errors: *quorum.Error for the first partition that misses its quorum; the rows may be anywhere then.
 func (t *Tables) Everywhere(ctx context.Context, subject string, rows []Row) error {
-	full, err := t.topology.FullView()
-	if err != nil {
-		return err
-	}
+	return t.planned(ctx, t.topology.FullView, func(full cluster.View) ([]quorum.Failure, error) {
+		return t.everywhere(ctx, full, subject, rows)
+	})
+}
+
+// everywhere is Everywhere with the layout as it is known now; it returns the replicas that failed.
+func (t *Tables) everywhere(ctx context.Context, full cluster.View, subject string, rows []Row) (
+	[]quorum.Failure, error) {
 	tallies := []*quorum.Tally{quorum.NewTally(full, false)}
 	names := []string{subject}
 	t.topology.EachView(func(first, last layout.Prefix, v cluster.View) {
 		tallies = append(tallies, quorum.NewTally(v, false))
 		names = append(names, fmt.Sprintf("%s in partition %04x to %04x", subject, first, last))
 	})
-	req := &writeRequest{PK: fullPK, Items: [][]Row{rows}}
+	req := &writeRequest{PK: fullPK, Items: [][]Row{rows}, Plan: full.Plan()}
 	round := quorum.Start(t.env.Background(), t.quorum, t.topology.Nearest(full.Targets()), 0,
 		func(ctx context.Context, to rt.NodeID) (*writeResponse, error) {
 			ctx, cancel := t.env.WithTimeout(ctx, WriteTimeout)
@@ -48,8 +52,8 @@ func (t *Tables) Everywhere(ctx context.Context, subject string, rows []Row) err
 	for i, tally := range tallies {
 		if tally.Verdict(false) != quorum.Acked {
 			t.quorum.Missed("write")
-			return tally.Missed(names[i], t.topology.Describe, false)
+			return tally.Failures(), tally.Missed(names[i], t.topology.Describe, false)
 		}
 	}
-	return nil
+	return nil, nil
 }
