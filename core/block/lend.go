@@ -130,19 +130,19 @@ func (s *Store) receivePieces(ctx context.Context, h Hash, from rt.NodeID, most 
 		reqs[i] = &lendRequest{Hash: h, Transfer: transfer, Pieces: n, Offset: i * pieceBytes}
 	}
 	size := -1
-	err := methodLend.CallWide(ctx, s.endpoint, from, reqs, func(i int, resp *lendResponse) error {
+	err := methodLend.CallWide(ctx, s.endpoint, from, reqs, func(i int, resp *lendResponse) (bool, error) {
 		if size < 0 {
 			size = resp.Size
 		}
 		off := i * pieceBytes
 		if resp.Size != size || size > min(most, cap(dst)) ||
 			len(resp.Data) != max(min(pieceBytes, size-off), 0) {
-			return fmt.Errorf("block %v: piece at %d of %d bytes, %d long: %w", h, off, resp.Size,
+			return false, fmt.Errorf("block %v: piece at %d of %d bytes, %d long: %w", h, off, resp.Size,
 				len(resp.Data), ErrCorrupt)
 		}
 		copy(dst[off:cap(dst)], resp.Data)
 		arrived.Add(int64(len(resp.Data)))
-		return nil
+		return false, nil
 	})
 	if err != nil {
 		return nil, err

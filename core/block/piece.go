@@ -70,7 +70,9 @@ func (s *Store) sendPieces(ctx context.Context, to rt.NodeID, h Hash, raw []byte
 	reqs[0].Ref = &ref
 	s.env.Count("block_pieces_total", float64(len(reqs)))
 	s.env.Sometimes("block sent in pieces", true)
-	return methodPiece.CallWide(ctx, s.endpoint, to, reqs, func(int, *putResponse) error { return nil })
+	// Each answer is that of the whole block: the first will do.
+	return methodPiece.CallWide(ctx, s.endpoint, to, reqs,
+		func(int, *putResponse) (enough bool, err error) { return true, nil })
 }
 
 // transferID names a transfer at its receiver.

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"granary/core/codec"
 	"granary/core/rt"
 )
 
@@ -124,67 +123,6 @@ func (p *peer) unlane(c *conn) (end []*conn) {
 		p.lanesWanted = 0
 	}
 	return end
-}
-
-// CallWide makes the calls of reqs at one peer side by side, each on a lane of its own as far as there are
-// free ones, waits for all, and hands every answer to take, in order. It does not wait for lanes to be
-// opened.
-//
-// Errors: the first, an *Error or that of take; ErrUnsent if there is no lane, or if a message is too long
-// for one.
-func (m Method[Req, Resp]) CallWide(ctx context.Context, ep *Endpoint, to rt.NodeID, reqs []*Req,
-	take func(i int, resp *Resp) error) error {
-	start := ep.env.Now()
-	msgs := make([][]byte, len(reqs))
-	var err error
-	for i, req := range reqs {
-		if msgs[i], err = codec.Marshal(req); err == nil && len(msgs[i]) > laneMessageMax {
-			err = ErrTooLarge
-		}
-		if err != nil {
-			return &Error{Method: m.info.name, Peer: to, Kind: ErrUnsent, Cause: err}
-		}
-	}
-	err = ep.callWide(ctx, m.info, to, msgs, func(i int, msg []byte) error {
-		resp := new(Resp)
-		if err := codec.Unmarshal(msg, resp); err != nil {
-			return &Error{Method: m.info.name, Peer: to, Kind: ErrUnknown, Cause: err}
-		}
-		return take(i, resp)
-	})
-	ep.tally.called(ep, m.info, start, err)
-	return err
-}
-
-func (ep *Endpoint) callWide(ctx context.Context, info *methodInfo, to rt.NodeID, msgs [][]byte,
-	take func(i int, msg []byte) error) error {
-	p, lanes := ep.freest(to)
-	if len(lanes) == 0 {
-		return &Error{Method: info.name, Peer: to, Kind: ErrUnsent, Cause: errNoLane}
-	}
-	streams := make([]*stream, 0, len(msgs))
-	var failed error
-	for i, msg := range msgs {
-		c := lanes[i%len(lanes)]
-		st := c.newStream()
-		if _, err := c.open(ctx, st, outgoing{info: info, msg: msg}); err != nil {
-			failed = ep.failed(info, p, ErrUnsent, err)
-			break
-		}
-		streams = append(streams, st)
-	}
-	for i, st := range streams {
-		if failed != nil {
-			st.c.abandon(st)
-			continue
-		}
-		if err := st.await(ctx); err != nil {
-			failed = ep.failed(info, p, st.c.abandon(st), err)
-		} else if failed = ep.verdict(info, p, st); failed == nil {
-			failed = take(i, st.msg)
-		}
-	}
-	return failed
 }
 
 var errNoLane = errors.New("no lane is open")

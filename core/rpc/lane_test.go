@@ -137,12 +137,12 @@ func (w *town) double(numbers []int, bytes int) (took time.Duration, err error) 
 		}
 		start := w.env[0].Now()
 		err = methodDouble.CallWide(w.env[0].Background(), w.ep[0], w.peer(), reqs,
-			func(i int, resp *number) error {
+			func(i int, resp *number) (enough bool, err error) {
 				if resp.N != 2*numbers[i] || len(resp.Data) != bytes {
-					return fmt.Errorf("the answer to %d is %d with %d bytes", numbers[i], resp.N,
+					err = fmt.Errorf("the answer to %d is %d with %d bytes", numbers[i], resp.N,
 						len(resp.Data))
 				}
-				return nil
+				return false, err
 			})
 		took = w.env[0].Now() - start
 	})

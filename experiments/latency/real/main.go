@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -50,7 +51,7 @@ func realMain() (err error) {
 	flag.IntVar(&r.bigCount, "big-n", 5, "requests of each operation on objects of 64 MiB")
 	flag.DurationVar(&r.rest, "rest", 10*time.Second, "before each of those")
 	flag.StringVar(&r.congestion, "congestion", "", "TCP congestion control (the machine's own)")
-	flag.StringVar(&r.only, "only", "", "make only the runs whose names contain this")
+	flag.StringVar(&r.only, "only", "", "make only the measurements whose names contain this")
 	flag.BoolVar(&r.keep, "keep", false, "keep data folders and logs")
 	out := flag.String("out", "experiments/latency/data.csv", "the `file` to update; empty: only print")
 	flag.Parse()
@@ -62,10 +63,14 @@ func realMain() (err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	for _, s := range scenes(r) {
-		if strings.Contains(s.name, r.only) {
-			if err := r.play(ctx, s); err != nil {
-				return fmt.Errorf("%s: %w", s.name, err)
-			}
+		s.measures = slices.DeleteFunc(s.measures, func(m measure) bool {
+			return !strings.Contains(s.named(m), r.only)
+		})
+		if len(s.measures) == 0 {
+			continue
+		}
+		if err := r.play(ctx, s); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
 		}
 	}
 	fmt.Print(s3lat.Table(r.rows))

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"fmt"
 	"time"
 
 	"granary/bench/s3lat"
@@ -25,6 +26,18 @@ type measure struct {
 	// rate, if it is set, is that of the link that the objects must pass: the bound is their bytes over it,
 	// and only the whole requests are reported.
 	rate int64 // bit/s
+}
+
+// named is what a measure of a scene is called, on the screen and by -only.
+func (s scene) named(m measure) string {
+	size := fmt.Sprintf("%d B", m.plan.Size)
+	if m.plan.Size >= middle {
+		size = fmt.Sprintf("%d MiB", m.plan.Size>>20)
+	}
+	if m.plan.Idle > 0 {
+		size += " after a rest"
+	}
+	return fmt.Sprintf("%s, %s at %s", s.name, size, m.node)
 }
 
 // asShipped are the settings of a Linux host that nobody tuned, so that the data do not depend on those of

@@ -117,8 +117,7 @@ func (w *world) store(node, bucket string) (*s3lat.S3, error) {
 
 // measure carries out one plan, in a bucket of its own.
 func (r *run) measure(ctx context.Context, w *world, m measure) (err error) {
-	fmt.Printf("%s: %d × %v of %d bytes at %s, %v of rest\n", w.scene.name, m.plan.Count, m.plan.Operations,
-		m.plan.Size, m.node, m.plan.Idle)
+	fmt.Printf("%s: %d × %v\n", w.scene.named(m), m.plan.Count, m.plan.Operations)
 	store, err := w.store(m.node, "bench")
 	if err != nil {
 		return err
