@@ -70,7 +70,7 @@ func (s *Store) sendPieces(ctx context.Context, to rt.NodeID, h Hash, raw []byte
 	reqs[0].Ref = &ref
 	s.env.Count("block_pieces_total", float64(len(reqs)))
 	s.env.Sometimes("block sent in pieces", true)
-	// Each answer is that of the whole block: the first will do.
+	// The one answer is that of the whole block.
 	return methodPiece.CallWide(ctx, s.endpoint, to, reqs,
 		func(int, *putResponse) (enough bool, err error) { return true, nil })
 }
@@ -82,7 +82,8 @@ type transferID struct {
 }
 
 // transfer is a block that arrives in pieces. The calls that bring them wait for the last one, which keeps
-// the block and answers for all; so it lives as long as one of them does, and its sender cancels all or none.
+// the block and alone answers, for all; so it lives as long as one of them does, and its sender cancels all or
+// none.
 type transfer struct {
 	hash  Hash
 	size  int
@@ -115,7 +116,9 @@ func (s *Store) handlePiece(ctx context.Context, from rt.NodeID, req *pieceReque
 	case err != nil:
 		return nil, err
 	case !last:
-		_, err = t.result.Get(ctx)
+		if _, err = t.result.Get(ctx); t.result.Done() {
+			err = rpc.ErrUnanswered
+		}
 		return nil, err
 	}
 	stored := buf.Data[:t.size]

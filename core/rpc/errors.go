@@ -45,6 +45,10 @@ var (
 	// it up.
 	ErrBodyEnded = errors.New("body ended early")
 
+	// ErrUnanswered, returned by a handler, ends a call without an answer: one of a CallWide of which
+	// another one answers for all.
+	ErrUnanswered = errors.New("answered by another call")
+
 	_ = RegisterError("rpc.deadline", context.DeadlineExceeded)
 	_ = RegisterError(codeCanceled, context.Canceled)
 )

@@ -24,6 +24,7 @@ type number struct {
 var (
 	methodDouble = rpc.NewMethod[number, number]("lanetest.double", rpc.Bulk)
 	methodTake   = rpc.NewMethod[number, number]("lanetest.take", rpc.Bulk)
+	methodStall  = rpc.NewMethod[number, number]("lanetest.stall", rpc.Bulk) // answers 0 and no other
 	errOdd       = rpc.RegisterError("lanetest.odd", errors.New("odd"))
 )
 
@@ -40,6 +41,22 @@ type town struct {
 	net *net.Net
 	env [2]*sched.Env
 	ep  [2]*rpc.Endpoint
+
+	lines [2]*lines
+}
+
+// lines is a transport that remembers the lanes which it dialled.
+type lines struct {
+	rpc.Transport
+	lanes []rpc.Conn
+}
+
+func (l *lines) Dial(ctx context.Context, to rpc.Target) (rpc.Conn, error) {
+	c, err := l.Transport.Dial(ctx, to)
+	if err == nil && to.Lane {
+		l.lanes = append(l.lanes, c)
+	}
+	return c, err
 }
 
 func newTown(t *testing.T, tune func(*rpc.Config)) *town {
@@ -71,7 +88,8 @@ func newTown(t *testing.T, tune func(*rpc.Config)) *town {
 		}
 		done := false
 		w.env[i].Go("start", func() {
-			ep := rpc.New(w.env[i], tr, cfg)
+			w.lines[i] = &lines{Transport: tr}
+			ep := rpc.New(w.env[i], w.lines[i], cfg)
 			ep.SetHooks(rpc.Hooks{Route: func(id rt.NodeID) (rpc.Route, bool) {
 				return rpc.Route{Addr: addrs[1-i]}, id == ids[1-i]
 			}})
@@ -83,6 +101,12 @@ func newTown(t *testing.T, tune func(*rpc.Config)) *town {
 			})
 			rpc.Handle(ep, methodTake, func(context.Context, rt.NodeID, *number) (*number, error) {
 				return nil, nil
+			})
+			rpc.Handle(ep, methodStall, func(ctx context.Context, _ rt.NodeID, n *number) (*number, error) {
+				if n.N == 0 {
+					return n, nil
+				}
+				return nil, errors.Join(w.env[i].Sleep(ctx, time.Duration(n.N)*time.Second), rpc.ErrUnanswered)
 			})
 			ep.Start()
 			w.ep[i], done = ep, true
@@ -283,5 +307,70 @@ func TestLanesNoticeSilence(t *testing.T) {
 	took, err := w.double(even(4), 10)
 	if !errors.Is(err, rpc.ErrUnknown) || took < 2*time.Second || took > 5*time.Second {
 		t.Errorf("%v after %v, want ErrUnknown after about 3 s", err, took)
+	}
+}
+
+// stall makes calls of methodStall and returns how long it took until one was answered.
+func (w *town) stall(numbers ...int) (took time.Duration, err error) {
+	w.t.Helper()
+	w.do(func() {
+		var reqs []*number
+		for _, n := range numbers {
+			reqs = append(reqs, &number{N: n})
+		}
+		ctx, cancel := w.env[0].WithTimeout(w.env[0].Background(), time.Minute)
+		defer cancel()
+		start := w.env[0].Now()
+		err = methodStall.CallWide(ctx, w.ep[0], w.peer(), reqs,
+			func(int, *number) (bool, error) { return true, nil })
+		took = w.env[0].Now() - start
+	})
+	return took, err
+}
+
+// calls counts the calls in hand at both ends.
+func (w *town) calls() (n int) {
+	w.do(func() { n = w.ep[0].Stats().Calls + w.ep[1].Stats().Calls })
+	return n
+}
+
+// One answer may be enough. The other calls end by themselves, without one, and their lanes are free again.
+func TestLanesWithOneAnswer(t *testing.T) {
+	w := newTown(t, nil)
+	w.lanes(4)
+	for range 2 {
+		if took, err := w.stall(1, 2, 0, 2); err != nil || took > 110*time.Millisecond {
+			t.Errorf("%v after %v, want the one answer after 100 ms", err, took)
+		}
+		if n := w.ep[0].Stats().Calls; n != 0 {
+			t.Errorf("the caller still waits for %d", n)
+		}
+		w.pass(3 * time.Second)
+		if n := w.calls(); n != 0 {
+			t.Errorf("%d calls are left over", n)
+		}
+	}
+	if n := w.lanes(4); n != 4 {
+		t.Errorf("%d lanes are left of 4", n)
+	}
+}
+
+// A lane that dies while others are waited for ends the whole at once, not at its deadline, and cancels them.
+func TestLanesFailWithOneLane(t *testing.T) {
+	for dying := range 4 {
+		w := newTown(t, nil)
+		w.lanes(4)
+		w.env[0].Go("kill a lane", func() {
+			w.env[0].Sleep(w.env[0].Background(), 200*time.Millisecond)
+			w.lines[0].lanes[dying].Close()
+		})
+		took, err := w.stall(50, 50, 50, 50)
+		if !errors.Is(err, rpc.ErrUnknown) || took > 300*time.Millisecond {
+			t.Errorf("lane %d dies: %v after %v, want ErrUnknown after 200 ms", dying, err, took)
+		}
+		w.pass(time.Second)
+		if n := w.calls(); n != 0 {
+			t.Errorf("%d calls are left over", n)
+		}
 	}
 }

@@ -97,7 +97,9 @@ func (c *conn) serve(st *stream) {
 	}
 	_ = rt.Guard(c.env, st.handler.task, func() error {
 		defer out.body.close()
-		c.answer(st, out, err)
+		if !errors.Is(err, ErrUnanswered) {
+			c.answer(st, out, err)
+		}
 		return nil
 	})
 	st.cancel()

@@ -9,8 +9,8 @@ import (
 
 // CallWide makes the calls of reqs at one peer side by side, each on a lane of its own as far as there are
 // free ones, and hands every answer to take as it comes, in any order, until all are there or take has
-// enough. Answers that come after that are dropped, for Config.SilenceMax; then their calls are cancelled.
-// It does not wait for lanes to be opened.
+// enough. The calls that are open then are forgotten, not cancelled: their handlers had better be about to
+// end, with ErrUnanswered for example. It does not wait for lanes to be opened.
 //
 // Errors: the first, an *Error or that of take; ErrUnsent if there is no lane, or if a message is too long
 // for one. All other calls are cancelled then.
@@ -31,7 +31,7 @@ func (m Method[Req, Resp]) CallWide(ctx context.Context, ep *Endpoint, to rt.Nod
 	if err != nil {
 		w.abandon()
 	} else {
-		w.linger()
+		w.forget()
 	}
 	ep.tally.called(ep, m.info, start, err)
 	return err
@@ -137,37 +137,18 @@ func (w *wideCall) abandon() (kind error) {
 	return kind
 }
 
-// linger lets the answers come that nobody waits for, so that each need not be called off.
-func (w *wideCall) linger() {
-	if w.left == 0 {
-		return
-	}
-	ep := w.ep
-	ep.lock.Lock()
-	defer ep.lock.Unlock()
-	if ep.closed {
-		return // its connections, and so the calls, are ended by it
-	}
-	ep.group.Go("rpc.linger", func(ctx context.Context) error {
-		ctx, cancel := ep.env.WithTimeout(ctx, ep.cfg.SilenceMax)
-		defer cancel()
-		for w.pending() && w.waiter.Park(ctx) == nil {
-		}
-		w.abandon()
-		return nil
-	})
-}
-
-// pending forgets the calls that have ended, and reports whether there are others.
-func (w *wideCall) pending() bool {
+// forget stops waiting for the calls that have no answer, without a word to the peer. An answer that comes
+// after all is dropped.
+func (w *wideCall) forget() {
 	for i, st := range w.streams {
 		if st == nil {
 			continue
 		}
-		if answered, err := st.outcome(); answered || err != nil {
-			w.streams[i] = nil
-			w.left--
-		}
+		st.c.lock.Lock()
+		done := st.c.dead == nil && st.c.forget(st)
+		st.c.lock.Unlock()
+		st.c.settle(nil, done)
+		w.streams[i] = nil
 	}
-	return w.left > 0
+	w.left = 0
 }
