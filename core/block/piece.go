@@ -15,8 +15,8 @@ const (
 	// pieceBytes is how much of a block goes over one lane: with its envelope, and a key of any length, what
 	// a connection that rested may send at once (10 segments of 1460 bytes, TLS records of 1400).
 	pieceBytes = 13 << 10
-	// farRTT is the round trip from which on a block goes in pieces; below, waiting for a few of them is
-	// cheap.
+	// farRTT is the round trip from which on a node is far, so that a block goes to it in pieces; below,
+	// waiting for a few round trips is cheap.
 	farRTT = 10 * time.Millisecond
 )
 
@@ -56,8 +56,12 @@ func pieces(size int) int { return (size + pieceBytes - 1) / pieceBytes }
 // wide reports whether a block had better travel in so many pieces. Lanes that are missing are opened
 // meanwhile.
 func (s *Store) wide(peer rt.NodeID, pieces int) bool {
+	return pieces > 1 && s.far(peer) && s.endpoint.Lanes(peer, pieces) >= pieces
+}
+
+func (s *Store) far(peer rt.NodeID) bool {
 	rtt, ok := s.endpoint.RTT(peer)
-	return ok && rtt.Mean >= farRTT && pieces > 1 && s.endpoint.Lanes(peer, pieces) >= pieces
+	return ok && rtt.Mean >= farRTT
 }
 
 func (s *Store) sendPieces(ctx context.Context, to rt.NodeID, h Hash, raw []byte, ref table.Row) error {
