@@ -39,7 +39,9 @@ latency-real: ## what requests take of real processes in three sites 100 ms apar
 	$(GO) build -o $(BIN)/granary ./prod/cmd/granary
 	$(GO) build -o $(BIN)/wan ./netsim/cmd/wan
 	$(GO) build -o $(BIN)/latency-real ./experiments/latency/real
-	nice -n -15 $(BIN)/latency-real -granary $(BIN)/granary -wan $(BIN)/wan
+	$(GO) build -o $(BIN)/plots ./plots/cmd/plots
+	@status=0; $$(chrt -r 5 true 2>/dev/null && echo chrt -r 5) $(BIN)/latency-real \
+		-granary $(BIN)/granary -wan $(BIN)/wan || status=$$?; $(BIN)/plots experiments/latency && exit $$status
 
 figures: ## run the experiments and draw their figures
 	$(GO) run ./experiments/quorum

@@ -82,6 +82,11 @@ func (m *Model) Degrade(from, to string, e Extra) error {
 	return m.set(r)
 }
 
+// HealAll undoes every cut, by whatever names. Isolations and what Degrade did stay.
+func (m *Model) HealAll() {
+	m.rules = slices.DeleteFunc(m.rules, func(r rule) bool { return r.kind == cutting })
+}
+
 // Clear undoes every fault.
 func (m *Model) Clear() { m.rules = nil }
 

@@ -146,3 +146,18 @@ func TestFaultsRefuseNonsense(t *testing.T) {
 		t.Errorf("refused faults left %v", m.rules)
 	}
 }
+
+// HealAll undoes every cut and nothing else.
+func TestHealAll(t *testing.T) {
+	m := mustModel(t, Regular("x", 3, 1, Path{}, Path{}))
+	for _, err := range []error{m.Cut("a", "b1"), m.CutOneWay(Any, "b"), m.Cut(Any, Any), m.Isolate("c"),
+		m.Degrade("a", "b", Extra{Loss: Certain})} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.HealAll()
+	if got, want := reach(t, m), []string{"b1>a1"}; !slices.Equal(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
+	}
+}

@@ -47,6 +47,7 @@ func (s *Store) handleLend(ctx context.Context, from rt.NodeID, req *lendRequest
 	l := s.lend(transferID{from, req.Transfer}, req)
 	buf, err := l.stored.Get(ctx)
 	if err != nil {
+		s.borrow(l, nil)
 		return nil, err
 	}
 	if !s.borrow(l, buf) {
@@ -81,36 +82,52 @@ func (s *Store) lend(id transferID, req *lendRequest) *loan {
 	return l
 }
 
-// hold reads a block and keeps it for as long as the loan lasts.
+// hold reads a block and keeps it for as long as the loan lasts. It forgets the loan when all pieces were asked
+// for, or could not be any more: so one that is asked for too late is not the first of another loan.
 func (s *Store) hold(ctx context.Context, id transferID, l *loan, h Hash) {
-	ctx, cancel := s.env.WithTimeout(ctx, loanMax)
-	defer cancel()
-	buf, err := s.serving.take(ctx)
-	if err == nil {
-		buf.Data, err = s.disk.Read(ctx, h, buf.Data[:0])
-	}
+	buf, err := s.readLoan(ctx, h)
 	l.stored.Set(buf, err)
 	if err == nil {
-		_, _ = l.served.Get(ctx)
+		s.awaitServed(ctx, l, loanMax)
 	}
 	s.lock.Lock()
 	l.over = true
-	delete(s.loans, id)
 	s.lock.Unlock()
 	if buf != nil {
 		buf.Release()
 	}
+	s.awaitServed(ctx, l, getTimeout)
+	s.lock.Lock()
+	delete(s.loans, id)
+	s.lock.Unlock()
 }
 
-// borrow holds the memory of a loan for one of its pieces; false if it was given back.
-func (s *Store) borrow(l *loan, buf *Buffer) bool {
-	s.lock.Lock()
-	ok, last := !l.over, false
-	if ok {
-		buf.Retain()
-		l.left--
-		last = l.left <= 0
+func (s *Store) readLoan(ctx context.Context, h Hash) (*Buffer, error) {
+	ctx, cancel := s.env.WithTimeout(ctx, loanMax)
+	defer cancel()
+	buf, err := s.serving.take(ctx)
+	if err != nil {
+		return nil, err
 	}
+	buf.Data, err = s.disk.Read(ctx, h, buf.Data[:0])
+	return buf, err
+}
+
+// awaitServed waits until all pieces were asked for, at most so long.
+func (s *Store) awaitServed(ctx context.Context, l *loan, most time.Duration) {
+	ctx, cancel := s.env.WithTimeout(ctx, most)
+	defer cancel()
+	_, _ = l.served.Get(ctx)
+}
+
+// borrow counts a piece that was asked for, and holds the memory of the loan for it, if it is still there.
+func (s *Store) borrow(l *loan, buf *Buffer) (ok bool) {
+	s.lock.Lock()
+	if ok = buf != nil && !l.over; ok {
+		buf.Retain()
+	}
+	l.left--
+	last := l.left <= 0
 	s.lock.Unlock()
 	if last {
 		l.served.Set(struct{}{}, nil)

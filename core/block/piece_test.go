@@ -184,12 +184,29 @@ func TestLoans(t *testing.T) {
 			t.Errorf("%d buffers are held for a loan that was begun, want 1", n)
 		}
 		env.Sleep(ctx, loanMax)
-		if n := s.serving.limit.InUse(); n != 0 || len(s.loans) != 0 {
-			t.Errorf("%d buffers and %d loans are left over", n, len(s.loans))
+		reads := d.reads
+		if _, err := lend(1, 3); !errors.Is(err, ErrNotFound) || d.reads != reads {
+			t.Errorf("a piece that is asked for too late: %v, %d readings; want ErrNotFound and none", err,
+				d.reads-reads)
+		}
+		if n := s.serving.limit.InUse(); n != 0 || len(s.loans) != 1 {
+			t.Errorf("%d buffers are left over of %d loans that one piece is missing of, want 0 of 1", n,
+				len(s.loans))
+		}
+		if _, err := lend(2, 3); !errors.Is(err, ErrNotFound) {
+			t.Errorf("the last piece, too late: %v, want ErrNotFound", err)
+		}
+		env.Sleep(ctx, time.Millisecond)
+		if len(s.loans) != 0 {
+			t.Errorf("%d loans are left over after the last piece", len(s.loans))
 		}
 		d.stored = nil
 		if _, err := lend(0, 5); !errors.Is(err, ErrNotFound) {
 			t.Errorf("a block that is not here: %v, want ErrNotFound", err)
+		}
+		env.Sleep(ctx, getTimeout+loanMax)
+		if len(s.loans) != 0 {
+			t.Errorf("%d loans are left over when nobody can ask any more", len(s.loans))
 		}
 		for _, bad := range []lendRequest{{Pieces: 0}, {Pieces: 1000}, {Pieces: 1, Offset: 1},
 			{Pieces: 1, Offset: -pieceBytes}} {

@@ -214,7 +214,8 @@ func (n *Network) Cut(a, b string) error {
 func (n *Network) Heal(a, b string) error {
 	return n.change(func(m *netsim.Model) error {
 		if a == netsim.Any && b == netsim.Any {
-			m.Clear()
+			m.HealAll()
+			return nil
 		}
 		return m.Heal(a, b)
 	})

@@ -160,8 +160,15 @@ func TestCutAndHeal(t *testing.T) {
 	for n.Stats(false).Lost == 0 { // it is lost when the router has read it
 		runtime.Gosched()
 	}
+	err := n.change(func(m *netsim.Model) error { return m.Degrade("b", "a", netsim.Extra{Loss: netsim.Certain}) })
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := n.Heal(netsim.Any, netsim.Any); err != nil {
 		t.Fatal(err)
+	}
+	if ok, err := n.router.model.Reaches("b1", "a1"); ok || err != nil {
+		t.Errorf("healing the cuts has healed a way that was worse than cut, %v", err)
 	}
 	send("after")
 	receive("after")

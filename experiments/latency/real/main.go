@@ -1,8 +1,10 @@
 //go:build linux
 
 // Command real measures what requests take of real granary processes in three sites that are 100 ms apart,
-// on a network of namespaces on this machine (netsim/wan), and puts the rows into the experiment's data. It
-// needs root.
+// on a network of namespaces on this machine (netsim/wan). It puts the rows into the experiment's data and
+// the table into README.md beside it. It needs root.
+//
+// Nothing of it stays, however it ends: the network and the nodes are children that die with it.
 package main
 
 import (
@@ -19,6 +21,7 @@ import (
 	"time"
 
 	"granary/bench/s3lat"
+	"granary/netsim/wan"
 )
 
 // run is one run of the command.
@@ -28,11 +31,13 @@ type run struct {
 	restCount    int    // of each operation after a rest
 	bigCount     int    // of each operation on the largest objects
 	rest         time.Duration
+	attempts     int // at a measurement for which the network was not exact
 	congestion   string
 	only         string
 	keep         bool
 	rows         []s3lat.Row
-	inexact      int // measurements that were left out
+	inexact      []string // measurements that were left out
+	loads        loads
 }
 
 func main() {
@@ -47,14 +52,19 @@ func realMain() (err error) {
 	flag.StringVar(&r.granary, "granary", "bin/granary", "path of the `binary`")
 	flag.StringVar(&r.wan, "wan", "bin/wan", "path of the `binary`")
 	flag.IntVar(&r.count, "n", 100, "requests of each operation")
-	flag.IntVar(&r.restCount, "rest-n", 10, "requests of each operation after a rest")
+	flag.IntVar(&r.restCount, "rest-n", 5, "requests of each operation after a rest")
 	flag.IntVar(&r.bigCount, "big-n", 5, "requests of each operation on objects of 64 MiB")
 	flag.DurationVar(&r.rest, "rest", 10*time.Second, "before each of those")
-	flag.StringVar(&r.congestion, "congestion", "", "TCP congestion control (the machine's own)")
+	flag.IntVar(&r.attempts, "attempts", 3, "times to measure what the network was not exact enough for")
+	flag.StringVar(&r.congestion, "congestion", "",
+		"TCP congestion control `name`, which a namespace must be allowed to choose: rows apart")
 	flag.StringVar(&r.only, "only", "", "make only the measurements whose names contain this")
 	flag.BoolVar(&r.keep, "keep", false, "keep data folders and logs")
-	out := flag.String("out", "experiments/latency/data.csv", "the `file` to update; empty: only print")
+	out := flag.String("out", "experiments/latency", "the `folder` of the experiment; empty: only print")
 	flag.Parse()
+	if err := wan.Check(); err != nil {
+		return err
+	}
 	for _, path := range []*string{&r.granary, &r.wan} {
 		if *path, err = filepath.Abs(*path); err != nil {
 			return err
@@ -62,6 +72,21 @@ func realMain() (err error) {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
+	err = r.all(ctx)
+	fmt.Print(s3lat.Table(r.rows))
+	if *out != "" && len(r.rows) > 0 {
+		// What was measured before a failure counts.
+		err = errors.Join(err, r.publish(*out))
+	}
+	if len(r.inexact) > 0 {
+		err = errors.Join(err, fmt.Errorf("left out, for the network was not exact because the machine is too "+
+			"busy: %s", strings.Join(r.inexact, "; ")))
+	}
+	return err
+}
+
+// all plays every scene, as far as it is wanted.
+func (r *run) all(ctx context.Context) error {
 	for _, s := range scenes(r) {
 		s.measures = slices.DeleteFunc(s.measures, func(m measure) bool {
 			return !strings.Contains(s.named(m), r.only)
@@ -73,15 +98,7 @@ func realMain() (err error) {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
 	}
-	fmt.Print(s3lat.Table(r.rows))
-	if *out != "" {
-		err = s3lat.UpdateCSV(*out, r.rows, nil)
-	}
-	if r.inexact > 0 {
-		err = errors.Join(err, fmt.Errorf("%d measurements were left out, for the network was not exact: "+
-			"the machine is too busy", r.inexact))
-	}
-	return err
+	return nil
 }
 
 // play makes the network and the cluster of a scene, measures, and removes both.
