@@ -100,11 +100,21 @@ func newTestCluster(t testing.TB, seed uint64, blockSize int64) *testCluster {
 	return newReclaimCluster(t, seed, blockSize, nil)
 }
 
+// flat is three sites of a node, a round trip apart.
+func flat() netsim.Topology {
+	return netsim.Regular("flat", 3, 1, netsim.Path{Delay: roundTrip / 2}, netsim.Path{})
+}
+
 // newReclaimCluster is newTestCluster with other times of reclaim, and protocol steps to break.
 func newReclaimCluster(t testing.TB, seed uint64, blockSize int64, r *Reclaim,
 	mutants ...string) *testCluster {
 	t.Helper()
-	topo := netsim.Regular("flat", 3, 1, netsim.Path{Delay: roundTrip / 2}, netsim.Path{})
+	return newClusterOf(t, seed, blockSize, flat(), r, mutants...)
+}
+
+func newClusterOf(t testing.TB, seed uint64, blockSize int64, topo netsim.Topology, r *Reclaim,
+	mutants ...string) *testCluster {
+	t.Helper()
 	model, err := netsim.NewModel(topo)
 	if err != nil {
 		t.Fatal(err)

@@ -5,6 +5,9 @@ import (
 	"context"
 	"testing"
 	"time"
+
+	"granary/core/block"
+	"granary/sim/disk"
 )
 
 // opened is a cluster whose lanes are open: a first block measured the round trips, a second one asked for
@@ -12,6 +15,11 @@ import (
 func opened(t *testing.T, seed uint64) *testCluster {
 	t.Helper()
 	c := newTestCluster(t, seed, 0)
+	c.open()
+	return c
+}
+
+func (c *testCluster) open() {
 	for i := range byte(2) {
 		c.nodes[0].must(func(ctx context.Context, s *Store) error {
 			_, err := put(ctx, s, "first", content(1+i, 1<<20))
@@ -19,7 +27,6 @@ func opened(t *testing.T, seed uint64) *testCluster {
 		})
 		c.run(10 * time.Second)
 	}
-	return c
 }
 
 // Blocks go to far nodes in pieces, and come back whole.
@@ -78,5 +85,38 @@ func TestLanesDieUnderABlock(t *testing.T) {
 			return nil
 		})
 		c.quiet()
+	}
+}
+
+// Where both copies leave by one slow way, the one that makes the quorum goes first: a write waits for one
+// passage of its block, not two, and the third replica gets it all the same.
+func TestQuorumGoesFirst(t *testing.T) {
+	topo := flat()
+	topo.Zones[0].Up = 100e6 // 86 ms for a block and its headers
+	c := newClusterOf(t, 1, 0, topo, nil)
+	c.open()
+	var took time.Duration
+	c.nodes[0].must(func(ctx context.Context, s *Store) error {
+		start := c.nodes[0].env.Now()
+		_, err := put(ctx, s, "key", content(9, 1<<20))
+		took = c.nodes[0].env.Now() - start
+		return err
+	})
+	if passage := took - 2*roundTrip; passage < 80*time.Millisecond || passage > 120*time.Millisecond {
+		t.Errorf("%v over two round trips, want the 86 ms of one block", passage)
+	}
+	c.quiet()
+	for _, n := range c.nodes {
+		n.must(func(ctx context.Context, s *Store) error {
+			d, err := disk.Open(n.env, n.disk)
+			if err != nil {
+				return err
+			}
+			blocks, err := d.List(ctx, block.Hash{}, 10)
+			if len(blocks) != 3 {
+				t.Errorf("%s has %d blocks, want 3", n.name, len(blocks))
+			}
+			return err
+		})
 	}
 }
