@@ -77,7 +77,8 @@ func TestPublish(t *testing.T) {
 			strings.Count(page, "| 4321.0 (4321.0, 4321.0 to 4321.0) |") != 1 {
 			t.Errorf("the page is\n%s", page)
 		}
-		if data := read(filepath.Join(folder, "data.csv")); strings.Count(data, ",1,4321.000,4321.000,") != 1 {
+		data := read(filepath.Join(folder, "data.csv"))
+		if strings.Count(data, ",1,4321.000,4321.000,") != 1 {
 			t.Errorf("the row is not once in the data")
 		}
 	}
