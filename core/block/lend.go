@@ -82,8 +82,8 @@ func (s *Store) lend(id transferID, req *lendRequest) *loan {
 	return l
 }
 
-// hold reads a block and keeps it for as long as the loan lasts. It forgets the loan when all pieces were asked
-// for, or could not be any more: so one that is asked for too late is not the first of another loan.
+// hold reads a block and keeps it for as long as the loan lasts. It forgets the loan when all pieces were
+// asked for, or could not be any more: so one that is asked for too late is not the first of another loan.
 func (s *Store) hold(ctx context.Context, id transferID, l *loan, h Hash) {
 	buf, err := s.readLoan(ctx, h)
 	l.stored.Set(buf, err)

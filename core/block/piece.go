@@ -91,8 +91,8 @@ type transferID struct {
 }
 
 // transfer is a block that arrives in pieces. The calls that bring them wait for the last one, which keeps
-// the block and alone answers, for all; so it lives as long as one of them does, and its sender cancels all or
-// none.
+// the block and alone answers, for all; so it lives as long as one of them does, and its sender cancels all
+// or none.
 type transfer struct {
 	hash  Hash
 	size  int

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"granary/core/block"
-	"granary/netsim"
 	"granary/sim/disk"
 )
 
@@ -92,7 +91,7 @@ func TestLanesDieUnderABlock(t *testing.T) {
 // Where both copies leave by one slow way, the one that makes the quorum goes first: a write waits for one
 // passage of its block, not two, and the third replica gets it all the same.
 func TestQuorumGoesFirst(t *testing.T) {
-	topo := netsim.Regular("narrow", 3, 1, netsim.Path{Delay: roundTrip / 2}, netsim.Path{})
+	topo := flat()
 	topo.Zones[0].Up = 100e6 // 86 ms for a block and its headers
 	c := newClusterOf(t, 1, 0, topo, nil)
 	c.open()

@@ -16,6 +16,7 @@
 //     that it may have. See [Error].
 //  3. A handler's context ends at the caller's deadline, when the caller gives up, and when the connection
 //     dies. Deadlines travel as remaining time; no remote clock is trusted.
+//     A handler that returns ErrUnanswered ends a call that its caller does not wait for, see CallWide.
 //  4. A call to the node itself runs the handler at once in the caller's task and encodes nothing: request
 //     and answer are shared. Neither side changes a message once it was handed over. Config.EncodeSelf, set
 //     by the simulator for a share of its runs, sends copies instead.

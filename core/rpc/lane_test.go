@@ -106,7 +106,8 @@ func newTown(t *testing.T, tune func(*rpc.Config)) *town {
 				if n.N == 0 {
 					return n, nil
 				}
-				return nil, errors.Join(w.env[i].Sleep(ctx, time.Duration(n.N)*time.Second), rpc.ErrUnanswered)
+				err := w.env[i].Sleep(ctx, time.Duration(n.N)*time.Second)
+				return nil, errors.Join(err, rpc.ErrUnanswered)
 			})
 			ep.Start()
 			w.ep[i], done = ep, true

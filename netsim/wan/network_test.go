@@ -160,7 +160,9 @@ func TestCutAndHeal(t *testing.T) {
 	for n.Stats(false).Lost == 0 { // it is lost when the router has read it
 		runtime.Gosched()
 	}
-	err := n.change(func(m *netsim.Model) error { return m.Degrade("b", "a", netsim.Extra{Loss: netsim.Certain}) })
+	err := n.change(func(m *netsim.Model) error {
+		return m.Degrade("b", "a", netsim.Extra{Loss: netsim.Certain})
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

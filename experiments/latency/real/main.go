@@ -79,8 +79,8 @@ func realMain() (err error) {
 		err = errors.Join(err, r.publish(*out))
 	}
 	if len(r.inexact) > 0 {
-		err = errors.Join(err, fmt.Errorf("left out, for the network was not exact because the machine is too "+
-			"busy: %s", strings.Join(r.inexact, "; ")))
+		err = errors.Join(err, fmt.Errorf("left out, for the network was not exact because the machine is "+
+			"too busy: %s", strings.Join(r.inexact, "; ")))
 	}
 	return err
 }

@@ -127,8 +127,8 @@ func report(rows []s3lat.Row, l loads) string {
 	}
 	var text strings.Builder
 	fmt.Fprintf(&text, "Load averages of the machine were between %.1f and %.1f.\n\n", l.least, l.most)
-	text.WriteString("| request | object, rest | count | mean, ms (median, least to greatest) | over its bound" +
-		" | aim | simulated, ms | difference |\n|---|---|---|---|---|---|---|---|\n")
+	text.WriteString("| request | object, rest | count | mean, ms (median, least to greatest) | over its " +
+		"bound | aim | simulated, ms | difference |\n|---|---|---|---|---|---|---|---|\n")
 	for _, row := range rows {
 		if row.World != s3lat.Real || row.System != "granary" {
 			continue

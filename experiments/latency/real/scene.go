@@ -41,8 +41,8 @@ func (s scene) named(m measure) string {
 }
 
 // The congestion controls of the data. Reno is that of the simulator, and every namespace may choose it;
-// cubic, the rule today, begins with the same window, and begins anew after a rest. On a line that is full its
-// answer to a queue that overflows is that of thirty years ago, so there the machine's own is used.
+// cubic, the rule today, begins with the same window, and begins anew after a rest. On a line that is full
+// its answer to a queue that overflows is that of thirty years ago, so there the machine's own is used.
 const (
 	reno = "reno"
 	own  = ""
