@@ -1,10 +1,12 @@
 package world
 
 import (
+	"bytes"
 	"context"
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +16,7 @@ import (
 	"granary/core/auth"
 	"granary/core/bucket"
 	"granary/core/cors"
+	"granary/core/layout"
 	"granary/core/node"
 	"granary/core/rt"
 	"granary/core/table"
@@ -333,4 +336,80 @@ func TestK2VPollDefault(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestK2VIndexPassesOver: counts of a bucket whose index has lost its quorum, more of them than one pass
+// sends, do not keep those of another bucket from its index.
+func TestK2VIndexPassesOver(t *testing.T) {
+	w, _ := flatWorld(t, 11)
+	key, err := w.MakeBucket("bucket")
+	if err != nil {
+		t.Fatal(err)
+	}
+	down := []*Machine{w.Machines[1], w.Machines[3]} // a2 and b2
+	err = w.Do(time.Hour, func(ctx context.Context) error {
+		stuck, free, err := twoBuckets(ctx, w, bucket.KeyID(key.ID), down)
+		if err != nil {
+			return err
+		}
+		c := k2vClient(w, 0, key)
+		c.Bucket = stuck
+		many := make([]k2v.Insertion, 3000)
+		for i := range many {
+			many[i] = k2v.Insertion{PK: fmt.Sprint("pk", i), SK: "x", Value: k2v.Value("x")}
+		}
+		if err := c.InsertBatch(ctx, many); err != nil {
+			return err
+		}
+		for _, m := range down {
+			w.Crash(m)
+		}
+		c.Bucket = free
+		for i := 0; ; i++ { // a partition that still has its quorum
+			if _, err = c.Insert(ctx, fmt.Sprint("pk", i), "x", "", k2v.Value("x")); err == nil {
+				break
+			}
+		}
+		w.Env.Sleep(ctx, 3*time.Minute)
+		if page, err := c.ReadIndex(ctx, k2v.Search{}); err != nil || len(page.Partitions) == 0 {
+			t.Errorf("the other bucket's index: %+v, %v", page, err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// twoBuckets makes buckets until the index of one lies on all of some machines, and that of another, whose id
+// is behind, on one of them at most.
+func twoBuckets(ctx context.Context, w *World, owner bucket.KeyID, down []*Machine) (stuck, free string,
+	err error) {
+	var first bucket.BucketID
+	for i := 0; stuck == "" || free == ""; i++ {
+		err := w.On(ctx, w.Machines[0], func(ctx context.Context, n *node.Node) error {
+			b, err := n.Buckets().Create(ctx, fmt.Sprint("bucket-", i), owner)
+			if err != nil {
+				return err
+			}
+			view, err := n.Cluster().View(layout.PrefixOf(b.ID[:]))
+			hit := 0
+			for _, m := range down {
+				if slices.Contains(view.Targets(), m.ID) {
+					hit++
+				}
+			}
+			switch {
+			case stuck == "" && hit == len(down):
+				stuck, first = b.Name, b.ID
+			case stuck != "" && hit < len(down) && bytes.Compare(b.ID[:], first[:]) > 0:
+				free = b.Name
+			}
+			return err
+		})
+		if err != nil {
+			return "", "", err
+		}
+	}
+	return stuck, free, nil
 }
