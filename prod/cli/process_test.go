@@ -285,7 +285,8 @@ func TestThreeCommands(t *testing.T) {
 	if code != 0 || key == nil {
 		t.Fatalf("key create: exit %d: %s", code, text)
 	}
-	if code, text := run(t, dir, "bucket", "create", "photos", "--data", "a").exit(); code != 0 {
+	code, text = run(t, dir, "bucket", "create", "photos", "--owner", key[1], "--data", "a").exit()
+	if code != 0 {
 		t.Fatalf("bucket create: exit %d: %s", code, text)
 	}
 	putAndGet(t, url, key[1], key[2], "photos")
