@@ -12,9 +12,7 @@ import (
 // shows here first.
 var Rare = []string{
 	"a block's lanes failed it",
-	"a replaced version was reclaimed",
-	"an upload was reclaimed",
-	"the audit released an orphan",
+	"a replica answered behind",
 	"anti-entropy after a hint",
 	"anti-entropy brought a row",
 	"anti-entropy sent a row",
