@@ -164,28 +164,45 @@ func (n *Node) await(ctx context.Context, what string, f func() error) error {
 // errNotReady is that a node answers, and says that it does not serve yet.
 var errNotReady = errors.New("not ready")
 
+// Setenv changes the environment of commands and starts from now on.
+func (n *Node) Setenv(keyValue string) { n.env = append(n.env, keyValue) }
+
 // Ready asks /readyz once, at the socket in the data folder. nil means that the node serves.
 func (n *Node) Ready(ctx context.Context) error {
+	code, text, err := n.admin(ctx, "/readyz", 1<<10)
+	if err == nil && code != http.StatusOK {
+		err = fmt.Errorf("%w: %d %s: %s", errNotReady, code, http.StatusText(code), strings.TrimSpace(text))
+	}
+	return err
+}
+
+// Metrics are the node's measurements in Prometheus' text form.
+func (n *Node) Metrics(ctx context.Context) (string, error) {
+	code, text, err := n.admin(ctx, "/metrics", 1<<22)
+	if err == nil && code != http.StatusOK {
+		err = fmt.Errorf("metrics of %s: status %d", n.Name, code)
+	}
+	return text, err
+}
+
+// admin asks for a path at the socket in the data folder.
+func (n *Node) admin(ctx context.Context, path string, most int64) (code int, text string, err error) {
 	client := http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			var d net.Dialer
 			return d.DialContext(ctx, "unix", filepath.Join(n.Data, "admin.sock"))
 		}}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://admin/readyz", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://admin"+path, nil)
 	if err != nil {
-		return err
+		return 0, "", err
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return err
+		return 0, "", err
 	}
 	defer resp.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
-	if err != nil || resp.StatusCode != http.StatusOK {
-		return errors.Join(fmt.Errorf("%w: %s: %s", errNotReady, resp.Status,
-			strings.TrimSpace(string(text))), err)
-	}
-	return nil
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, most))
+	return resp.StatusCode, string(raw), err
 }
 
 // Kill ends the process as a power cut would end it, as far as a process can be: by SIGKILL.

@@ -91,7 +91,8 @@ func (a *Array) places(h block.Hash) []int {
 	return slices.DeleteFunc(places, func(i int) bool { return a.failed[i] != nil })
 }
 
-// Fail takes a disk out of use, by its id, unless it is the last one. It reports whether another one is in use.
+// Fail takes a disk out of use, by its id, unless it is the last one. It reports whether another one is in
+// use.
 func (a *Array) Fail(id string, cause error) bool {
 	i := slices.Index(a.ids, id)
 	if i < 0 {
