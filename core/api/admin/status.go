@@ -12,7 +12,7 @@ import (
 
 // notes are what this version does not do, and a user might expect.
 var notes = []string{
-	"replaced and deleted data stays on disk: space is not reclaimed yet",
+	"a virtual machine that is set back to a snapshot is not noticed: give such a node an empty folder",
 }
 
 func (h *Handler) status(r request, _ none) (Status, error) {
