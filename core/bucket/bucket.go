@@ -7,6 +7,12 @@
 //
 // Who has a name is decided by a register of its own, so of two who create a bucket at once one gets it. The
 // rows that everybody reads follow what the register decided.
+//
+// A bucket is deleted behind its gate, a row that every replica of objects and items checks in the
+// transaction of every write: the register decides that it shuts, it is shut at a write quorum of every
+// partition, and only then it is found out whether the bucket is empty, and the register decides the end,
+// unless the gate was moved meanwhile. So of a write and a deletion that meet, one fails. A gate that was
+// left shut is opened by whoever finds it so for some minutes.
 package bucket
 
 import (

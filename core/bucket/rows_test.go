@@ -64,6 +64,13 @@ func TestKeyRowLaws(t *testing.T) {
 	}))
 }
 
+func TestGateRowLaws(t *testing.T) {
+	crdttest.Laws(t, rapid.Custom(func(t *rapid.T) gateRow {
+		return gateRow{Count: uint64(rapid.IntRange(0, 3).Draw(t, "count")),
+			State: gateState(rapid.IntRange(0, 2).Draw(t, "state"))}
+	}))
+}
+
 // TestEarlierLife: what was granted in a bucket that was deleted, and its rules, do not come back with a
 // bucket of its name, even if they were stamped later; no grant without permissions is shown, and the order
 // is that of keys.

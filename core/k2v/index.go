@@ -309,10 +309,3 @@ func (s *Store) ReadIndex(ctx context.Context, b bucket.BucketID, r Range) (page
 		})
 	return page, err
 }
-
-// Empty reports whether the index of a bucket names no live item. It is what deleting a bucket asks; items
-// that were written within the last seconds may be missed.
-func (s *Store) Empty(ctx context.Context, b bucket.BucketID) (bool, error) {
-	page, err := s.ReadIndex(ctx, b, Range{Limit: 1})
-	return len(page.Partitions) == 0, err
-}

@@ -60,6 +60,7 @@ func New(c Config) *Store {
 	s.readers()
 	rpc.Handle(c.Endpoint, methodStore, s.handleStore)
 	rpc.Handle(c.Endpoint, methodMerge, s.handleMerge)
+	rpc.Handle(c.Endpoint, methodHolds, s.handleHolds)
 	rpc.Handle(c.Endpoint, methodNews, s.handleNews)
 	rpc.Handle(c.Endpoint, methodWatch, s.handleWatch)
 	rpc.Handle(c.Endpoint, methodNotify, s.handleNotify)

@@ -17,9 +17,15 @@ const walkSeeks = 1024
 // Cost: one short read transaction.
 func Walk[T any](ts *Tables, t *Table[T], from []byte, max int, f func(at Address, v T)) (next []byte,
 	err error) {
+	return WalkUnder(ts, t, nil, from, max, f)
+}
+
+// WalkUnder is Walk over the rows whose partition keys begin with head.
+func WalkUnder[T any](ts *Tables, t *Table[T], head, from []byte, max int, f func(at Address, v T)) (next []byte,
+	err error) {
 	key := bytes.Clone(from)
 	if key == nil {
-		key = []byte{localPrefix, 0, 0, byte(t.def.ID)}
+		key = append([]byte{localPrefix, 0, 0, byte(t.def.ID)}, head...)
 	}
 	end := []byte{localPrefix + 1}
 	err = ts.store.View(func(r kv.Reader) (failed error) {
@@ -27,11 +33,11 @@ func Walk[T any](ts *Tables, t *Table[T], from []byte, max int, f func(at Addres
 			at := key
 			key = nil
 			r.Ascend(at, end, func(k, stored []byte) bool {
-				switch id := k[localHeadLen-1]; {
-				case id != byte(t.def.ID):
-					key = groupAfter(k, byte(t.def.ID))
+				if k[localHeadLen-1] != byte(t.def.ID) || !bytes.HasPrefix(k[localHeadLen:], head) {
+					key = groupAfter(k, byte(t.def.ID), head)
 					return false
-				case max == 0:
+				}
+				if max == 0 {
 					key = bytes.Clone(k)
 					return false
 				}
@@ -61,11 +67,11 @@ func (t *Table[T]) open(stored []byte) (v T, err error) {
 	return t.Decode(row)
 }
 
-// groupAfter is the beginning of a table's next group at or behind a local key that is of another table; nil
-// if there is none.
-func groupAfter(k []byte, id byte) []byte {
+// groupAfter is the first place at or behind a local key where rows of a table may be whose partition keys
+// begin with head; k is none of them. nil if there is none.
+func groupAfter(k []byte, id byte, head []byte) []byte {
 	prefix := k[:localHeadLen-1]
-	if k[localHeadLen-1] > id {
+	if bytes.Compare(k[localHeadLen-1:], append([]byte{id}, head...)) > 0 {
 		if prefix = successor(prefix); len(prefix) < localHeadLen-1 {
 			prefix = append(prefix, make([]byte, localHeadLen-1-len(prefix))...)
 		}
@@ -73,5 +79,5 @@ func groupAfter(k []byte, id byte) []byte {
 			return nil
 		}
 	}
-	return append(bytes.Clone(prefix), id)
+	return append(append(bytes.Clone(prefix), id), head...)
 }

@@ -60,6 +60,29 @@ func TestWalk(t *testing.T) {
 				}
 			}
 		}
+		for pk := range byte(60) {
+			n := 0
+			for from, more := []byte(nil), true; more; more = from != nil {
+				var err error
+				from, err = WalkUnder(tables, d.last, []byte{pk}, from, 3, func(at Address, _ mark) {
+					if n++; at.PK[0] != pk {
+						t.Errorf("row of partition key %d under %d", at.PK[0], pk)
+					}
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			}
+			under := 0
+			for _, k := range want {
+				if k[localHeadLen] == pk {
+					under++
+				}
+			}
+			if n != under {
+				t.Errorf("%d rows under %d, want %d", n, pk, under)
+			}
+		}
 		done = true
 	})
 	if err := s.RunUntil(1<<62, func() bool { return done }); err != nil {
