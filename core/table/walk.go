@@ -21,8 +21,8 @@ func Walk[T any](ts *Tables, t *Table[T], from []byte, max int, f func(at Addres
 }
 
 // WalkUnder is Walk over the rows whose partition keys begin with head.
-func WalkUnder[T any](ts *Tables, t *Table[T], head, from []byte, max int, f func(at Address, v T)) (next []byte,
-	err error) {
+func WalkUnder[T any](ts *Tables, t *Table[T], head, from []byte, max int,
+	f func(at Address, v T)) (next []byte, err error) {
 	key := bytes.Clone(from)
 	if key == nil {
 		key = append([]byte{localPrefix, 0, 0, byte(t.def.ID)}, head...)

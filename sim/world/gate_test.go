@@ -142,7 +142,8 @@ func TestGate(t *testing.T) {
 		}
 	}
 	b := w.makeBucket(t, "kept")
-	if deleted, put := gateRace(t, w, b, 0, putPlain); !errors.Is(deleted, bucket.ErrBucketNotEmpty) || put != nil {
+	deleted, put := gateRace(t, w, b, 0, putPlain)
+	if !errors.Is(deleted, bucket.ErrBucketNotEmpty) || put != nil {
 		t.Fatalf("deletion %v, put %v", deleted, put)
 	}
 	err := w.Do(time.Minute, func(ctx context.Context) error {
@@ -154,7 +155,8 @@ func TestGate(t *testing.T) {
 		t.Errorf("put after the gate was opened again: %v", err)
 	}
 	gone := w.makeBucket(t, "again")
-	if deleted, put := gateRace(t, w, gone, time.Second, putPlain); deleted != nil || !errors.Is(put, bucket.ErrClosed) {
+	deleted, put = gateRace(t, w, gone, time.Second, putPlain)
+	if deleted != nil || !errors.Is(put, bucket.ErrClosed) {
 		t.Errorf("deletion %v, put into a deleted bucket: %v", deleted, put)
 	}
 	if again := w.makeBucket(t, "again"); again.ID == gone.ID {
