@@ -113,6 +113,20 @@ func (a *auditor) judge(ctx context.Context, b bucket.BucketID, all []*suspect) 
 	if err != nil {
 		return err
 	}
+	var graves []table.Row
+	for i, s := range all {
+		if !free[i] {
+			continue
+		}
+		row, err := a.s.rows.graves.Row(garbageSort([]byte(s.ref.Key), decider(s.ref)), graveRow{Emptied: true})
+		if err != nil {
+			return err
+		}
+		graves = append(graves, row)
+	}
+	if err := a.s.state(ctx, b, graves); err != nil {
+		return err
+	}
 	for i, s := range all {
 		if !free[i] {
 			continue
@@ -124,4 +138,13 @@ func (a *auditor) judge(ctx context.Context, b bucket.BucketID, all []*suspect) 
 		}
 	}
 	return nil
+}
+
+// decider is the id whose seal decides about the owner of a reference: that of the copy it is a part of, or
+// its own.
+func decider(r block.Ref) [16]byte {
+	if r.Upload != [16]byte{} && r.Part == 0 {
+		return r.Upload
+	}
+	return r.Owner
 }

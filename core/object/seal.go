@@ -80,24 +80,37 @@ func refuse(no bool, err error) error {
 	return err
 }
 
-// siftObject keeps a dead version from coming back: by a replica that was away, or has lost its memory.
+// siftObject keeps a dead version from coming back, and the marks of dead uploads: by a replica that was
+// away, or has lost its memory.
 func (r *Rows) siftObject(tx *table.Tx, at table.Address, in *objectRow) (table.Sifted, error) {
-	v := in.Winner
-	if !v.hasBlocks() {
-		return table.SiftedAll, nil
+	left := table.SiftedAll
+	if v := in.Winner; v.hasBlocks() {
+		_, dead, err := r.graves.GetRow(&tx.Reader, garbageSort(at.Sort, v.ID))
+		if err == nil && dead {
+			err = r.dropUnused(tx, at.Sort, v.Upload, v.owners(), v.ID)
+			in.Winner, left = version{}, table.SiftedSome
+		}
+		if err != nil {
+			return left, err
+		}
 	}
-	_, dead, err := r.graves.GetRow(&tx.Reader, garbageSort(at.Sort, v.ID))
-	if err != nil || !dead {
-		return table.SiftedAll, err
+	alive := make([]uploading, 0, len(in.Uploads))
+	for _, m := range in.Uploads {
+		_, dead, err := r.graves.GetRow(&tx.Reader, garbageSort(at.Sort, m.ID))
+		if err != nil {
+			return left, err
+		}
+		if !dead {
+			alive = append(alive, m)
+		}
 	}
-	if err := r.dropUnused(tx, at.Sort, v.Upload, v.owners(), v.ID); err != nil {
-		return table.SiftedNone, err
+	if len(alive) < len(in.Uploads) {
+		in.Uploads, left = alive, table.SiftedSome
 	}
-	if len(in.Uploads) == 0 {
-		return table.SiftedNone, nil
+	if left == table.SiftedSome && in.Winner.State == 0 && len(in.Uploads) == 0 {
+		left = table.SiftedNone
 	}
-	in.Winner = version{}
-	return table.SiftedSome, nil
+	return left, nil
 }
 
 // siftUpload keeps attempts away whose upload has been cleared, or that are dead themselves.
@@ -150,6 +163,11 @@ func (r *Rows) dropUnused(tx *table.Tx, key, upload []byte, owners []block.Owner
 	return nil
 }
 
+// onlyMark reports whether nothing is in the row but the mark of one upload.
+func (o objectRow) onlyMark(id VersionID) bool {
+	return o.Winner.State == 0 && len(o.Uploads) == 1 && o.Uploads[0].ID == id
+}
+
 // buried follows every merge of a grave. What was kept for the dead goes once it is empty, but for what its
 // parts own, which the reclaim of this node tidies away by and by. A replica that lost its memory, accepted
 // the dead again and learns of it here forgets that: what it should have instead, the others bring.
@@ -162,7 +180,7 @@ func (r *Rows) buried(tx *table.Tx, at table.Address, _ *graveRow, _, joined gra
 	if err != nil {
 		return err
 	}
-	if ok && o.Winner.exists() && o.Winner.ID == id {
+	if ok && (o.Winner.exists() && o.Winner.ID == id || o.onlyMark(id)) {
 		r.objects.Remove(tx, []byte(k))
 	}
 	r.seals.Drop(tx, at.Sort)

@@ -215,6 +215,11 @@ func TestSealFirst(t *testing.T) {
 	c.settle()
 	b.absent("k")
 	c.clean()
+	for _, n := range c.nodes {
+		if rows := n.rows(); len(rows.objects) != 0 {
+			t.Errorf("%s keeps a row of the upload: %+v", n.name, rows.objects)
+		}
+	}
 	if c.s.Sometimes()["the audit released an orphan"] == 0 {
 		t.Error("the audit had nothing to do")
 	}
