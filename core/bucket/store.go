@@ -457,6 +457,10 @@ func write[T any](ctx context.Context, s *Store, t *table.Table[T], sort string,
 	if err != nil {
 		return err
 	}
+	// Here first: whoever asks this node next sees the change, also if others make up the majority.
+	if err := s.tables.Apply(ctx, table.FullPK(), []table.Row{row}); err != nil {
+		return err
+	}
 	return s.spread(ctx, sort, row)
 }
 

@@ -150,6 +150,7 @@ func TestMutants(t *testing.T) {
 			t.Log("found by its story: the client sees it")
 		})
 	}
+	t.Run("bucket: no gate", noGate)
 	t.Run("silent replica is waited for", func(t *testing.T) {
 		if took := stoppedPeer(t, "silent replica is waited for"); took < patience {
 			t.Errorf("nobody notices: a read takes %v", took)
