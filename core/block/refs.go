@@ -93,7 +93,7 @@ func (r *Rows) gone(tx *table.Tx, at table.Address) error {
 		tx.After(r.store.resync.left)
 	}
 	if w.Get(presentKey(h)) != nil {
-		w.Put(unwantedKey(r.store.wallMillis(removeDelay), h), []byte{})
+		w.Put(unwantedKey(r.store.wallMillis(r.store.removeDelay), h), []byte{})
 		tx.After(r.store.removal.arrived)
 	}
 	return nil

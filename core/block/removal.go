@@ -15,8 +15,7 @@ import (
 const RemovalJob = "removal"
 
 const (
-	// removeDelay is how long a block stays after its last reference has gone: who uploads the same again
-	// finds it.
+	// removeDelay is Config.RemoveDelay unless another is given.
 	removeDelay = 10 * time.Minute
 	// removalTasks is how many blocks are removed at once, and removalBatch, how many before their places in
 	// the queue are given up.
@@ -63,7 +62,7 @@ func (q *removal) run(ctx context.Context) error {
 			err = q.bell.Park(ctx)
 		case next > 0:
 			// A clock that is set back makes blocks stay longer; not for ever.
-			err = env.Sleep(ctx, min(next, removeDelay))
+			err = env.Sleep(ctx, min(next, q.s.removeDelay))
 		}
 		if err != nil {
 			return nil
@@ -158,7 +157,7 @@ func (s *Store) remove(ctx context.Context, h Hash) (freed int64, err error) {
 // dispose queues a block for removal that nothing refers to.
 func (s *Store) dispose(ctx context.Context, h Hash) error {
 	err := s.kv.Update(ctx, func(w kv.Writer) error {
-		w.Put(unwantedKey(s.wallMillis(removeDelay), h), []byte{})
+		w.Put(unwantedKey(s.wallMillis(s.removeDelay), h), []byte{})
 		return nil
 	})
 	if err == nil {
@@ -209,6 +208,11 @@ func (s *Store) DropSurplus(ctx context.Context, first, last layout.Prefix) (n i
 
 // surplusPage is how many blocks one transaction of DropSurplus looks at.
 const surplusPage = 512
+
+// Here lists up to max blocks that this node holds, in the order of their hashes, behind a hash.
+//
+// Errors: those of the store.
+func (s *Store) Here(after Hash, max int) ([]Hash, error) { return s.presentAfter(after, max) }
 
 // presentAfter lists up to limit blocks that are here, in the order of their hashes.
 func (s *Store) presentAfter(after Hash, limit int) (page []Hash, err error) {

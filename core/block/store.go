@@ -32,7 +32,8 @@ type Topology interface {
 	Learn(context.Context, rt.NodeID) error
 }
 
-// Config is what a node's block store is made of. All fields are needed but for Jobs and Compress.
+// Config is what a node's block store is made of. All fields are needed but for Jobs,
+// RemoveDelay and Compress.
 type Config struct {
 	Env      rt.Env
 	KV       kv.Store
@@ -45,6 +46,9 @@ type Config struct {
 	Group    *rt.Group // of the node
 	// Jobs shows and steers the background work; nil: nobody asks.
 	Jobs *job.Book
+	// RemoveDelay is how long a block stays after its last reference has gone: who uploads the same again
+	// finds it. 0: ten minutes.
+	RemoveDelay time.Duration
 	// Compress turns compression of blocks on, for those that it makes smaller.
 	Compress bool
 }
@@ -71,8 +75,11 @@ type Store struct {
 	resync   *resync
 	removal  *removal
 	scrub    *scrub
-	lock     rt.Locker
-	hashes   map[Hash]*hashLock
+
+	removeDelay time.Duration
+
+	lock   rt.Locker
+	hashes map[Hash]*hashLock
 
 	transfers map[transferID]*transfer
 	loans     map[transferID]*loan
@@ -121,6 +128,9 @@ func New(c Config) *Store {
 	rpc.Handle(c.Endpoint, methodRelease, s.handleRelease)
 	if c.Jobs == nil {
 		c.Jobs = job.NewBook(c.Env)
+	}
+	if s.removeDelay = c.RemoveDelay; s.removeDelay == 0 {
+		s.removeDelay = removeDelay
 	}
 	s.resync, s.removal = newResync(s, c.Jobs), newRemoval(s, c.Jobs)
 	s.scrub = newScrub(s, c.Jobs)

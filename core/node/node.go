@@ -62,6 +62,8 @@ type Config struct {
 	Room      func() error // as table.Config has it; nil: there is always room for metadata
 	// Reclaim says when space is freed; nil: object.DefaultReclaim.
 	Reclaim *object.Reclaim
+	// RemoveDelay is how long a block stays after its last reference has gone; 0: as block.Config says.
+	RemoveDelay time.Duration
 }
 
 // Node is a running node. Open makes it, Start lets it serve, Stop ends it.
@@ -154,7 +156,7 @@ func (n *Node) compose(c Config) error {
 		Room: c.Room})
 	n.blocks = block.New(block.Config{Env: c.Env, KV: c.KV, Disk: c.Disk, Tables: n.tables, Rows: rows.blocks,
 		Topology: n.cluster, Quorum: n.quorum, Endpoint: n.endpoint, Group: n.group, Jobs: n.jobs,
-		Compress: c.Compress})
+		RemoveDelay: c.RemoveDelay, Compress: c.Compress})
 	n.registers = register.New(register.Config{Env: c.Env, Store: c.KV, Topology: n.cluster, Quorum: n.quorum,
 		Endpoint: n.endpoint})
 	n.buckets = bucket.New(bucket.Config{Env: c.Env, Tables: n.tables, Rows: rows.buckets,

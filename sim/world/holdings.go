@@ -42,5 +42,23 @@ func (m *Machine) holding(n *node.Node) (check.Holding, error) {
 			h.Refs[check.Claim{Hash: r.Hash, Owner: r.Owner}] = true
 		}
 	}
+	if err == nil {
+		h.Blocks, err = m.blocks(n)
+	}
 	return h, err
+}
+
+// blocks are those that the node knows to be here and whose files are.
+func (m *Machine) blocks(n *node.Node) (map[block.Hash]bool, error) {
+	here := map[block.Hash]bool{}
+	for after := (block.Hash{}); ; {
+		page, err := n.Blocks().Here(after, 1000)
+		if err != nil || len(page) == 0 {
+			return here, err
+		}
+		for _, h := range page {
+			after = h
+			here[h] = m.Disk.Peek(h) != nil
+		}
+	}
 }

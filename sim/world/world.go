@@ -148,10 +148,14 @@ func (w *World) open(m *Machine, env *sched.Env) (*node.Node, error) {
 	})
 	cfg := rpc.DefaultConfig()
 	cfg.EncodeSelf = w.opts.EncodeSelf
+	var removeDelay time.Duration // in proportion to the times of reclaim
+	if w.opts.Reclaim != nil {
+		removeDelay = w.opts.Reclaim.Every
+	}
 	return node.Open(env.Background(), node.Config{Env: env, Transport: transport, KV: store, Disk: d,
 		Identity: m.seed,
 		Name:     m.Name, Region: Region, Compress: w.opts.Compress, RPC: &cfg,
-		Reclaim: w.opts.Reclaim})
+		Reclaim: w.opts.Reclaim, RemoveDelay: removeDelay})
 }
 
 // join makes a machine a member with a token of another one.
