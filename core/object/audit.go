@@ -118,7 +118,8 @@ func (a *auditor) judge(ctx context.Context, b bucket.BucketID, all []*suspect) 
 		if !free[i] {
 			continue
 		}
-		row, err := a.s.rows.graves.Row(garbageSort([]byte(s.ref.Key), decider(s.ref)), graveRow{Emptied: true})
+		sort := garbageSort([]byte(s.ref.Key), decider(s.ref))
+		row, err := a.s.rows.graves.Row(sort, graveRow{Emptied: true})
 		if err != nil {
 			return err
 		}
