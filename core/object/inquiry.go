@@ -8,6 +8,7 @@ import (
 
 	"granary/core/block"
 	"granary/core/bucket"
+	"granary/core/cluster"
 	"granary/core/layout"
 	"granary/core/rpc"
 	"granary/core/rt"
@@ -48,6 +49,8 @@ type finding struct {
 type inquireRequest struct {
 	Bucket bucket.BucketID `cbor:"1,keyasint"`
 	Asks   []ask           `cbor:"2,keyasint"`
+	// Plan is what the asker knew of the layouts.
+	Plan cluster.Plan `cbor:"3,keyasint,omitzero"`
 }
 
 type inquireResponse struct {
@@ -68,6 +71,13 @@ func (s *Store) handleInquire(ctx context.Context, _ rt.NodeID, req *inquireRequ
 	resp := &inquireResponse{Findings: make([]finding, len(req.Asks))}
 	err := s.tables.Change(ctx, func(rows func([]byte) *table.Tx) error {
 		tx := rows(req.Bucket[:])
+		inSync, err := cluster.AdmitWrite(s.env, tx.Records(), req.Plan)
+		switch {
+		case err != nil:
+			return err
+		case !inSync: // what speaks against it may be what is missing here
+			return cluster.ErrSyncing
+		}
 		for i, a := range req.Asks {
 			f, err := s.rows.find(tx, a)
 			if err != nil {
@@ -273,7 +283,8 @@ func everyone[R any](ctx context.Context, s *Store, nodes []rt.NodeID,
 // inquire asks every replica of a bucket, up to asksMax asks, and returns which ids may be given up.
 func (s *Store) inquire(ctx context.Context, set layout.Set, b bucket.BucketID, asks []ask,
 	heads []table.Head) ([]bool, error) {
-	req := &inquireRequest{Bucket: b, Asks: asks}
+	req := &inquireRequest{Bucket: b, Asks: asks,
+		Plan: cluster.Plan{Newest: set.Version, Anchor: set.Version}}
 	answers, err := everyone(ctx, s, set.Nodes, func(ctx context.Context, to rt.NodeID) (*inquireResponse,
 		error) {
 		return methodInquire.Call(ctx, s.endpoint, to, req)
