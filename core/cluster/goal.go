@@ -38,8 +38,8 @@ func (c *Cluster) Goal() (g Goal, far bool) {
 // Range is a range of hash prefixes.
 type Range struct{ First, Last layout.Prefix }
 
-// Surplus returns the prefixes that the layout does not give to this node, once it is settled and every node of
-// it holds what is its own; else none. version is the layout's.
+// Surplus returns the prefixes that the layout does not give to this node, once it is settled and every node
+// of it holds what is its own; else none. version is the layout's.
 func (c *Cluster) Surplus() (version uint64, surplus []Range) {
 	doc, cache := c.snapshot()
 	if doc.Layout == nil || doc.beforeLives() {

@@ -10,9 +10,9 @@ import (
 	"granary/core/layout"
 )
 
-// DropSurplus removes, without a trace, up to most rows with prefixes from first to last, which belong to other
-// nodes since a version of the layout, and returns how many that were: fewer than most when none is left.
-// Full-copy tables stay. It does nothing once a newer version is known here.
+// DropSurplus removes, without a trace, up to most rows with prefixes from first to last, which belong to
+// other nodes since a version of the layout, and returns how many that were: fewer than most when none is
+// left. Full-copy tables stay. It does nothing once a newer version is known here.
 //
 // Errors: those of the store and of Dropped hooks.
 func (t *Tables) DropSurplus(ctx context.Context, first, last layout.Prefix, version uint64, most int) (n int,

@@ -1,8 +1,9 @@
-// Command rebalance measures what clients see while the layout changes: with the steps that core/cluster takes, and
-// without its fences, and when the new nodes count as whole at once. README.md has the question, what was expected,
-// and the verdict.
+// Command rebalance measures what clients see while the layout changes: with the steps that core/cluster
+// takes, and without its fences, and when the new nodes count as whole at once. README.md has the question,
+// what was expected, and the verdict.
 //
 //	go run ./experiments/rebalance
 //
-// writes data.csv and totals.csv, the same bytes every time; ./plots/cmd/plots draws them as figures.toml says.
+// writes data.csv and totals.csv, the same bytes every time; ./plots/cmd/plots draws them as figures.toml
+// says.
 package main

@@ -123,7 +123,9 @@ func (r *run) operate(ctx context.Context) error {
 	number := live.LayoutNumber()
 	err := w.Net.Model().Isolate(sleepy)
 	if err == nil {
-		err = w.On(ctx, m[3], func(ctx context.Context, n *node.Node) error { return move(ctx, n.Cluster(), m) })
+		err = w.On(ctx, m[3], func(ctx context.Context, n *node.Node) error {
+			return move(ctx, n.Cluster(), m)
+		})
 	}
 	changing := func() bool { return live.LayoutNumber() == number || live.Status().Before != nil }
 	for err == nil && changing() && w.Sched.Now() < r.start+after {
@@ -216,8 +218,8 @@ func (r *run) ask(i int, method, path, text string) (status int, body string) {
 		return 0, ""
 	}
 	c := wire.Client{Sched: r.w.Sched, Env: r.w.Env, Link: wire.Link{Delay: time.Millisecond}}
-	req := wire.Request{Method: method, Target: path, Host: "sim", Header: http.Header{}, Body: strings.NewReader(text),
-		Length: int64(len(text))}
+	req := wire.Request{Method: method, Target: path, Host: "sim", Header: http.Header{},
+		Body: strings.NewReader(text), Length: int64(len(text))}
 	signer := auth.Signer{Key: auth.KeyID(r.key.ID), Secret: auth.Secret(r.key.Secret), Region: world.Region,
 		Service: "s3"}
 	_, err := signer.Sign(&auth.Request{Method: method, Path: path, Host: "sim", Header: req.Header,

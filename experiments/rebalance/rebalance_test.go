@@ -2,7 +2,8 @@ package main
 
 import "testing"
 
-// TestSteps: with all steps no read is stale and nothing is lost; when the new nodes answer at once, reads are.
+// TestSteps: with all steps no read is stale and nothing is lost; when the new nodes answer at once, reads
+// are.
 func TestSteps(t *testing.T) {
 	for _, v := range variants {
 		r, err := rebalance(v, 1, 4)
