@@ -3,7 +3,8 @@ SHELL := /bin/bash
 GO ?= go
 BIN := bin
 FAILPOINT := github.com/pingcap/failpoint
-SEEDS ?= 500
+SEEDS ?= 1000
+SHARD ?= 1/1
 FUZZTIME ?= 20s
 
 .PHONY: run test check sim e2e bench figures latency latency-real test-failpoints fuzz
@@ -24,7 +25,7 @@ check: ## formatting, vet, determinism, staticcheck, and the list of long functi
 	$(GO) run ./sim/cmd/detlint -funcs
 
 sim: ## a campaign of simulated clusters under faults
-	$(GO) run ./sim/cmd/sim -first 1 -seeds $(SEEDS)
+	$(GO) run ./sim/cmd/sim -corpus sim/corpus -rare -out $(BIN)/failures -first 1 -seeds $(SEEDS) -shard $(SHARD)
 
 e2e: ## real processes, driven by real clients, with one being killed
 	$(GO) build -o $(BIN)/granary ./prod/cmd/granary

@@ -52,8 +52,7 @@ func (s *Store) poll(ctx context.Context, pk []byte, p *poll, limit time.Duratio
 	if limit < PollMin || limit > PollMax {
 		return invalid("timeout: %v; want %v to %v", limit, PollMin, PollMax)
 	}
-	p.wake = rt.NewSemaphore(s.env, 1)
-	p.wake.TryAcquire(1)
+	p.wake = s.env.NewWaiter()
 	at, err := s.watchers.join(pk, p)
 	if err != nil {
 		return err
@@ -76,7 +75,7 @@ func (s *Store) poll(ctx context.Context, pk []byte, p *poll, limit time.Duratio
 			return err
 		}
 		wctx, cancel := s.env.WithTimeout(ctx, min(left, watchRenew))
-		if p.wake.Acquire(wctx, 1) == nil {
+		if p.wake.Park(wctx) == nil {
 			s.env.Sometimes("k2v poll woken", true)
 		}
 		cancel()

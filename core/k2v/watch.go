@@ -196,7 +196,7 @@ type watcher struct {
 // poll is one that waits.
 type poll struct {
 	holds func(sk string) bool
-	wake  *rt.Semaphore // a unit: something changed
+	wake  rt.Waiter // its token: something changed
 }
 
 func newWatchers(env rt.Env) *watchers {
@@ -227,11 +227,8 @@ func (p *poll) wants(sorts [][]byte) bool {
 	return slices.ContainsFunc(sorts, func(sort []byte) bool { return p.holds(string(sort)) })
 }
 
-// rouse leaves a unit for the poll, one at most.
-func (p *poll) rouse() {
-	p.wake.TryAcquire(1)
-	p.wake.Release(1)
-}
+// rouse leaves a token for the poll, one at most.
+func (p *poll) rouse() { p.wake.Unpark() }
 
 // join adds a poll.
 func (w *watchers) join(pk []byte, p *poll) (*watcher, error) {

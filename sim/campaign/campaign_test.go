@@ -1,9 +1,15 @@
 package campaign
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/google/go-cmp/cmp"
+
+	"granary/sim/check"
 	"granary/sim/fault"
 	"granary/sim/sched"
 )
@@ -37,22 +43,49 @@ func TestSeeds(t *testing.T) {
 		}
 	}
 	t.Log(total)
-	for _, k := range fault.Kinds() {
-		if total.Faults[k] == 0 {
-			t.Errorf("no fault of kind %q in %d seeds", k, seeds)
+	for _, f := range fault.Kinds() {
+		if total.Faults[f.Kind] == 0 && f.Awaits == "" {
+			t.Errorf("no fault of kind %q in %d seeds", f.Kind, seeds)
 		}
 	}
 	if len(total.Hashes) != seeds {
 		t.Errorf("%d distinct hashes of %d seeds", len(total.Hashes), seeds)
 	}
 	for _, rare := range []string{"read repair", "write stamped anew", "block read hedged",
-		"listing took a second round",
 		"a replaced version was reclaimed", "an upload was reclaimed", "the audit released an orphan",
 		"guessed block was right", "anti-entropy brought a row", "anti-entropy after a hint",
 		"k2v poll woken", "k2v write tried at another replica", "k2v write was there already"} {
 		if total.Sometimes[rare] == 0 {
 			t.Errorf("no seed of %d reached %q", seeds, rare)
 		}
+	}
+}
+
+// TestCorpus runs what once failed.
+func TestCorpus(t *testing.T) {
+	files, err := filepath.Glob("../corpus/*.plan")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no corpus", err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, err := ReadPlan(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(string(text), "\n# ") {
+				t.Error("no comment says what it found")
+			}
+			if r := Run(p, Options{}); r.Failed() {
+				var b strings.Builder
+				r.Report(&b)
+				t.Error(b.String())
+			}
+		})
 	}
 }
 
@@ -72,6 +105,133 @@ func TestSameSeedSameHash(t *testing.T) {
 		x, y := Seed(seed, Options{Window: window}), Seed(seed,
 			Options{Window: window, Log: func(sched.Line) {}})
 		t.Errorf("seed %d: %s", seed, sched.FirstDifference(x.Trace, y.Trace))
+	}
+}
+
+// small are the options of a quick simulation.
+func small() Options { return Options{Ops: 40, Span: 15 * time.Second} }
+
+// TestPlanIsText: a plan survives being written and read, and runs as the seed does.
+func TestPlanIsText(t *testing.T) {
+	for seed := range uint64(5) {
+		p := Draw(seed, small())
+		q, err := ReadPlan([]byte("# a comment\n\n" + p.String()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(p, q); d != "" {
+			t.Fatalf("seed %d: %s", seed, d)
+		}
+		if seed == 0 && Run(q, Options{}).Hash != Seed(seed, small()).Hash {
+			t.Error("the plan that was read does not run as the seed does")
+		}
+	}
+	head := planHead + "\nseed 1\n"
+	for text, want := range map[string]string{
+		"":                            "no plan",
+		"seed 1":                      "line 1: a plan begins with",
+		head + "sead 2":               `line 3: there is no "sead"`,
+		head + "seed x":               "line 3:",
+		head + "fault 0s smash a for": "line 3: fault",
+		head + `op {"colour":1}`:      `line 3: json: unknown field "colour"`,
+		head + "item 1":               "line 3:",
+		head:                          "0 zones",
+		head + `config {"zones":2,"nodes":["a1","q1"]}`: "q",
+	} {
+		if _, err := ReadPlan([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %s", text, err, want)
+		}
+	}
+}
+
+// TestStreamsAreSplit: what one part of a plan holds does not depend on another.
+func TestStreamsAreSplit(t *testing.T) {
+	calm, full := small(), small()
+	calm.Calm = true
+	a, b := Draw(7, calm), Draw(7, full)
+	if len(a.Faults) > 0 || len(b.Faults) == 0 {
+		t.Fatalf("%d and %d faults", len(a.Faults), len(b.Faults))
+	}
+	b.Faults, b.Config.Victims = nil, nil
+	if d := cmp.Diff(a, b); d != "" {
+		t.Error(d)
+	}
+}
+
+// TestShrink makes a failing plan small: it must still fail in the same way, with a fraction of its lines.
+func TestShrink(t *testing.T) {
+	o := small()
+	o.Mutants = []string{"quorum of one"}
+	var p *Plan
+	var kind check.Fault
+	for seed := uint64(0); p == nil; seed++ {
+		if r := Seed(seed, o); len(r.Violations) > 0 {
+			p, kind = r.Plan, r.Violations[0].Fault
+		}
+	}
+	const runs = 60
+	q, err := Shrink(p, runs, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if q.size() > p.size()/2 {
+		t.Errorf("%d lines of %d are left", q.size(), p.size())
+	}
+	if r := Run(q, Options{}); len(r.Violations) == 0 {
+		t.Errorf("it does not fail any more; before: %s", kind)
+	}
+	q.Mutants = nil
+	if _, err := Shrink(q, runs, nil); err != ErrPasses {
+		t.Errorf("a plan that passes: %v", err)
+	}
+}
+
+// TestFolder: a failure's folder has all that a person needs.
+func TestFolder(t *testing.T) {
+	o := small()
+	o.Mutants = []string{"quorum of one"}
+	for seed := uint64(0); ; seed++ {
+		r := Seed(seed, o)
+		if len(r.Violations) == 0 || r.Violations[0].Op < 0 {
+			continue
+		}
+		dir := t.TempDir()
+		if err := Folder(dir, r.Plan); err != nil {
+			t.Fatal(err)
+		}
+		for name, want := range map[string]string{
+			"report.txt": "replay: go run ./sim/cmd/sim -seed", "failing.plan": planHead,
+			"nodes.log": "info", "history.html": "<html", "space-time.svg": "bytes, ", "trace.json": "traceEvents",
+		} {
+			text, err := os.ReadFile(filepath.Join(dir, name))
+			if err != nil || !strings.Contains(string(text), want) {
+				t.Errorf("%s has no %q: %v", name, want, err)
+			}
+		}
+		return
+	}
+}
+
+// TestRareStatesExist: each of the rare states that campaigns must reach is named somewhere in the code.
+func TestRareStatesExist(t *testing.T) {
+	var code strings.Builder
+	for _, dir := range []string{"../../core", "../disk"} {
+		err := filepath.Walk(dir, func(path string, info os.FileInfo, err error) error {
+			if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			code.Write(text)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range Rare {
+		if !strings.Contains(code.String(), `Sometimes("`+name+`"`) {
+			t.Errorf("nothing in core or sim/disk reports %q", name)
+		}
 	}
 }
 

@@ -46,7 +46,8 @@
 //     hot key costs no more than others.
 //  3. [Agree] demands one verdict of both, key by key.
 //  4. [Durable] demands that every key that was ever acknowledged can be read at the end.
-//  5. [Converged] demands that all replicas of a partition hold the same at the end, whoever was down
+//  5. [Alive] demands that everything succeeds once nothing stands in its way.
+//  6. [Converged] demands that all replicas of a partition hold the same at the end, whoever was down
 //     meanwhile.
 //
 // A listing is judged as a read of every key that it covers, in the interval of the pages that show it: an

@@ -60,7 +60,7 @@ func (v Violation) String() string {
 // promise reports whether the fault is of the per-key promise, which Porcupine judges too.
 func (v Violation) promise() bool {
 	switch v.Fault {
-	case WrongBytes, ListShape, Unreadable, Diverged, Unsound, Leaked:
+	case WrongBytes, ListShape, Unreadable, Diverged, Unsound, Leaked, Stuck:
 		return false
 	}
 	return v.Key != ""

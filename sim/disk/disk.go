@@ -85,6 +85,10 @@ func (d *Disk) write(h block.Hash, data []byte) error {
 		return err
 	}
 	d.image.link(h, n)
+	if cut := d.image.Interrupt; cut != nil {
+		d.image.Interrupt = nil
+		cut()
+	}
 
 	upTo := d.image.changes
 	if err := d.sync(); err != nil {

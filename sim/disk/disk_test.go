@@ -382,3 +382,37 @@ func BenchmarkWriteRead(b *testing.B) {
 		b.Fatal(err)
 	}
 }
+
+// TestInterruptedWrite: the power is cut between rename and sync, so the file is there or not, as the seed
+// draws, and never torn; the moment comes once.
+func TestInterruptedWrite(t *testing.T) {
+	seen := map[bool]int{}
+	for seed := range uint64(20) {
+		m := newMachine(t)
+		h, text := block.Hash{1}, "whole"
+		s := sched.New(sched.Options{Seed: seed})
+		env := s.NewEnv(rt.NodeID{1}, "node")
+		m.image.Interrupt = func() {
+			s.After(0, func() { env.Kill(); m.image.PowerCut(s.Rand("power")) })
+		}
+		env.Go("write", func() {
+			d, err := Open(env, m.image)
+			if err == nil {
+				err = d.Write(env.Background(), h, []byte(text))
+			}
+			t.Error("the write ended", err)
+		})
+		if err := s.Run(time.Second); err != nil {
+			t.Fatal(err)
+		}
+		s.Stop()
+		got := m.image.Peek(h)
+		if got != nil && string(got) != text || m.image.Interrupt != nil {
+			t.Errorf("%q is left", got)
+		}
+		seen[got != nil]++
+	}
+	if seen[true] == 0 || seen[false] == 0 {
+		t.Errorf("the file is there: %v", seen)
+	}
+}

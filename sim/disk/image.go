@@ -26,6 +26,9 @@ type Image struct {
 	NoSync bool
 	// MisdirectNext is the number of coming writes of which a page lands in another file.
 	MisdirectNext int
+	// Interrupt, if not nil, is called once, by the next Write that has renamed its file and not yet synced
+	// the folder: a moment to cut the power.
+	Interrupt func()
 
 	files    *btree.BTreeG[*file]
 	dirty    [256][]*file // files with changes pending, by folder, oldest change first

@@ -143,6 +143,9 @@ func (c *Conn) takes() bool {
 	now := c.t.net.at[c.t.node]
 	switch {
 	case !now.alive():
+		if now.refuses {
+			c.refuse()
+		}
 		return false
 	case !c.t.alive() || c.broken != nil || c.t.closed && !c.closed:
 		c.refuse()

@@ -90,12 +90,12 @@ func (d *dial) ask() {
 func (d *dial) hear(round int) {
 	n := d.t.net
 	p := n.at[d.host]
-	if p == nil || !p.alive() {
+	if p == nil || !p.alive() && !p.refuses || round > 0 && p.env.Paused() {
 		return
 	}
 	var refusal error
 	switch {
-	case p.closed || p != d.peer && round > 0:
+	case p.refuses, p.closed || p != d.peer && round > 0:
 		refusal = d.fault(rpc.ErrUnreachable, "connection refused")
 	case round < n.opts.TLSRounds:
 	case p.self != d.target.Peer:

@@ -531,3 +531,72 @@ func TestTransportsAreRegisteredOnce(t *testing.T) {
 		t.Errorf("zero options: %v", err)
 	}
 }
+
+// TestKilledProcess: a machine that lives on resets the connections of its killed node at once and refuses
+// new ones; when it loses its power it is silent.
+func TestKilledProcess(t *testing.T) {
+	w := flatWorld(t)
+	a, b := w.nodes["a1"], w.nodes["b1"]
+	conn, _ := w.pair("a1", "b1")
+	idle, _ := w.pair("a1", "b1")
+	from := w.s.Now()
+	b.env.Kill()
+	w.net.Killed("b1")
+	for _, c := range []rpc.Conn{conn, idle} {
+		w.run(a, func() {
+			if _, err := c.Read(make([]byte, 1)); !errors.Is(err, ErrReset) || w.s.Now() != from+50*ms {
+				t.Errorf("read: %v after %v", err, w.s.Now()-from)
+			}
+		})
+	}
+	w.run(a, func() {
+		_, err := a.Dial(w.within(a, time.Minute), w.target("b1"))
+		if !errors.Is(err, rpc.ErrUnreachable) || w.s.Now() != from+150*ms {
+			t.Errorf("dial: %v after %v", err, w.s.Now()-from)
+		}
+	})
+	w.net.Dark("b1")
+	w.run(a, func() {
+		_, err := a.Dial(w.within(a, 5*time.Second), w.target("b1"))
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("dial of a machine without power: %v", err)
+		}
+	})
+	w.boot("b1")
+	w.pair("a1", "b1")
+}
+
+// TestPausedNode: connections to a paused node stay open and take bytes as long as its window has room; new
+// ones are opened by its kernel, but prove nothing.
+func TestPausedNode(t *testing.T) {
+	w := flatWorld(t)
+	a, b := w.nodes["a1"], w.nodes["b1"]
+	conn, far := w.pair("a1", "b1")
+	b.env.Pause()
+	sent := make([]byte, 64<<10)
+	w.run(a, func() {
+		if n, err := conn.Write(sent); n != len(sent) || err != nil {
+			t.Errorf("write: %d %v", n, err)
+		}
+		if _, err := a.Dial(w.within(a, 5*time.Second), w.target("b1")); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("dial: %v", err)
+		}
+	})
+	got := 0
+	b.env.Go("read", func() {
+		for got < len(sent) {
+			n, err := far.Read(make([]byte, 10_000))
+			if got += n; err != nil {
+				t.Errorf("read: %v", err)
+				return
+			}
+		}
+	})
+	if err := w.s.Run(time.Minute); err != nil || got > 0 {
+		t.Errorf("a paused node read %d bytes, %v", got, err)
+	}
+	b.env.Resume()
+	if err := w.s.Run(time.Second); err != nil || got != len(sent) {
+		t.Errorf("it reads %d bytes afterwards, %v", got, err)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -34,6 +35,7 @@ var noise = func() []byte {
 // their number.
 type storm struct {
 	*world
+	draw                 *rand.Rand // of faults
 	whole, broken, dials int
 }
 
@@ -125,7 +127,7 @@ func (st *storm) start(name string) {
 
 func (st *storm) fault() {
 	names := []string{"a1", "a2", "b1", "b2", "a", "b"}
-	r := st.s.Rand("fault")
+	r := st.draw
 	model := st.net.Model()
 	x, y := names[r.IntN(6)], names[r.IntN(6)]
 	switch r.IntN(8) {
@@ -138,6 +140,9 @@ func (st *storm) fault() {
 	case 3:
 		name := names[r.IntN(4)]
 		st.nodes[name].env.Kill()
+		if r.IntN(2) == 0 {
+			st.net.Killed(name)
+		}
 		st.s.After(time.Duration(r.IntN(8000))*ms, func() {
 			if st.nodes[name].env.Dead() {
 				st.start(name)
@@ -161,6 +166,7 @@ func runStorm(t *testing.T, seed uint64) *storm {
 		st.nodes[name].env.Kill()
 		st.start(name)
 	}
+	st.draw = st.s.Rand("fault")
 	st.s.After(0, st.fault)
 	if err := st.s.Run(time.Minute); err != nil {
 		t.Fatal(err)

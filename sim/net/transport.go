@@ -22,6 +22,7 @@ type Transport struct {
 	pending []*Conn // opened by others, not yet accepted
 	waiting []rt.Waiter
 	closed  bool
+	refuses bool // the node is dead, its machine is not
 }
 
 var _ rpc.Transport = (*Transport)(nil)
@@ -45,6 +46,29 @@ func (n *Net) NewTransport(env *sched.Env, node string, id rpc.Identity) (*Trans
 	t := &Transport{net: n, env: env, node: node, addr: addr, self: PeerOf(id)}
 	n.at[node] = t
 	return t, nil
+}
+
+// Killed says that a node was killed on a machine that lives on: its connections are reset at once, and new
+// ones refused. Without it a dead node's machine is dead too, and silent.
+func (n *Net) Killed(node string) {
+	t := n.at[node]
+	if t == nil || t.alive() {
+		return
+	}
+	t.refuses = true
+	for _, c := range t.conns {
+		if !c.closed && c.broken == nil {
+			c.out.stream.Halt()
+			c.refuse()
+		}
+	}
+}
+
+// Dark says that the machine of a dead node is dead too: it answers nothing.
+func (n *Net) Dark(node string) {
+	if t := n.at[node]; t != nil {
+		t.refuses = false
+	}
 }
 
 func (t *Transport) alive() bool { return !t.env.Dead() }

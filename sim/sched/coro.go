@@ -66,6 +66,10 @@ func (s *Sched) spawn(e *Env, name string, f func()) {
 
 func (s *Sched) makeReady(t *task) {
 	t.ready = true
+	if t.env.paused {
+		t.env.held = append(t.env.held, t)
+		return
+	}
 	s.ready.push(t)
 }
 

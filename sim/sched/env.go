@@ -20,6 +20,9 @@ type Env struct {
 	boot    time.Duration
 	wall    time.Duration // offset of the node's wall clock from true time
 	dead    bool
+	paused  bool
+	held    []*task // ready, but paused
+	life    int     // incarnations of the name before this one
 	root    *simCtx
 	tasks   taskList
 	cores   []time.Duration // when each will be free
@@ -27,10 +30,11 @@ type Env struct {
 }
 
 // NewEnv adds a node, or a new incarnation of one. The name appears in logs and names the random streams,
-// together with the number of environments made before.
+// together with the number of incarnations before: that one node restarts shifts no other's draws.
 func (s *Sched) NewEnv(id rt.NodeID, name string) *Env {
-	e := &Env{s: s, id: id, name: name, index: uint64(len(s.envs)), boot: s.now,
+	e := &Env{s: s, id: id, name: name, index: uint64(len(s.envs)), boot: s.now, life: s.lives[name],
 		streams: map[string]*rand.Rand{}}
+	s.lives[name]++
 	e.root = &simCtx{env: e}
 	s.envs = append(s.envs, e)
 	return e
@@ -62,11 +66,39 @@ func (e *Env) Kill() {
 	}
 	e.s.trace.fold(e.s, "kill", e.index)
 	e.dead = true
+	e.held = nil
 	for e.tasks.first != nil {
 		e.s.kill(e.tasks.first)
 	}
 	e.root.finish(context.Canceled)
 }
+
+// Pause stops the node where it stands, as SIGSTOP does: its tasks do not run, while timers go off, clocks go
+// on and connections stay open. Not for the node's own tasks. Resume undoes it.
+func (e *Env) Pause() {
+	if e.dead || e.paused {
+		return
+	}
+	e.s.trace.fold(e.s, "pause", e.index)
+	e.paused = true
+	e.held = e.s.ready.dropAll(e)
+}
+
+// Resume lets a paused node go on, with what became ready meanwhile.
+func (e *Env) Resume() {
+	if e.dead || !e.paused {
+		return
+	}
+	e.s.trace.fold(e.s, "resume", e.index)
+	e.paused = false
+	for _, t := range e.held {
+		e.s.ready.push(t)
+	}
+	e.held = nil
+}
+
+// Paused reports whether the node is paused.
+func (e *Env) Paused() bool { return e.paused && !e.dead }
 
 // enter is called first by everything a task asks for: it ends a task of a dead node and returns the current
 // one.
@@ -129,7 +161,7 @@ func (e *Env) Rand(stream string) *rand.Rand {
 	e.maybeYield()
 	r := e.streams[stream]
 	if r == nil {
-		r = e.s.stream(fmt.Sprintf("node/%s/%d/%s", e.name, e.index, stream))
+		r = e.s.stream(fmt.Sprintf("node/%s/%d/%s", e.name, e.life, stream))
 		e.streams[stream] = r
 	}
 	return r

@@ -103,3 +103,18 @@ func (q *readyQueue) drop(t *task) {
 		}
 	}
 }
+
+// dropAll removes the tasks of e and returns them, oldest first.
+func (q *readyQueue) dropAll(e *Env) (all []*task) {
+	rest := q.tasks[:q.head]
+	for _, t := range q.tasks[q.head:] {
+		if t.env == e {
+			all = append(all, t)
+		} else {
+			rest = append(rest, t)
+		}
+	}
+	clear(q.tasks[len(rest):])
+	q.tasks = rest
+	return all
+}

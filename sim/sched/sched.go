@@ -47,6 +47,7 @@ type Sched struct {
 	taskSeq   uint64
 	idle      []*coro
 	envs      []*Env
+	lives     map[string]int // incarnations so far, by name
 	order     *rand.Rand
 	yields    *rand.Rand
 	trace     trace
@@ -66,7 +67,8 @@ func New(opts Options) *Sched {
 	if opts.Epoch.IsZero() {
 		opts.Epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	}
-	s := &Sched{opts: opts, mutants: opts.Mutants, sometimes: map[string]int{}, sites: map[string]bool{},
+	s := &Sched{opts: opts, mutants: opts.Mutants, lives: map[string]int{},
+		sometimes: map[string]int{}, sites: map[string]bool{},
 		counters: map[string]float64{}}
 	s.order = s.stream("sched/order")
 	s.yields = s.stream("sched/yield")

@@ -321,3 +321,56 @@ func TestCharge(t *testing.T) {
 		t.Errorf("three pieces of work on two cores end at %v, want %v", ends, want)
 	}
 }
+
+// TestPause: a paused node does nothing, whatever becomes due, while its clock goes on; it goes on in the order
+// in which things became due. A kill ends the pause.
+func TestPause(t *testing.T) {
+	s := New(Options{})
+	defer s.Stop()
+	env, other := s.NewEnv(rt.NodeID{1}, "n1"), s.NewEnv(rt.NodeID{2}, "n2")
+	var log []string
+	say := func(e *Env, what string) { log = append(log, fmt.Sprintf("%v %s", e.Now(), what)) }
+	waiter := env.NewWaiter()
+	env.Go("sleeper", func() { env.Sleep(rt.Forever, 2*time.Second); say(env, "slept") })
+	env.Go("waiter", func() {
+		err := waiter.ParkFor(rt.Forever, 3*time.Second)
+		say(env, fmt.Sprint("parked ", err == rt.ErrTimeout))
+	})
+	other.Go("other", func() { other.Sleep(rt.Forever, 2*time.Second); say(other, "other slept") })
+	pauses := func(on time.Duration, off time.Duration) {
+		s.After(on, env.Pause)
+		s.After(on, env.Pause) // once is enough
+		s.After(off, env.Resume)
+	}
+	pauses(time.Second, 10*time.Second)
+	s.After(5*time.Second, func() { env.Go("new", func() { say(env, "new") }) })
+	if err := s.Run(20 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"2s other slept", "10s slept", "10s parked true", "10s new"}
+	if !slices.Equal(log, want) {
+		t.Errorf("%q, want %q", log, want)
+	}
+	env.Pause()
+	env.Go("never", func() { t.Error("a task of a killed node ran") })
+	env.Kill()
+	env.Resume()
+	if err := s.Run(time.Second); err != nil || env.Paused() {
+		t.Error(err, env.Paused())
+	}
+}
+
+// TestRestartsShiftNoStreams: what a node draws does not depend on how often others were started.
+func TestRestartsShiftNoStreams(t *testing.T) {
+	first := func(restarts int) uint64 {
+		s := New(Options{Seed: 3})
+		defer s.Stop()
+		for range restarts {
+			s.NewEnv(rt.NodeID{1}, "n1").Kill()
+		}
+		return s.NewEnv(rt.NodeID{2}, "n2").Rand("x").Uint64()
+	}
+	if first(0) != first(5) {
+		t.Error("the streams of n2 depend on the restarts of n1")
+	}
+}

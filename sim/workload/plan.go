@@ -3,6 +3,7 @@ package workload
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -62,6 +63,8 @@ type Options struct {
 	// Large is how many operations in a thousand have more than three blocks, or parts of 5 MiB; they cost
 	// the machine real time. 0: 5; negative: none.
 	Large int
+	Kinds []Kind // the only ones that are drawn; nil: all
+	First uint64 // id of the first operation; 0: 1
 }
 
 // partSize is the least size of a part that is not the last, in bytes.
@@ -125,6 +128,9 @@ func New(seed uint64, o Options) Plan {
 			p.add(w.kind, 1+r.IntN(w.most))
 		}
 	}
+	if o.Kinds != nil {
+		p.kinds = slices.DeleteFunc(p.kinds, func(k Kind) bool { return !slices.Contains(o.Kinds, k) })
+	}
 	p.hot, p.tail, p.folders, p.hotness = 1+r.IntN(4), 5+r.IntN(60), 1+r.IntN(6), 2+r.IntN(6)
 	p.pause = 2 * p.o.Span * time.Duration(p.o.Clients) / time.Duration(p.o.Ops)
 	for range p.o.Clients {
@@ -136,7 +142,7 @@ func New(seed uint64, o Options) Plan {
 	}
 	plan := Plan{Clients: p.o.Clients}
 	for i := range p.o.Ops {
-		plan.Ops = append(plan.Ops, p.op(uint64(i+1)))
+		plan.Ops = append(plan.Ops, p.op(max(o.First, 1)+uint64(i)))
 	}
 	return plan
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -53,10 +54,10 @@ func (r *runner) send(op *Op, a ask) answer {
 		panic(err)
 	}
 	link := r.c.Link
-	link.Silent = r.c.Env.Rand("silent").IntN(1000) < r.c.Silent
+	link.Silent = r.c.Silent > 0 && r.c.Sched.Rand(fmt.Sprint("silent/", op.ID)).IntN(1000) < r.c.Silent
 	client := wire.Client{Sched: r.c.Sched, Env: r.c.Env, Link: link}
-	for i := range r.c.Nodes {
-		env, h, ok := r.c.Serve((op.Node + i) % r.c.Nodes)
+	for i := range r.c.At {
+		env, h, ok := r.c.Serve(r.c.At[(op.Node+i)%len(r.c.At)])
 		if !ok {
 			continue
 		}

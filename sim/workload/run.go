@@ -26,7 +26,9 @@ type Config struct {
 	// which clients see as a refused connection.
 	Serve func(node int) (env *sched.Env, handler http.Handler, ok bool)
 	// Nodes is how many there are; 0 means 1.
-	Nodes  int
+	Nodes int
+	// At, if not nil, are those that clients ask; the node of an operation is then its index, modulo.
+	At     []int
 	Bucket string
 	Region string
 	Key    auth.KeyID
@@ -36,6 +38,8 @@ type Config struct {
 	Silent int
 	// Timeout is a client's deadline for one request; 0 means 30 s.
 	Timeout time.Duration
+	// Until is the time after which no client begins another operation; 0: never.
+	Until   time.Duration
 	History *check.History
 }
 
@@ -63,6 +67,9 @@ func Run(c Config, p Plan) Stats {
 		for i := range lines[client] {
 			op := &lines[client][i]
 			c.Env.Sleep(c.Env.Background(), op.Pause)
+			if c.Until > 0 && c.Sched.Now() > c.Until {
+				return
+			}
 			r.do(op)
 		}
 	})
@@ -86,10 +93,10 @@ func Verify(c Config) (since int64, s Stats) {
 	const readers = 4
 	r.parallel("verify", readers, func(reader int) {
 		for i := reader; i < len(keys); i += readers {
-			r.get(&Op{Client: reader, Node: i % r.c.Nodes, Kind: Get, Key: keys[i]})
+			r.get(&Op{Client: reader, Node: i % len(r.c.At), Kind: Get, Key: keys[i]})
 		}
 	})
-	for node := range r.c.Nodes {
+	for node := range r.c.At {
 		r.list(&Op{Node: node, Kind: List, Max: 1000})
 	}
 	return since, r.stats
@@ -108,6 +115,11 @@ func newRunner(c Config) *runner {
 		c.Timeout = 30 * time.Second
 	}
 	c.Nodes = max(c.Nodes, 1)
+	if c.At == nil {
+		for i := range c.Nodes {
+			c.At = append(c.At, i)
+		}
+	}
 	return &runner{
 		c: c, h: c.History, stats: Stats{},
 		signer: auth.Signer{Key: c.Key, Secret: c.Secret, Region: c.Region, Service: "s3"},

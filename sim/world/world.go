@@ -35,6 +35,7 @@ type Options struct {
 	Gateways []string      // nodes of the topology that store nothing
 	Commit   time.Duration // how long a commit of a node's store takes
 	Disk     disk.Timing
+	NoSync   bool // disks sync nothing
 	Compress bool
 	// EncodeSelf makes nodes encode and decode even the messages to themselves.
 	EncodeSelf bool
@@ -61,6 +62,9 @@ type Machine struct {
 	Node  *node.Node // nil while the machine is down
 	boots int
 	wall  time.Duration
+	sync  error  // not nil: what the next sync of the store fails with
+	dark  bool   // the power is cut
+	halt  func() // what is about to end the node
 }
 
 // Region is that of the S3 endpoints of every world.
@@ -93,7 +97,7 @@ func New(o Options) (*World, error) {
 		binary.BigEndian.PutUint64(m.seed.Seed[:], o.Sched.Seed)
 		m.seed.Seed[31] = byte(i + 1)
 		m.ID = net.PeerOf(m.seed)
-		m.Disk.Timing = o.Disk
+		m.Disk.Timing, m.Disk.NoSync = o.Disk, o.NoSync
 		w.Machines = append(w.Machines, m)
 	}
 	for _, m := range w.Machines {
@@ -108,12 +112,18 @@ func (w *World) Close() { w.Sched.Stop() }
 // Boot starts a machine's node, as a task of the new incarnation.
 func (w *World) Boot(m *Machine) {
 	m.boots++
+	m.dark, m.Disk.Interrupt = false, nil
 	m.Env = w.Sched.NewEnv(m.ID, m.Name)
 	m.Env.SetWallOffset(m.wall)
 	env := m.Env
 	env.Go("boot", func() {
 		n, err := w.open(m, env)
-		if err != nil {
+		switch {
+		case err != nil && (m.Disk.Dead || m.sync != nil):
+			env.Warn("the node does not start", "error", err)
+			w.Kill(m)
+			return
+		case err != nil:
 			w.Sched.Fail(fmt.Errorf("start of %s: %w", m.Name, err))
 			return
 		}
@@ -133,7 +143,8 @@ func (w *World) open(m *Machine, env *sched.Env) (*node.Node, error) {
 	}
 	store := memkv.Open(env, m.kv, memkv.Options{
 		Latency: func(int, int64) time.Duration { return w.opts.Commit },
-		Failed:  func(error) { w.Crash(m) },
+		Sync:    func() error { return m.sync },
+		Failed:  func(error) { w.Kill(m) },
 	})
 	cfg := rpc.DefaultConfig()
 	cfg.EncodeSelf = w.opts.EncodeSelf
@@ -141,28 +152,6 @@ func (w *World) open(m *Machine, env *sched.Env) (*node.Node, error) {
 		Identity: m.seed,
 		Name:     m.Name, Region: Region, Compress: w.opts.Compress, RPC: &cfg,
 		Reclaim: w.opts.Reclaim})
-}
-
-// Crash cuts a machine's power: everything that was not synced is lost. A machine that is down stays so.
-func (w *World) Crash(m *Machine) {
-	if m.Env.Dead() {
-		return
-	}
-	m.Node = nil
-	env := m.Env
-	w.Sched.After(0, func() {
-		env.Kill()
-		m.Disk.PowerCut(w.Sched.Rand("world/power cut " + m.Name))
-	})
-}
-
-// Down reports whether the machine has no node that serves.
-func (m *Machine) Down() bool { return m.Node == nil }
-
-// SetWall sets how far the machine's wall clock is off, now and after restarts.
-func (m *Machine) SetWall(d time.Duration) {
-	m.wall = d
-	m.Env.SetWallOffset(d)
 }
 
 // Serve returns what a client reaches at machine i: the environment that requests run in, and the S3
@@ -243,10 +232,7 @@ func (w *World) Form() error {
 }
 
 func (w *World) enlist(ctx context.Context, i int, m *Machine, params layout.Params) error {
-	role := layout.Role{Node: m.ID, Zone: layout.ZoneName(m.Zone), Capacity: w.opts.Capacity}
-	if slices.Contains(w.opts.Gateways, m.Name) {
-		role.Capacity = 0
-	}
+	role := w.role(m)
 	if i == 0 {
 		return w.On(ctx, m, func(ctx context.Context, n *node.Node) error {
 			return n.Cluster().Found(ctx, params, role)
@@ -263,6 +249,15 @@ func (w *World) enlist(ctx context.Context, i int, m *Machine, params layout.Par
 	return w.On(ctx, m, func(ctx context.Context, n *node.Node) error {
 		return n.Cluster().JoinWith(ctx, token, role)
 	})
+}
+
+// role is what a machine is in the first layout.
+func (w *World) role(m *Machine) layout.Role {
+	role := layout.Role{Node: m.ID, Zone: layout.ZoneName(m.Zone), Capacity: w.opts.Capacity}
+	if slices.Contains(w.opts.Gateways, m.Name) {
+		role.Capacity = 0
+	}
+	return role
 }
 
 func (w *World) allUp() bool {

@@ -63,6 +63,23 @@ func (m *Image) Copy() *Image {
 // commits.
 func (m *Image) Reader() kv.Reader { return &reader{tree: m.durable.tree} }
 
+// FlipBit turns over one bit of the value of a row that draw picks, as rot does: the store that has the image
+// open reads it so. It reports false if there is none.
+func (m *Image) FlipBit(draw func() uint64) bool {
+	if m.durable.tree.Len() == 0 {
+		return false
+	}
+	p, _ := m.durable.tree.GetAt(int(draw() % uint64(m.durable.tree.Len())))
+	if len(p.value) == 0 {
+		return false
+	}
+	value := bytes.Clone(p.value)
+	bit := draw() % uint64(8*len(value))
+	value[bit/8] ^= 1 << (bit % 8)
+	m.durable.tree.Set(&pair{key: p.key, value: value})
+	return true
+}
+
 // Options shape a store. The zero value commits at once and never fails.
 type Options struct {
 	// Latency is how long a commit of so many writes, with so many bytes of keys and values, takes. Nil means

@@ -1,54 +1,91 @@
 // Command sim runs simulated clusters under faults and judges what their clients saw.
 //
 //	sim -seed N              replays one seed, and ends with its trace hash
-//	sim -items …             runs only the clients of K2V items
+//	sim -plan FILE           replays a plan
 //	sim -first F -seeds N    runs N seeds from F on; exits with 1 if any fails
+//	sim -shard 2/8 …         the second of eight parts of a campaign
+//	sim -items …             runs only the clients of K2V items
+//
+// A failing seed or plan is made smaller with -shrink, and everything about it is written with -out DIR: the
+// report, the plan, the nodes' log, porcupine's picture, the messages in space and time, and a trace.
+//
+// A campaign runs the plans of -corpus first, and with -rare fails when a rare state that it should reach was
+// never reached.
 //
 // A seed and a commit name a run exactly: the same hash on every machine.
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"strings"
-	"sync"
 
 	"granary/sim/campaign"
-	"granary/sim/check"
-	"granary/sim/sched"
 )
 
-func main() {
-	var (
-		seed    = flag.Int64("seed", -1, "replay this seed")
-		first   = flag.Uint64("first", 1, "first seed of a campaign")
-		seeds   = flag.Uint64("seeds", 100, "number of seeds of a campaign")
-		verbose = flag.Bool("v", false, "print the nodes' log lines (with -seed)")
-		html    = flag.String("html", "", "with -seed: write a picture of the first violated key here")
-		mutant  = flag.String("mutant", "", "break these protocol steps, comma-separated")
-		workers = flag.Int("workers", runtime.NumCPU(), "seeds run at once")
-		calm    = flag.Bool("calm", false, "no faults")
-		items   = flag.Bool("items", false, "only the clients of K2V items, and more of them")
-	)
+// flags are the command line.
+type flags struct {
+	seed         int64
+	plan, shard  string
+	first, seeds uint64
+	verbose      bool
+	shrink       bool
+	runs         int
+	out, corpus  string
+	rare         bool
+	mutant       string
+	workers      int
+	calm, items  bool
+}
+
+func parse() (f flags) {
+	flag.Int64Var(&f.seed, "seed", -1, "replay this seed")
+	flag.StringVar(&f.plan, "plan", "", "replay the plan in this file")
+	flag.Uint64Var(&f.first, "first", 1, "first seed of a campaign")
+	flag.Uint64Var(&f.seeds, "seeds", 100, "number of seeds of a campaign")
+	flag.StringVar(&f.shard, "shard", "1/1", "part i of n of the campaign's seeds, as i/n")
+	flag.BoolVar(&f.verbose, "v", false, "print the nodes' log lines (with -seed or -plan)")
+	flag.BoolVar(&f.shrink, "shrink", false, "make a failing plan smaller, and print it")
+	flag.IntVar(&f.runs, "runs", 400, "with -shrink: simulations that may be run for it")
+	flag.StringVar(&f.out, "out", "", "write everything about failures into this folder")
+	flag.StringVar(&f.corpus, "corpus", "", "run the plans of this folder first")
+	flag.BoolVar(&f.rare, "rare", false, "fail if a rare state of the list was never reached")
+	flag.StringVar(&f.mutant, "mutant", "", "break these protocol steps, comma-separated")
+	flag.IntVar(&f.workers, "workers", runtime.NumCPU(), "seeds run at once")
+	flag.BoolVar(&f.calm, "calm", false, "no faults")
+	flag.BoolVar(&f.items, "items", false, "only the clients of K2V items, and more of them")
 	flag.Parse()
-	debug.SetGCPercent(400)
-	o := campaign.Options{Calm: *calm, Items: *items}
-	if *mutant != "" {
-		o.Mutants = strings.Split(*mutant, ",")
+	return f
+}
+
+func (f *flags) options() campaign.Options {
+	o := campaign.Options{Calm: f.calm, Items: f.items}
+	if f.mutant != "" {
+		o.Mutants = strings.Split(f.mutant, ",")
 	}
+	return o
+}
+
+func main() {
+	f := parse()
+	debug.SetGCPercent(400)
 	var err error
-	if *seed >= 0 {
-		err = replay(uint64(*seed), o, *verbose, *html)
-	} else {
-		err = run(*first, *seeds, *workers, o)
+	switch {
+	case f.plan != "":
+		var p *campaign.Plan
+		if p, err = load(f.plan); err == nil {
+			p.Mutants = append(p.Mutants, f.options().Mutants...)
+			err = replay(f, p)
+		}
+	case f.seed >= 0:
+		err = replay(f, campaign.Draw(uint64(f.seed), f.options()))
+	default:
+		err = run(f)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -58,95 +95,60 @@ func main() {
 
 var errFailed = errors.New("violations were found")
 
-func replay(seed uint64, o campaign.Options, verbose bool, html string) error {
-	if verbose {
-		out := bufio.NewWriter(os.Stdout)
-		defer out.Flush()
-		o.Log = func(l sched.Line) { fmt.Fprintln(out, l) }
+func load(file string) (*campaign.Plan, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
 	}
-	r := campaign.Seed(seed, o)
+	p, err := campaign.ReadPlan(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return p, nil
+}
+
+// replay runs one plan and says everything about it.
+func replay(f flags, p *campaign.Plan) error {
+	r := campaign.Run(p, watch(f.verbose))
 	t := campaign.NewTotal()
 	t.Add(r)
 	if r.Failed() {
 		r.Report(os.Stdout)
 	}
-	fmt.Print(r.Answers, t.Rare())
-	if keys := r.Keys(); html != "" && len(keys) > 0 {
-		page, err := check.HTML(r.History, keys[0])
+	fmt.Print(r.Answers, t.Reached())
+	fmt.Println(t)
+	fmt.Printf("trace-hash %016x\n", r.Hash)
+	if !r.Failed() {
+		return nil
+	}
+	if err := f.examine(p, f.out); err != nil {
+		return err
+	}
+	return errFailed
+}
+
+// examine shrinks a failing plan and writes about it, as far as the flags ask for it.
+func (f *flags) examine(p *campaign.Plan, dir string) error {
+	if dir != "" {
+		if err := campaign.Folder(dir, p); err != nil {
+			return err
+		}
+	}
+	if f.shrink {
+		small, err := campaign.Shrink(p, f.runs, func(s string) { fmt.Fprintln(os.Stderr, s) })
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(html, page, 0o644); err != nil {
-			return err
+		fmt.Print(small)
+		if dir != "" {
+			dir = filepath.Join(dir, "shrunk")
+			if err := campaign.Folder(dir, small); err != nil {
+				return err
+			}
 		}
 	}
-	fmt.Println(t)
-	fmt.Printf("trace-hash %016x\n", r.Hash)
-	if r.Failed() {
-		return errFailed
+	if dir != "" {
+		fmt.Println("see", dir)
 	}
-	return nil
-}
-
-// run shares the seeds among workers, and prints failures in the order in which they are found.
-func run(first, seeds uint64, workers int, o campaign.Options) error {
-	var mu sync.Mutex
-	next, total := first, campaign.NewTotal()
-	var wg sync.WaitGroup
-	for range max(workers, 1) {
-		wg.Go(func() {
-			for {
-				mu.Lock()
-				seed := next
-				next++
-				mu.Unlock()
-				if seed >= first+seeds {
-					return
-				}
-				r := campaign.Seed(seed, o)
-				mu.Lock()
-				total.Add(r)
-				if r.Failed() {
-					r.Report(os.Stdout)
-				}
-				if total.Seeds%50 == 0 {
-					fmt.Fprintf(os.Stderr, "%d of %d seeds, %d failed\n", total.Seeds, seeds,
-						len(total.Failed))
-				}
-				mu.Unlock()
-			}
-		})
-	}
-	wg.Wait()
-	fmt.Printf("rare states, and in how many seeds:\n%s", total.Rare())
-	if err := twice(first, o); err != nil {
-		return err
-	}
-	fmt.Printf("%d passed, %d failed\n", total.Seeds-len(total.Failed), len(total.Failed))
-	fmt.Println(total)
-	if len(total.Failed) > 0 {
-		return errFailed
-	}
-	return nil
-}
-
-// twice runs one seed again in a process of its own, with another number of processors and another collector,
-// and compares the trace hashes.
-func twice(seed uint64, o campaign.Options) error {
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	cmd := exec.Command(self, "-seed", fmt.Sprint(seed), "-mutant", strings.Join(o.Mutants, ","),
-		fmt.Sprintf("-calm=%v", o.Calm), fmt.Sprintf("-items=%v", o.Items))
-	cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, io.Discard
-	_ = cmd.Run() // a failing seed exits with 1, and prints its hash too
-	want := fmt.Sprintf("trace-hash %016x", campaign.Seed(seed, o).Hash)
-	if !strings.Contains(out.String(), want) {
-		return fmt.Errorf("seed %d: another process has not %s", seed, want)
-	}
-	fmt.Printf("seed %d has the same trace hash in another process\n", seed)
 	return nil
 }

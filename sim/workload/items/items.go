@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -24,7 +25,7 @@ import (
 	"granary/sim/workload/wire"
 )
 
-// Config says whom the clients talk to. All fields but Ops and Clients must be set.
+// Config says whom the clients talk to. All fields must be set.
 type Config struct {
 	Sched *sched.Sched
 	Env   *sched.Env // that of the clients
@@ -38,9 +39,8 @@ type Config struct {
 	Secret  auth.Secret
 	Link    wire.Link
 	Seed    uint64
-	Ops     int // of all clients; 0: 100
-	Clients int // 0: 2 to 6
-	Span    time.Duration
+	Steps   []Step
+	Until   time.Duration // after this no client begins another operation
 	History *check.ItemHistory
 }
 
@@ -92,25 +92,36 @@ var _ io.ReadCloser = body{}
 // pollTime is how long clients poll.
 const pollTime = 20 * time.Second
 
+// Step is one operation of a client: its number names it, and, with the seed, says what it does. So dropping
+// one changes no other.
+type Step struct {
+	Client int
+	Number int
+	Pause  time.Duration
+}
+
+// Draw draws what 2 to 6 clients do, so many operations in all, over a span.
+func Draw(r *rand.Rand, ops int, span time.Duration) (steps []Step) {
+	clients := 2 + r.IntN(5)
+	each := ops / clients
+	for n := range each * clients {
+		steps = append(steps, Step{Client: n % clients, Number: n / clients,
+			Pause: time.Duration(r.Int64N(int64(2*span)/int64(each) + 1))})
+	}
+	return steps
+}
+
 // runner is a run of the workload.
 type runner struct {
 	Config
-	draw   *rand.Rand
 	pks    int
 	sks    int
-	next   int
 	follow bool // the followers go on
 }
 
 func newRunner(c Config) *runner {
 	draw := rand.New(rand.NewPCG(c.Seed, 0x6974656d73))
-	r := &runner{Config: c, draw: draw, pks: 1 + draw.IntN(3), sks: 1 + draw.IntN(5), follow: true}
-	if r.Ops == 0 {
-		r.Ops = 100
-	}
-	if r.Clients == 0 {
-		r.Clients = 2 + draw.IntN(5)
-	}
+	r := &runner{Config: c, pks: 1 + draw.IntN(3), sks: 1 + draw.IntN(5), follow: true}
 	return r
 }
 
@@ -141,14 +152,18 @@ func Start(c Config) *Run {
 func (run *Run) Do() {
 	r := run.r
 	g := rt.NewGroup(r.Env, r.Env.Background())
-	each := r.Ops / r.Clients
-	for i := range r.Clients {
-		draw := rand.New(rand.NewPCG(r.draw.Uint64(), uint64(i)))
+	lines := map[int][]Step{}
+	for _, s := range r.Steps {
+		lines[s.Client] = append(lines[s.Client], s)
+	}
+	for _, client := range slices.Sorted(maps.Keys(lines)) {
 		g.Go("item client", func(ctx context.Context) error {
-			w := worker{runner: r, draw: draw, id: i, seen: map[string]check.Seen{}}
-			for range each {
-				r.Env.Sleep(ctx, time.Duration(draw.Int64N(int64(2*r.Span)/int64(each)+1)))
-				w.step()
+			w := worker{runner: r, seen: map[string]check.Seen{}}
+			for _, s := range lines[client] {
+				if r.Env.Sleep(ctx, s.Pause); r.Sched.Now() > r.Until {
+					break
+				}
+				w.step(s)
 			}
 			return nil
 		})

@@ -13,13 +13,16 @@ import (
 // worker is one client.
 type worker struct {
 	*runner
-	draw *rand.Rand
-	id   int
-	seen map[string]check.Seen // by key: what its last token covers
+	seen   map[string]check.Seen // by key: what its last token covers
+	now    Step
+	draw   *rand.Rand // of the step
+	values int        // that the step has written
 }
 
 // step makes one operation.
-func (w *worker) step() {
+func (w *worker) step(s Step) {
+	w.now, w.values = s, 0
+	w.draw = rand.New(rand.NewPCG(w.Seed^0x6974656d73, uint64(s.Client)<<32|uint64(s.Number)))
 	node := w.draw.IntN(w.Nodes)
 	pk, sk := w.draw.IntN(w.pks), w.draw.IntN(w.sks)
 	key := name(pk, sk)
@@ -46,10 +49,10 @@ func (w *worker) step() {
 	}
 }
 
-// value draws the next value.
+// value returns the next value, which no other step writes.
 func (w *worker) value() string {
-	w.next++
-	return fmt.Sprintf("v%d", w.next)
+	w.values++
+	return fmt.Sprintf("v%d.%d.%d", w.now.Client, w.now.Number, w.values)
 }
 
 // write writes a value, or deletes if it is empty, and returns what the client knows then.

@@ -141,7 +141,7 @@ func (c *Client) exchange(server *sched.Env, req Request, timeout time.Duration)
 	if c.Link.Silent {
 		parent = c.Env.Background()
 	}
-	x := &exchange{c: c, server: server, req: req, whole: req.Body == nil}
+	x := &exchange{c: c, server: server, req: req, whole: req.Body == nil || req.Length == 0}
 	x.ctx, x.cancel = c.Env.WithTimeout(parent, timeout)
 	x.up = newStream(c.Sched, c.Env, server, c.Link, c.Link.Up)
 	x.down = newStream(c.Sched, server, c.Env, c.Link, c.Link.Down)

@@ -1,0 +1,62 @@
+package campaign
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Rare are the rare states that the standard seeds must reach: places in the code, named by env.Sometimes,
+// where the interesting things happen. A change that disarms a fault, or a step that is never taken any more,
+// shows here first.
+var Rare = []string{
+	"a block's lanes failed it",
+	"anti-entropy after a hint",
+	"anti-entropy brought a row",
+	"anti-entropy sent a row",
+	"block fetched in pieces",
+	"block read hedged",
+	"block sent in pieces",
+	"cluster document merged",
+	"disk: dead",
+	"disk: failed sync",
+	"disk: full",
+	"disk: misdirected write",
+	"disk: unreadable sector",
+	"guessed block was right",
+	"k2v notification lost",
+	"k2v poll woken",
+	"k2v write tried at another replica",
+	"k2v write was there already",
+	"kv: several updates in one commit",
+	"listing took a second round",
+	"read repair",
+	"reference needed a body",
+	"replica delivered a damaged block",
+	"rpc: a call moves to a new connection",
+	"stored block found damaged before a write",
+	"waited for a block buffer",
+	"write stamped anew",
+}
+
+// Reached lists all rare states that were reached and in how many seeds, and those of Rare that were not.
+func (t *Total) Reached() string {
+	var b strings.Builder
+	names := append(slices.Collect(maps.Keys(t.Sometimes)), Rare...)
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
+		fmt.Fprintf(&b, "  %6d  %s\n", t.Sometimes[name], name)
+	}
+	return b.String()
+}
+
+// Missing lists what of Rare was never reached.
+func (t *Total) Missing() (names []string) {
+	for _, name := range Rare {
+		if t.Sometimes[name] == 0 {
+			names = append(names, name)
+		}
+	}
+	return names
+}

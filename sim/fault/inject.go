@@ -1,0 +1,312 @@
+package fault
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"granary/netsim"
+	"granary/sim/disk"
+	"granary/sim/world"
+)
+
+// Injector carries a plan out. It is the only one who makes faults in its world.
+//
+// What holds at any moment follows from the events that are active: when one begins or ends, the state of the
+// network and of every machine is worked out anew, so that faults that overlap do not end each other.
+type Injector struct {
+	w      *world.World
+	counts map[Kind]int
+	active []*active
+	over   bool
+}
+
+// active is an event that has begun and not ended.
+type active struct {
+	Event
+	off   bool          // of a fault that comes and goes: it is gone
+	skew  time.Duration // of a clock that jumps
+	down  string        // Restarts: the machine that is down
+	ticks int
+}
+
+// Start arranges for the plan's events to happen on w from now on.
+func Start(w *world.World, plan []Event) *Injector {
+	in := &Injector{w: w, counts: map[Kind]int{}}
+	for _, e := range plan {
+		w.Sched.After(e.At, func() { in.begin(e) })
+	}
+	return in
+}
+
+// Counts is how many faults of each kind have happened.
+func (in *Injector) Counts() map[Kind]int { return in.counts }
+
+// begin makes a fault, unless all is over or what it hits is not there.
+func (in *Injector) begin(e Event) {
+	if in.over || !in.hits(e) {
+		return
+	}
+	a := &active{Event: e}
+	in.active = append(in.active, a)
+	in.counts[e.Kind]++
+	in.strike(a)
+	in.settle()
+	if e.For > 0 {
+		in.w.Sched.After(e.For, func() { in.end(a) })
+	}
+	if period := in.period(a); period > 0 {
+		in.w.Sched.After(period, func() { in.tick(a, period) })
+	}
+}
+
+// hits reports whether the names are those of the world: a plan whose nodes were made fewer may have others.
+func (in *Injector) hits(e Event) bool {
+	known := func(name string) bool {
+		return name == "*" || name == "" || slices.ContainsFunc(in.w.Machines,
+			func(m *world.Machine) bool { return m.Name == name || m.Zone == name })
+	}
+	return known(e.On) && known(e.To)
+}
+
+// end takes a fault back, if nobody has done so.
+func (in *Injector) end(a *active) {
+	i := slices.Index(in.active, a)
+	if i < 0 {
+		return
+	}
+	in.active = slices.Delete(in.active, i, i+1)
+	in.relieve(a)
+	in.settle()
+}
+
+// Heal ends every fault at once but those for good, and begins no other.
+func (in *Injector) Heal() {
+	in.over = true
+	for _, a := range slices.Clone(in.active) {
+		if a.For > 0 {
+			in.end(a)
+		}
+	}
+}
+
+// HealAll ends every fault.
+func (in *Injector) HealAll() {
+	in.over = true
+	for len(in.active) > 0 {
+		in.end(in.active[len(in.active)-1])
+	}
+}
+
+// period is how often a fault changes by itself; 0: never.
+func (in *Injector) period(a *active) time.Duration {
+	switch a.Kind {
+	case Flap:
+		return max(time.Duration(a.Amount), time.Millisecond)
+	case ClockJumps:
+		return time.Second
+	case Restarts:
+		return max(a.For/time.Duration(2*len(in.w.Machines)), time.Millisecond)
+	}
+	return 0
+}
+
+func (in *Injector) tick(a *active, period time.Duration) {
+	if !slices.Contains(in.active, a) {
+		return
+	}
+	a.ticks++
+	a.off = !a.off
+	if a.Kind == ClockJumps {
+		r := in.draw(a)
+		a.skew = time.Duration(r.Int64N(2*a.Amount+1) - a.Amount)
+	}
+	if a.Kind == Restarts {
+		a.down = ""
+		order := rand.New(rand.NewPCG(uint64(a.Amount), 0x72)).Perm(len(in.w.Machines))
+		if n := a.ticks / 2; a.ticks%2 == 1 && n < len(order) {
+			a.down = in.w.Machines[order[n]].Name
+		}
+	}
+	in.settle()
+	in.w.Sched.After(period, func() { in.tick(a, period) })
+}
+
+// draw returns the random stream of an event's own, at its present tick.
+func (in *Injector) draw(a *active) *rand.Rand {
+	return in.w.Sched.Rand(fmt.Sprintf("fault %v tick %d", a.Event, a.ticks))
+}
+
+func (in *Injector) check(a *active, err error) {
+	if err != nil {
+		in.w.Sched.Fail(fmt.Errorf("fault %v: %w", a.Event, err))
+	}
+}
+
+func (in *Injector) machine(name string) *world.Machine {
+	for _, m := range in.w.Machines {
+		if m.Name == name {
+			return m
+		}
+	}
+	return nil
+}
+
+// strike does what a fault does once.
+func (in *Injector) strike(a *active) {
+	m := in.machine(a.On)
+	switch a.Kind {
+	case TornWrite:
+		m.Disk.Interrupt = func() { in.w.Crash(m) }
+	case SyncFailure:
+		m.Disk.FailSync(int(a.Amount))
+	case FullDisk:
+		m.Disk.Capacity = m.Disk.Used() + a.Amount*disk.PageSize
+	case Misdirect:
+		m.Disk.MisdirectNext += int(a.Amount)
+	case Rot, BadSector:
+		r := in.draw(a)
+		for range a.Amount {
+			if h, ok := m.Disk.Pick(r); ok && a.Kind == Rot {
+				m.Disk.FlipBit(h, r.Uint64())
+			} else if ok {
+				m.Disk.BreakSector(h)
+			}
+		}
+	case RowRot:
+		r := in.draw(a)
+		for range a.Amount {
+			m.RotRow(r)
+		}
+	case LostBlocks:
+		in.w.Kill(m)
+		in.w.LoseBlocks(m)
+	case LostStore:
+		in.w.Kill(m)
+	}
+}
+
+// relieve undoes what strike did, as far as that can be undone.
+func (in *Injector) relieve(a *active) {
+	m := in.machine(a.On)
+	switch a.Kind {
+	case TornWrite:
+		m.Disk.Interrupt = nil
+	case SyncFailure:
+		m.Disk.HealSync()
+		in.w.Kill(m) // its disk takes no more writes until it is opened again
+	case FullDisk:
+		m.Disk.Capacity = 0
+	case Misdirect:
+		m.Disk.MisdirectNext = 0
+	case DeadDisk:
+		in.w.Kill(m)
+	case LostStore:
+		in.w.LoseStore(m)
+		in.later(a, func(ctx context.Context) error { return in.w.Rejoin(ctx, m) })
+	case LayoutChange:
+		in.later(a, func(ctx context.Context) error {
+			return in.w.Resize(ctx, m, uint64(a.Amount)<<30)
+		})
+	}
+}
+
+// later does something that takes time.
+func (in *Injector) later(a *active, f func(ctx context.Context) error) {
+	in.w.Env.Go("fault", func() { in.check(a, f(in.w.Env.Background())) })
+}
+
+// settle makes the world what the active events say.
+func (in *Injector) settle() {
+	in.network()
+	for _, m := range in.w.Machines {
+		in.settleMachine(m)
+	}
+}
+
+func (in *Injector) network() {
+	model := in.w.Net.Model()
+	model.Clear()
+	for _, a := range in.active {
+		switch {
+		case a.Kind == Isolate, a.Kind == Partition, a.Kind == Flap && !a.off:
+			in.check(a, model.Isolate(a.On))
+		case a.Kind == OneWay:
+			in.check(a, model.CutOneWay(a.On, a.To))
+		case a.Kind == Latency || a.Kind == Loss:
+			in.check(a, model.Degrade(a.On, a.To, in.extra(a.On, a.To)))
+		}
+	}
+}
+
+// fate is what the active events want of a machine.
+type fate struct {
+	cut, killed, paused bool // down by a power cut, or by a kill
+	skew                time.Duration
+	slow                int64
+	dead, syncFails     bool
+}
+
+func (in *Injector) fate(m *world.Machine) (f fate) {
+	f.slow = 1
+	for _, a := range in.active {
+		if a.Kind == ZoneLoss && a.On == m.Zone {
+			f.cut = true
+		}
+		f.killed = f.killed || a.Kind == Restarts && a.down == m.Name
+		if a.On != m.Name {
+			continue
+		}
+		switch a.Kind {
+		case Crash:
+			f.cut = true
+		case Kill, LostStore:
+			f.killed = true
+		case Pause:
+			f.paused = true
+		case Clock:
+			f.skew = time.Duration(a.Amount)
+		case ClockJumps:
+			f.skew = a.skew
+		case SlowDisk:
+			f.slow = max(f.slow, a.Amount)
+		case DeadDisk:
+			f.dead = true
+		case StoreFailure:
+			f.syncFails = true
+		}
+	}
+	return f
+}
+
+func (in *Injector) settleMachine(m *world.Machine) {
+	f := in.fate(m)
+	m.SetWall(f.skew)
+	m.Disk.Slow, m.Disk.Dead = f.slow, f.dead
+	m.FailSync(f.syncFails)
+	switch {
+	case f.cut:
+		in.w.Crash(m)
+	case f.killed:
+		in.w.Kill(m)
+	default:
+		in.w.Start(m)
+	}
+	m.SetPaused(f.paused)
+}
+
+// extra is what all active events together add to a path.
+func (in *Injector) extra(from, to string) (x netsim.Extra) {
+	for _, a := range in.active {
+		switch {
+		case a.On != from || a.To != to:
+		case a.Kind == Latency:
+			x.Delay += time.Duration(a.Amount)
+		case a.Kind == Loss:
+			x.Loss = min(x.Loss+netsim.Loss(a.Amount), netsim.Certain)
+		}
+	}
+	return x
+}

@@ -1,0 +1,160 @@
+package world
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"granary/core/cluster"
+	"granary/core/kv/memkv"
+	"granary/core/layout"
+	"granary/core/node"
+	"granary/sim/disk"
+)
+
+// Crash cuts a machine's power: everything that was not synced is lost, and its peers hear nothing more. A
+// machine without power stays so.
+func (w *World) Crash(m *Machine) {
+	if m.dark {
+		return
+	}
+	m.dark = true
+	lose := func() {
+		m.Disk.PowerCut(w.Sched.Rand(fmt.Sprintf("world/power cut %d of %s", m.boots, m.Name)))
+		w.Net.Dark(m.Name)
+	}
+	if m.Env.Dead() {
+		lose()
+		return
+	}
+	w.stop(m, lose)
+}
+
+// Kill ends a machine's node, as kill -9 does, or a failed sync: what it has written is there, synced or not,
+// and its peers are told at once. A machine that is down stays so.
+func (w *World) Kill(m *Machine) {
+	if !m.Env.Dead() && m.halt == nil {
+		w.stop(m, func() { w.Net.Killed(m.Name) })
+	}
+}
+
+// stop ends a node soon, from whatever task, and calls after.
+func (w *World) stop(m *Machine, after func()) {
+	m.Node = nil
+	env := m.Env
+	m.halt = func() {
+		if env.Dead() {
+			return
+		}
+		m.halt = nil
+		env.Kill()
+		after()
+	}
+	w.Sched.After(0, m.halt)
+}
+
+// Start boots a machine unless its node runs. Not for tasks.
+func (w *World) Start(m *Machine) {
+	if m.halt != nil {
+		m.halt()
+	}
+	if m.Env.Dead() {
+		w.Boot(m)
+	}
+}
+
+// SetPaused stops the machine's node as SIGSTOP does, or lets it go on. Not for tasks of the node.
+func (m *Machine) SetPaused(on bool) {
+	if on {
+		m.Env.Pause()
+	} else {
+		m.Env.Resume()
+	}
+}
+
+// FailSync makes the coming syncs of the machine's store fail, which stops its node; false ends it.
+func (m *Machine) FailSync(on bool) {
+	m.sync = nil
+	if on {
+		m.sync = errors.New("input/output error")
+	}
+}
+
+// RotRow turns over one bit of a row of the machine's store. It reports false if there is none.
+func (m *Machine) RotRow(r *rand.Rand) bool { return m.kv.FlipBit(r.Uint64) }
+
+// LoseBlocks makes the machine's disk an empty one. Its node must be down, or about to be.
+func (w *World) LoseBlocks(m *Machine) {
+	if m.halt != nil {
+		m.halt()
+	}
+	timing, sync := m.Disk.Timing, m.Disk.NoSync
+	*m.Disk = *disk.NewImage()
+	m.Disk.Timing, m.Disk.NoSync = timing, sync
+}
+
+// LoseStore makes the machine one that has just been bought, with the same key: it has no data and is in no
+// cluster. Its node must be down, or about to be.
+func (w *World) LoseStore(m *Machine) {
+	w.LoseBlocks(m)
+	m.kv = memkv.NewImage()
+}
+
+// Rejoin makes a machine that lost its store a member again, once it is up, through any other.
+func (w *World) Rejoin(ctx context.Context, m *Machine) error {
+	for range 100 {
+		if err := w.Env.Sleep(ctx, time.Second); err != nil {
+			return err
+		}
+		via := w.other(m)
+		if m.Down() || via == nil {
+			continue
+		}
+		var token cluster.Token
+		err := w.On(ctx, via, func(ctx context.Context, n *node.Node) (err error) {
+			token, err = n.Cluster().NewToken(ctx)
+			return err
+		})
+		if err == nil {
+			err = w.On(ctx, m, func(ctx context.Context, n *node.Node) error {
+				return n.Cluster().JoinWith(ctx, token, w.role(m))
+			})
+		}
+		if err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("machine %s could not join again", m.Name)
+}
+
+func (w *World) other(m *Machine) *Machine {
+	for _, o := range w.Machines {
+		if o != m && !o.Down() {
+			return o
+		}
+	}
+	return nil
+}
+
+// Resize stages another capacity of a machine and applies the layout.
+func (w *World) Resize(ctx context.Context, m *Machine, capacity uint64) error {
+	return w.On(ctx, m, func(ctx context.Context, n *node.Node) error {
+		role := layout.Role{Node: m.ID, Zone: layout.ZoneName(m.Zone), Capacity: capacity}
+		if err := n.Cluster().Stage(ctx, role); err != nil {
+			return err
+		}
+		_, err := n.Cluster().Apply(ctx)
+		return err
+	})
+}
+
+// Down reports whether the machine has no node that serves.
+func (m *Machine) Down() bool { return m.Node == nil }
+
+// SetWall sets how far the machine's wall clock is off, now and after restarts.
+func (m *Machine) SetWall(d time.Duration) {
+	m.wall = d
+	m.Env.SetWallOffset(d)
+}
