@@ -64,7 +64,8 @@ func (s *Store) Get(ctx context.Context, h Hash, size int64) (*Buffer, error) {
 		reply, err := round.Next(ctx, s.topology.Patience(nodes[asked-1:asked])+transferTime)
 		switch {
 		case errors.Is(err, rt.ErrTimeout):
-			if asked == len(nodes) || s.onItsWay(nodes[asked-1], &calls[asked-1]) {
+			if asked == len(nodes) || s.env.Mutant("silent replica is waited for") ||
+				s.onItsWay(nodes[asked-1], &calls[asked-1]) {
 				continue
 			}
 			if calls[asked].buf = s.reading.tryTake(); calls[asked].buf == nil {

@@ -135,7 +135,7 @@ func (f *former) open(ctx context.Context, stored []byte, h Hash, dst []byte) ([
 
 func (f *former) check(content []byte, h Hash) error {
 	f.env.Charge(rt.BLAKE3, len(content))
-	if got := HashOf(content); got != h {
+	if got := HashOf(content); got != h && !f.env.Mutant("block not verified") {
 		return fmt.Errorf("block %v: %d bytes hash to %v: %w", h, len(content), got, ErrCorrupt)
 	}
 	return nil

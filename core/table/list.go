@@ -77,6 +77,7 @@ func ScanRows[T any](ctx context.Context, t *Tables, tab *Table[T], q ListReques
 func listRows[T any](ctx context.Context, t *Tables, tab *Table[T], q ListRequest, all bool) (
 	ListResult[T], error) {
 	l := newListing(tab, q, all)
+	l.witnessed = t.env.Mutant("listing trusts one witness")
 	ctx, cancel := t.env.WithTimeout(ctx, ReadTimeout)
 	defer cancel()
 	req := pageRequest{Table: tab.def.ID, PK: q.PK, All: all}

@@ -52,6 +52,8 @@ type listing struct {
 	next   Resume // behind items
 	more   bool   // there may be rows behind items
 	done   bool
+	// witnessed breaks rule 2: a group whose rows up to m are dead counts as empty.
+	witnessed bool
 	// diverged are sort keys of rows that not all answers had alike.
 	diverged [][]byte
 }
@@ -212,7 +214,7 @@ func (l *listing) group(g []byte, heads []cursor) (listed, error) {
 	for i := range heads {
 		heads[i].at = max(heads[i].at, heads[i].stop)
 	}
-	open, absent := !live && !m.none, !live && m.none
+	open, absent := !live && !m.none && !l.witnessed, !live && (m.none || l.witnessed)
 	return listed{sort: g, group: true, open: open, m: m.key, live: askLiveFirst, absent: absent}, err
 }
 

@@ -32,6 +32,8 @@ type pageRequest struct {
 	PK    []byte    `cbor:"2,keyasint"`
 	All   bool      `cbor:"3,keyasint,omitempty"` // every row counts as live, and none is skipped
 	Asks  []pageAsk `cbor:"4,keyasint"`
+
+	filters bool // a mutant
 }
 
 // pageAsk is one range of sort keys, [Start, End), End nil for no bound. If Delimiter is not empty, rows that
@@ -72,6 +74,7 @@ func (t *Tables) handlePage(ctx context.Context, _ rt.NodeID, req *pageRequest) 
 	if err != nil {
 		return nil, err
 	}
+	req.filters = t.env.Mutant("listing filters before merging")
 	return answerPage(ctx, t.store, s, req, pageLimits{bytes: pageBytesMax, view: pageViewMax})
 }
 
@@ -90,6 +93,7 @@ func answerPage(ctx context.Context, store kv.Store, s schema, req *pageRequest,
 			break
 		}
 		scan := newPageScan(s, req.PK, ask, req.All, pageLimits{left / (len(req.Asks) - i), max.view})
+		scan.filters = req.filters
 		for !scan.done {
 			if err := ctx.Err(); err != nil {
 				return nil, err
@@ -106,11 +110,12 @@ func answerPage(ctx context.Context, store kv.Store, s schema, req *pageRequest,
 
 // pageScan reads one range in several short transactions.
 type pageScan struct {
-	schema schema
-	ask    pageAsk
-	all    bool
-	max    pageLimits
-	head   int // length of what precedes the sort key in a local key
+	schema  schema
+	ask     pageAsk
+	all     bool
+	filters bool // a mutant: rows that no listing shows are kept back
+	max     pageLimits
+	head    int // length of what precedes the sort key in a local key
 
 	from, to []byte // what is left, as local keys
 	next     []byte // where to go on, if the scan was stopped for that
@@ -165,6 +170,9 @@ func (p *pageScan) visit(k, stored []byte) bool {
 		return false
 	}
 	live = live || p.all
+	if !live && p.filters {
+		return p.goOn(k)
+	}
 	if n := len(p.answer.Rows); n > 0 && n+len(sort)+len(p.row)+packMax > p.max.bytes {
 		p.done = true
 		return false

@@ -43,7 +43,7 @@ var Rare = []string{
 // Reached lists all rare states that were reached and in how many seeds, and those of Rare that were not.
 func (t *Total) Reached() string {
 	var b strings.Builder
-	names := append(slices.Collect(maps.Keys(t.Sometimes)), Rare...)
+	names := append(slices.Sorted(maps.Keys(t.Sometimes)), Rare...)
 	slices.Sort(names)
 	for _, name := range slices.Compact(names) {
 		fmt.Fprintf(&b, "  %6d  %s\n", t.Sometimes[name], name)

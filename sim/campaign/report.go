@@ -4,12 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"granary/sim/check"
-	"granary/sim/net"
 	"granary/sim/trace"
 )
 
@@ -52,48 +49,43 @@ func (r *Result) Report(w io.Writer) {
 	fmt.Fprintf(w, "replay: %s\n", replay)
 }
 
-// Folder runs a plan again and writes everything about it into a folder: the report and the command that
-// replays it, the plan, the nodes' log, porcupine's picture of the first key that is wrong, the messages in
-// space and time, and a trace for Perfetto.
-//
-// Errors: those of writing.
-func Folder(dir string, p *Plan) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	logs := trace.NewTail(200_000)
+// File is one file of a report.
+type File struct {
+	Name string
+	Text []byte
+}
+
+// Files runs a plan again and returns everything about it, to be written into a folder: the report and the
+// command that replays it, the plan, the nodes' log, porcupine's picture of the first key that is wrong, the
+// messages in space and time, and a trace for Perfetto.
+func Files(p *Plan) []File {
+	logs := trace.NewTail(logLines)
 	space := trace.NewSpace(p.Config.Nodes)
-	r := Run(p, Options{Log: logs.Add, Observe: func(e net.Event) { space.Add(e) }})
+	r := Run(p, Options{Log: logs.Add, Observe: space.Add})
 	var report bytes.Buffer
 	r.Report(&report)
-	plan := filepath.Join(dir, "failing.plan")
-	fmt.Fprintf(&report, "or:     go run ./sim/cmd/sim -plan %s\n", plan)
-	files := map[string][]byte{"report.txt": report.Bytes(), "failing.plan": []byte(p.String()),
-		"nodes.log": []byte(logs.String())}
+	fmt.Fprintln(&report, "or:     go run ./sim/cmd/sim -plan failing.plan")
+	files := []File{{"report.txt", report.Bytes()}, {"failing.plan", []byte(p.String())},
+		{"nodes.log", []byte(logs.String())}}
 	if keys := r.Keys(); len(keys) > 0 {
-		if page, err := check.HTML(r.History, keys[0]); err == nil {
-			files["history.html"] = page
+		if page, err := check.HTML(r.History, keys[0]); err == nil { // else it is of items, or of no key
+			files = append(files, File{"history.html", page})
 		}
 	}
 	for _, e := range p.Faults {
-		end := e.At + e.For
-		if e.For == 0 {
-			end = r.Virtual
+		end := r.Virtual
+		if e.For > 0 {
+			end = r.begun + e.At + e.For
 		}
-		space.Mark(trace.Span{Group: "faults", Track: e.On, Name: e.String(), From: r.begun + e.At,
-			To: r.begun + end})
+		space.Mark(trace.Span{Group: "faults", Track: e.On, Name: e.String(), From: r.begun + e.At, To: end})
 	}
 	from, to := r.window()
-	files["space-time.svg"] = space.SVG(r.History, r.Violations, from, to)
-	timeline, err := trace.Timeline(r.History, r.Violations, space.Spans(), r.Virtual)
-	if err != nil {
-		return err
+	files = append(files, File{"space-time.svg", space.SVG(r.History, r.Violations, from, to)})
+	if timeline, err := trace.Timeline(r.History, r.Violations, space.Spans(), r.Virtual); err == nil {
+		files = append(files, File{"trace.json", timeline})
 	}
-	files["trace.json"] = timeline
-	for name, text := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
-			return err
-		}
-	}
-	return nil
+	return files
 }
+
+// logLines bounds the lines of the nodes' log.
+const logLines = 200_000

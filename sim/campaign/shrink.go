@@ -24,10 +24,10 @@ type shrinker struct {
 	report func(string)
 }
 
-// Shrink returns a smaller plan that fails in the same way: with a violation of the same kind as the first one
-// of p, or with an error. It drops faults, operations, nodes and whatever is special about the cluster, by
-// halves, quarters and so on (delta debugging), in at most so many runs. What it returns still fails, and is
-// the smallest it found. report, if not nil, is told of progress.
+// Shrink returns a smaller plan that fails in the same way: with a violation of the same kind as the first
+// one of p, or with an error. It drops faults, operations, nodes and whatever is special about the cluster,
+// by halves, quarters and so on (delta debugging), in at most so many runs. What it returns still fails,
+// and is the smallest it found. report, if not nil, is told of progress.
 //
 // Errors: ErrPasses.
 func Shrink(p *Plan, runs int, report func(string)) (*Plan, error) {
@@ -71,9 +71,9 @@ func (s *shrinker) lines() {
 	})
 }
 
-// carry calls add(i, j) for every line j that is dropped before the i-th of the lines that are kept, and after
-// the one of the same client before that: so the pauses of what is dropped are not lost, and what is kept
-// happens when it did.
+// carry calls add(i, j) for every line j that is dropped before the i-th of the lines that are kept, and
+// after the one of the same client before that: so the pauses of what is dropped are not lost, and what is
+// kept happens when it did.
 func carry(part []int, same func(i, j int) bool, add func(i, j int)) {
 	for i, at := range part {
 		for j := at - 1; j >= 0; j-- {

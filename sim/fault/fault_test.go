@@ -81,7 +81,9 @@ func TestEveryKindHappensAndEnds(t *testing.T) {
 		{"0s clock-jumps a1 30s for 5s", func(w *world.World) bool { return skew(w) != 0 }},
 		{"0s slow-disk a1 9 for 5s", func(w *world.World) bool { return w.Machines[0].Disk.Slow == 9 }},
 		{"0s dead-disk a1 for 5s", func(w *world.World) bool { return w.Machines[0].Disk.Dead }},
-		{"0s full-disk a1 2 for 5s", func(w *world.World) bool { return w.Machines[0].Disk.Capacity == 8192 }},
+		{"0s full-disk a1 2 for 5s", func(w *world.World) bool {
+			return w.Machines[0].Disk.Capacity == 8192
+		}},
 		{"0s rot a1 3 for 5s", nil},
 		{"0s bad-sector a1 3 for 5s", nil},
 		{"0s misdirected-write a1 2 for 5s", func(w *world.World) bool {

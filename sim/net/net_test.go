@@ -578,7 +578,8 @@ func TestPausedNode(t *testing.T) {
 		if n, err := conn.Write(sent); n != len(sent) || err != nil {
 			t.Errorf("write: %d %v", n, err)
 		}
-		if _, err := a.Dial(w.within(a, 5*time.Second), w.target("b1")); !errors.Is(err, context.DeadlineExceeded) {
+		_, err := a.Dial(w.within(a, 5*time.Second), w.target("b1"))
+		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("dial: %v", err)
 		}
 	})

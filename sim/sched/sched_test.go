@@ -322,8 +322,8 @@ func TestCharge(t *testing.T) {
 	}
 }
 
-// TestPause: a paused node does nothing, whatever becomes due, while its clock goes on; it goes on in the order
-// in which things became due. A kill ends the pause.
+// TestPause: a paused node does nothing, whatever becomes due, while its clock goes on; it goes on in the
+// order in which things became due. A kill ends the pause.
 func TestPause(t *testing.T) {
 	s := New(Options{})
 	defer s.Stop()

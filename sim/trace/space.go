@@ -14,8 +14,8 @@ import (
 // messagesMax bounds what a Space remembers; the oldest are forgotten first.
 const messagesMax = 400_000
 
-// Space collects the messages between nodes, for a space-time diagram: a line for each node, time from left to
-// right, messages as slanted arrows, those that never arrived as crosses.
+// Space collects the messages between nodes, for a space-time diagram: a line for each node, time from left
+// to right, messages as slanted arrows, those that never arrived as crosses.
 type Space struct {
 	nodes    []string
 	messages []message
@@ -82,8 +82,8 @@ func (s *Space) Add(e net.Event) {
 	}
 }
 
-// Mark adds a fault, or whatever else has a place and a stretch of time: its track is a node, a zone (the first
-// letter of its nodes) or all.
+// Mark adds a fault, or whatever else has a place and a stretch of time: its track is a node, a zone (the
+// first letter of its nodes) or all.
 func (s *Space) Mark(span Span) { s.spans = append(s.spans, span) }
 
 // Spans are what was marked.
@@ -112,7 +112,8 @@ func (s *Space) SVG(h *check.History, faults []check.Violation, from, to time.Du
 	fmt.Fprintf(p, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif" `+
 		`font-size="11"><rect width="100%%" height="100%%" fill="white"/>`+"\n", width+20, height)
 	for i, name := range s.nodes {
-		fmt.Fprintf(p, `<text x="4" y="%d">%s</text><line x1="%d" x2="%d" y1="%d" y2="%d" stroke="black"/>`+"\n",
+		fmt.Fprintf(p, `<text x="4" y="%d">%s</text>`+
+			`<line x1="%d" x2="%d" y1="%d" y2="%d" stroke="black"/>`+"\n",
 			p.y(name)+4, html.EscapeString(name), left, width, p.row(i), p.row(i))
 	}
 	p.ticks(height)
@@ -152,7 +153,8 @@ func (p *picture) faults() {
 			}
 			fmt.Fprintf(p, `<rect x="%d" y="%d" width="%d" height="16" fill="orange" fill-opacity="0.4">`+
 				`<title>%[4]s</title></rect><text x="%[1]d" y="%[5]d" fill="chocolate">%[4]s</text>`+"\n",
-				p.x(s.From), p.row(i)-20, max(p.x(s.To)-p.x(s.From), 2), html.EscapeString(s.Name), p.row(i)-8)
+				p.x(s.From), p.row(i)-20, max(p.x(s.To)-p.x(s.From), 2), html.EscapeString(s.Name),
+				p.row(i)-8)
 		}
 	}
 }
@@ -180,8 +182,9 @@ func (p *picture) operations(h *check.History, faults []check.Violation) {
 		if bad[i] != "" {
 			colour = "crimson"
 		}
-		fmt.Fprintf(p, `<rect x="%d" y="%d" width="%d" height="9" fill="%s" fill-opacity="0.7"><title>%s</title>`+
-			`</rect>`+"\n", p.x(op.CalledAt), 4+11*(line%12), max(p.x(end)-p.x(op.CalledAt), 2), colour,
+		fmt.Fprintf(p, `<rect x="%d" y="%d" width="%d" height="9" fill="%s" fill-opacity="0.7">`+
+			`<title>%s</title></rect>`+"\n", p.x(op.CalledAt), 4+11*(line%12),
+			max(p.x(end)-p.x(op.CalledAt), 2), colour,
 			html.EscapeString(fmt.Sprintf("#%d %s %s", i, op, bad[i])))
 	}
 }
@@ -200,12 +203,14 @@ func (p *picture) messages() {
 	}
 	for _, m := range drawn {
 		if !m.there {
-			fmt.Fprintf(p, `<text x="%d" y="%d" fill="red">×<title>%d bytes to %s never came</title></text>`+"\n",
+			fmt.Fprintf(p, `<text x="%d" y="%d" fill="red">×`+
+				`<title>%d bytes to %s never came</title></text>`+"\n",
 				p.x(m.sent), p.y(m.from)+4, m.bytes, html.EscapeString(m.to))
 			continue
 		}
-		fmt.Fprintf(p, `<line x1="%d" y1="%d" x2="%d" y2="%d" stroke="teal" stroke-opacity="0.5"><title>%d bytes, `+
-			`%v to %v</title></line>`+"\n", p.x(m.sent), p.y(m.from), p.x(m.came), p.y(m.to), m.bytes, m.sent,
+		fmt.Fprintf(p, `<line x1="%d" y1="%d" x2="%d" y2="%d" stroke="teal" stroke-opacity="0.5">`+
+			`<title>%d bytes, %v to %v</title></line>`+"\n", p.x(m.sent), p.y(m.from), p.x(m.came),
+			p.y(m.to), m.bytes, m.sent,
 			m.came)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"granary/sim/check"
+	"granary/sim/net"
 	"granary/sim/sched"
 )
 
@@ -67,5 +68,26 @@ func TestTimeline(t *testing.T) {
 	if spans["up"].Group == spans["put a"].Group || !strings.Contains(spans["FAULT get a"].Args["fault"],
 		"lost update") {
 		t.Errorf("%+v", spans)
+	}
+}
+
+// TestSpace: what was sent is drawn as a line to where it came, what never came as a cross, faults on the nodes
+// that they hit, and operations on a faulty key above.
+func TestSpace(t *testing.T) {
+	s := NewSpace([]string{"a1", "b1"})
+	at := func(ms int) time.Duration { return time.Duration(ms) * time.Millisecond }
+	s.Add(net.Event{Kind: net.Open, Conn: 1, From: "a1", To: "b1", At: at(0)})
+	s.Add(net.Event{Kind: net.Send, Conn: 1, From: "a1", To: "b1", Bytes: 100, At: at(1)})
+	s.Add(net.Event{Kind: net.Send, Conn: 1, From: "a1", To: "b1", Bytes: 77, At: at(2)})
+	s.Add(net.Event{Kind: net.Deliver, Conn: 1, From: "a1", To: "b1", Bytes: proofBytes + 150, At: at(50)})
+	s.Mark(Span{Track: "b", Name: "partition b", From: 0, To: at(90)})
+	h := &check.History{}
+	h.End(at(4), h.Begin(at(3), check.Op{Kind: check.Get, Key: "k", Value: 9, Size: -1}), check.OK)
+	svg := string(s.SVG(h, check.Direct(h), 0, at(100)))
+	for text, want := range map[string]int{"100 bytes, 1ms to 50ms": 1, "77 bytes to b1 never came": 1,
+		"77 bytes, ": 0, "<title>partition b</title>": 1, "crimson": 1, "NaN": 0} {
+		if got := strings.Count(svg, text); got != want {
+			t.Errorf("%q is there %d times, want %d", text, got, want)
+		}
 	}
 }

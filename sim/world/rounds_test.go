@@ -32,6 +32,8 @@ type client struct {
 	w   *World
 	at  int
 	key bucket.Key
+	// hangUp is when the client of a request goes; 0: never.
+	hangUp time.Duration
 }
 
 // answer is what came back, and how long the first byte of it took.
@@ -57,36 +59,51 @@ func (c *client) do(method, target string, body []byte, header ...string) *answe
 	}
 	rec := &answer{ResponseRecorder: httptest.NewRecorder(), env: c.w.Sched, from: c.w.Sched.Now()}
 	err = c.w.Do(time.Minute, func(ctx context.Context) error {
-		env, handler, ok := c.w.Serve(c.at)
-		if !ok {
-			return fmt.Errorf("node %d is down", c.at)
-		}
-		h := http.Header{}
-		for i := 0; i+1 < len(header); i += 2 {
-			h.Set(header[i], header[i+1])
-		}
-		req := &http.Request{Method: method, URL: u, Host: "sim", Header: h, RequestURI: u.RequestURI(),
-			ContentLength: int64(len(body)), Body: io.NopCloser(bytes.NewReader(body))}
-		signer := auth.Signer{Key: auth.KeyID(c.key.ID), Secret: auth.Secret(c.key.Secret), Region: "sim",
-			Service: "s3"}
-		_, err := signer.Sign(&auth.Request{Method: method, Path: u.EscapedPath(), Query: u.RawQuery,
-			Host: "sim", Header: h,
-			ContentLength: req.ContentLength}, c.w.Env.Wall(), auth.PayloadHash(auth.Unsigned, [32]byte{}))
-		if err != nil {
-			return err
-		}
-		done := rt.NewFuture[struct{}](c.w.Env)
-		env.Go("http", func() {
-			handler.ServeHTTP(rec, req.WithContext(env.Background()))
-			done.Set(struct{}{}, nil)
-		})
-		_, err = done.Get(ctx)
-		return err
+		return c.ask(ctx, rec, method, u, body, header)
 	})
 	if err != nil {
 		c.t.Fatalf("%s %s: %v", method, target, err)
 	}
 	return rec
+}
+
+// ask makes one request, from a task outside the cluster.
+func (c *client) ask(ctx context.Context, rec *answer, method string, u *url.URL, body []byte,
+	header []string) error {
+	env, handler, ok := c.w.Serve(c.at)
+	if !ok {
+		return fmt.Errorf("node %d is down", c.at)
+	}
+	h := http.Header{}
+	for i := 0; i+1 < len(header); i += 2 {
+		h.Set(header[i], header[i+1])
+	}
+	req := &http.Request{Method: method, URL: u, Host: "sim", Header: h, RequestURI: u.RequestURI(),
+		ContentLength: int64(len(body)), Body: io.NopCloser(bytes.NewReader(body))}
+	signer := auth.Signer{Key: auth.KeyID(c.key.ID), Secret: auth.Secret(c.key.Secret), Region: "sim",
+		Service: "s3"}
+	_, err := signer.Sign(&auth.Request{Method: method, Path: u.EscapedPath(), Query: u.RawQuery,
+		Host: "sim", Header: h,
+		ContentLength: req.ContentLength}, c.w.Env.Wall(), auth.PayloadHash(auth.Unsigned, [32]byte{}))
+	if err != nil {
+		return err
+	}
+	rctx, cancel := env.WithCancel(env.Background())
+	if c.hangUp > 0 {
+		c.w.Sched.After(c.hangUp, cancel)
+	}
+	done := rt.NewFuture[struct{}](c.w.Env)
+	env.Go("http", func() {
+		defer done.Set(struct{}{}, nil)
+		defer func() {
+			if v := recover(); v != nil && v != http.ErrAbortHandler {
+				panic(v)
+			}
+		}()
+		handler.ServeHTTP(rec, req.WithContext(rctx))
+	})
+	_, err = done.Get(ctx)
+	return err
 }
 
 // must is do that expects a status, and as many rounds as named.

@@ -28,6 +28,9 @@ func (c *call) getObject() error {
 		return err
 	}
 	var body io.ReadCloser = http.NoBody
+	if c.h.env.Mutant("answers before its first block") {
+		c.describe(&info, s, e)
+	}
 	if e.length > 0 {
 		if body, err = o.Open(c.ctx, e.off, e.length); err != nil {
 			return err

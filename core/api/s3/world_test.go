@@ -39,6 +39,7 @@ func (e *testEnv) Self() rt.NodeID          { return rt.NodeID{1, 2, 3} }
 func (e *testEnv) Now() time.Duration       { return time.Second }
 func (e *testEnv) Wall() time.Time          { return e.wall }
 func (e *testEnv) Charge(rt.Work, int)      {}
+func (e *testEnv) Mutant(string) bool       { return false }
 func (e *testEnv) NewLock() rt.Locker       { return new(sync.Mutex) }
 func (e *testEnv) Rand(string) *rand.Rand   { return rand.New(&lockedPCG{src: rand.NewPCG(1, 2)}) }
 func (e *testEnv) Info(m string, kv ...any) { e.log("info", m, kv) }

@@ -62,6 +62,11 @@ func (c *Committer) commit(ctx context.Context) error {
 		}
 		return nil
 	})
+	if c.env.Mutant("acknowledged before it is durable") {
+		for _, u := range c.ahead[:n] {
+			u.answer()
+		}
+	}
 	if err == nil && c.writes.Len() > 0 {
 		err = c.engine.Commit(ctx, c.writes)
 	}

@@ -130,7 +130,7 @@ func replay(f flags, p *campaign.Plan) error {
 // examine shrinks a failing plan and writes about it, as far as the flags ask for it.
 func (f *flags) examine(p *campaign.Plan, dir string) error {
 	if dir != "" {
-		if err := campaign.Folder(dir, p); err != nil {
+		if err := folder(dir, p); err != nil {
 			return err
 		}
 	}
@@ -142,13 +142,26 @@ func (f *flags) examine(p *campaign.Plan, dir string) error {
 		fmt.Print(small)
 		if dir != "" {
 			dir = filepath.Join(dir, "shrunk")
-			if err := campaign.Folder(dir, small); err != nil {
+			if err := folder(dir, small); err != nil {
 				return err
 			}
 		}
 	}
 	if dir != "" {
 		fmt.Println("see", dir)
+	}
+	return nil
+}
+
+// folder writes everything about a failing plan.
+func folder(dir string, p *campaign.Plan) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for _, f := range campaign.Files(p) {
+		if err := os.WriteFile(filepath.Join(dir, f.Name), f.Text, 0o644); err != nil {
+			return err
+		}
 	}
 	return nil
 }

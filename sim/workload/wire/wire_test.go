@@ -384,3 +384,24 @@ func TestHeadRequest(t *testing.T) {
 		resp.Close()
 	})
 }
+
+// TestKillWithoutBody: the server may have acted on a request with an empty body before the client has found
+// out that there is nothing to send.
+func TestKillWithoutBody(t *testing.T) {
+	w := newWorld(t, link)
+	w.must(func() {
+		acted := false
+		h := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			acted = true
+			w.s.After(0, w.server.Kill)
+			w.server.Sleep(rt.Forever, time.Hour)
+		})
+		req := put("")
+		req.Body, req.Expect = strings.NewReader(""), true
+		_, err := w.c.Do(w.server, h, req, time.Minute)
+		var e *Error
+		if !errors.As(err, &e) || !e.Whole || !acted {
+			t.Errorf("acted %v, %v", acted, err)
+		}
+	})
+}
