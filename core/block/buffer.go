@@ -84,6 +84,9 @@ type pool struct {
 }
 
 func newPool(env rt.Env, name string, limit int64) *pool {
+	if env.Mutant("memory without limit") {
+		limit = 1 << 20
+	}
 	return &pool{env: env, name: name, lock: env.NewLock(), limit: rt.NewSemaphore(env, limit)}
 }
 

@@ -361,6 +361,7 @@ func (t *Tables) collect(ctx context.Context, round *quorum.Round[*writeResponse
 		}
 		for n, tally := range tallies {
 			answer := answerOf(reply, n)
+			t.env.Sometimes("a replica answered behind", answer.Vote == quorum.Behind)
 			if answer.Vote == quorum.Behind && t.env.Mutant("behind counts as clean") {
 				answer.Vote = quorum.Clean
 			}

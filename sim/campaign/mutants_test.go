@@ -138,6 +138,7 @@ var stories = map[string]string{
 	"stamps of the wall clock":                 "sim/world",
 	"unknown headers are ignored":              "sim/world",
 	"write ends with its client":               "sim/world",
+	"memory without limit":                     "sim/world",
 	"k2v clock forgotten":                      "sim/world",
 	"register accepts what it promised not to": "core/register",
 	"silent replica is waited for":             "sim/world",

@@ -23,6 +23,7 @@ import (
 // Plan is a simulation as data: everything that was drawn. Every part has a random stream of its own, so that
 // removing a line changes none of the others.
 type Plan struct {
+	File    string   // that it was read from, if it was; not written
 	Seed    uint64   // of what the run itself draws: the network's jitter, the nodes' streams
 	Mutants []string // protocol steps to break
 	Config  Config

@@ -12,6 +12,7 @@ import (
 // shows here first.
 var Rare = []string{
 	"a block's lanes failed it",
+	"a replica answered behind",
 	"anti-entropy after a hint",
 	"anti-entropy brought a row",
 	"anti-entropy sent a row",

@@ -43,6 +43,9 @@ func (r *Result) Report(w io.Writer) {
 		fmt.Fprintf(w, "    %v\n", e)
 	}
 	replay := fmt.Sprintf("go run ./sim/cmd/sim -seed %d", r.Seed)
+	if r.Plan.File != "" {
+		replay = "go run ./sim/cmd/sim -plan " + r.Plan.File
+	}
 	if len(r.Plan.Mutants) > 0 {
 		replay += fmt.Sprintf(" -mutant %q", strings.Join(r.Plan.Mutants, ","))
 	}

@@ -2,6 +2,9 @@ package world
 
 import (
 	"bytes"
+	"fmt"
+	"net/http/httptest"
+	"net/url"
 	"testing"
 	"time"
 
@@ -92,6 +95,24 @@ var (
 		got := c.do("PUT", "/photos/x", []byte("meow"), "X-Amz-Invented-Tomorrow", "yes")
 		return got.Code == 501 && c.do("GET", "/photos/x", nil).Code == 404
 	}}
+	// Rule 11: what is held in memory has a limit. The other replicas are silent, so what A has taken in stays in
+	// memory; of 60 objects of a megabyte that come at once it takes 32.
+	memoryIsBounded = promise{"memory without limit", func(w *World, c *client) bool {
+		for _, m := range w.Machines[1:] {
+			m.SetPaused(true)
+		}
+		for i := range 60 {
+			w.Env.Go("put", func() {
+				rec := &answer{ResponseRecorder: httptest.NewRecorder(), env: w.Sched}
+				u := &url.URL{Scheme: "http", Host: "sim", Path: fmt.Sprintf("/photos/%d", i)}
+				err := c.ask(w.Env.Background(), rec, "PUT", u, bytes.Repeat([]byte{byte(i)}, 1<<20), nil)
+				c.ok(err)
+			})
+		}
+		w.mustRun(c.t, time.Second)
+		taken := len(w.Machines[0].Disk.Files())
+		return 20 < taken && taken <= 32
+	}}
 	// Protocols 2: a replica's clock that is ahead costs a round once: stamps exceed all that was heard of.
 	heardStampsAreExceeded = promise{"stamps of the wall clock", func(w *World, c *client) bool {
 		w.Machines[1].SetWall(30 * time.Second)
@@ -114,13 +135,14 @@ func TestRule04NothingIsFilteredBeforeIt(t *testing.T)    { deletedStaysDeleted.
 func TestRule05BlocksAreVerified(t *testing.T)            { rotIsNoticed.holds(t) }
 func TestRule06NoSuccessBeforeTheFirstBlock(t *testing.T) { noEarly200.holds(t) }
 func TestRule08UnknownIsRefused(t *testing.T)             { unknownIsRefused.holds(t) }
+func TestRule11MemoryIsBounded(t *testing.T)              { memoryIsBounded.holds(t) }
 func TestHeardStampsAreExceeded(t *testing.T)             { heardStampsAreExceeded.holds(t) }
 func TestNewBucketIsThere(t *testing.T)                   { newBucketIsThere.holds(t) }
 
 // TestMutants lists the protocol steps that are broken by a story of their own.
 func TestMutants(t *testing.T) {
 	for _, p := range []promise{commitOutlivesClient, deletedStaysDeleted, rotIsNoticed, noEarly200,
-		unknownIsRefused, heardStampsAreExceeded, newBucketIsThere} {
+		unknownIsRefused, memoryIsBounded, heardStampsAreExceeded, newBucketIsThere} {
 		t.Run(p.mutant, func(t *testing.T) {
 			if p.tell(t, p.mutant) {
 				t.Error("its story ends well")

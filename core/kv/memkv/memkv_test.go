@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/bits"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -311,4 +313,41 @@ func BenchmarkGet(b *testing.B) {
 			})
 		}
 	})
+}
+
+// TestFlipBit: the store that has an image open reads a row with one bit turned over, and so does the next.
+func TestFlipBit(t *testing.T) {
+	s := sched.New(sched.Options{Seed: 1})
+	defer s.Stop()
+	env, image := s.NewEnv(rt.NodeID{1}, "node"), memkv.NewImage()
+	if r := rand.New(rand.NewPCG(1, 2)); image.FlipBit(r.Uint64) {
+		t.Error("an empty store has a row")
+	}
+	done := false
+	env.Go("test", func() {
+		store := memkv.Open(env, image, memkv.Options{})
+		err := store.Update(env.Background(), func(w kv.Writer) error {
+			w.Put([]byte("k"), make([]byte, 8))
+			return nil
+		})
+		if err != nil || !image.FlipBit(rand.New(rand.NewPCG(1, 2)).Uint64) {
+			t.Error(err)
+		}
+		for _, reader := range []*memkv.Store{store, memkv.Open(env, image, memkv.Options{})} {
+			ones := 0
+			reader.View(func(r kv.Reader) error {
+				for _, b := range r.Get([]byte("k")) {
+					ones += bits.OnesCount8(b)
+				}
+				return nil
+			})
+			if ones != 1 {
+				t.Errorf("%d bits are different", ones)
+			}
+		}
+		done = true
+	})
+	if err := s.RunUntil(time.Hour, func() bool { return done }); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -104,6 +104,7 @@ func load(file string) (*campaign.Plan, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
+	p.File = file
 	return p, nil
 }
 
