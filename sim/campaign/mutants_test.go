@@ -37,6 +37,8 @@ var mutants = []mutant{
 		[]check.Fault{check.Diverged}},
 	{"anti-entropy: full-copy tables only", "replicas become equal without reads", 6, false,
 		[]check.Fault{check.Diverged}},
+	{"reclaim: abort beats commit", "protocols 3: what is committed is not aborted", 5, false, nil},
+	{"reclaim: references keyed by upload", "protocols 8: references belong to an owner", 5, false, nil},
 	{"acknowledged before it is durable", "rule 1: acknowledged is durable on W replicas", 0, false,
 		[]check.Fault{check.Lost}},
 	{"block not verified", "rule 5: every block is verified on read", 0, false,

@@ -13,6 +13,8 @@ import (
 var Rare = []string{
 	"a block's lanes failed it",
 	"a replica answered behind",
+	"a replaced version was reclaimed",
+	"an upload was reclaimed",
 	"anti-entropy after a hint",
 	"anti-entropy brought a row",
 	"anti-entropy sent a row",
@@ -37,6 +39,7 @@ var Rare = []string{
 	"replica delivered a damaged block",
 	"rpc: a call moves to a new connection",
 	"stored block found damaged before a write",
+	"the audit released an orphan",
 	"waited for a block buffer",
 	"write stamped anew",
 }

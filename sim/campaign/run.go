@@ -233,6 +233,11 @@ func (r *run) sound() error {
 			r.Violations = append(r.Violations, v)
 		}
 	}
+	if err != nil {
+		return err
+	}
+	left, err := leaks(r.w)
+	r.Violations = append(r.Violations, left...)
 	return err
 }
 
