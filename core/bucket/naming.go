@@ -148,7 +148,7 @@ func (s *Store) publish(ctx context.Context, name string, n naming) error {
 
 // Start begins the background work: publishing names whose deciders stopped before they could.
 func (s *Store) Start() {
-	s.group.Go("sweep names", func(ctx context.Context) error {
+	s.group.Keep("sweep names", func(ctx context.Context) error {
 		for {
 			half := int64(sweepEvery / 2)
 			pause := time.Duration(half + s.env.Rand("bucket/sweep").Int64N(2*half))

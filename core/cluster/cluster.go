@@ -117,7 +117,7 @@ func (c *Cluster) Start(endpoint *rpc.Endpoint, holds func() (bool, error)) {
 	rpc.Handle(endpoint, methodJoin, c.handleJoin)
 	rpc.Handle(endpoint, methodApply, c.handleApply)
 	rpc.Handle(endpoint, methodHolds, c.handleHolds)
-	c.group.Go("cluster gossip", c.runGossip)
+	c.group.Keep("cluster gossip", c.runGossip)
 }
 
 // Admits reports whether a key may connect: a member's, or an unexpired token's.

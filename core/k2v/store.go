@@ -74,7 +74,7 @@ func actorOf(node rt.NodeID, storeID []byte) uint64 {
 
 // Start begins the background work: sending counts to the index.
 func (s *Store) Start() {
-	s.group.Go("k2v index", func(ctx context.Context) error { return s.runIndex(ctx) })
+	s.group.Keep("k2v index", func(ctx context.Context) error { return s.runIndex(ctx) })
 }
 
 // ValueMax is the longest value in bytes.

@@ -82,8 +82,8 @@ func (ep *Endpoint) beforeStart(what string) {
 func (ep *Endpoint) Start() {
 	ep.beforeStart("Start")
 	ep.started = true
-	ep.group.Go("rpc.accept", ep.acceptLoop)
-	ep.group.Go("rpc.keep", ep.keepLoop)
+	ep.group.Keep("rpc.accept", ep.acceptLoop)
+	ep.group.Keep("rpc.keep", ep.keepLoop)
 }
 
 // Close closes the transport and every connection, ends the contexts of all handlers and waits for them.

@@ -2,8 +2,10 @@ package rt
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
+	"time"
 )
 
 // Group owns tasks: those of a request, joined before it returns, or those of a node. The zero value is not
@@ -42,6 +44,35 @@ func (g *Group) Go(name string, f func(ctx context.Context) error) {
 		}()
 		err = Guard(g.env, name, func() error { return f(g.ctx) })
 		finished = true
+	})
+}
+
+// The pauses before a worker runs again after a panic.
+const (
+	keepMin = 100 * time.Millisecond
+	keepMax = time.Minute
+)
+
+// Keep starts f as a task, for work that goes on as long as the node. After a panic, which is logged and
+// counted as with Go, f runs again, after a pause that doubles from keepMin up to keepMax; once f has run for
+// keepMax without one, the pause is short again. A Broken panic stops the node.
+func (g *Group) Keep(name string, f func(ctx context.Context) error) {
+	g.Go(name, func(ctx context.Context) error {
+		for pause := keepMin; ; pause = min(2*pause, keepMax) {
+			began := g.env.Now()
+			err := Guard(g.env, name, func() error { return f(ctx) })
+			var panicked *PanicError
+			if !errors.As(err, &panicked) {
+				return err
+			}
+			if g.env.Now()-began >= keepMax {
+				pause = keepMin
+			}
+			if err := g.env.Sleep(ctx, pause); err != nil {
+				return err
+			}
+			g.env.Count("worker_restarts_total", 1, "task", name)
+		}
 	})
 }
 

@@ -34,6 +34,7 @@ func Run(t *testing.T, h Harness) {
 		{"mutex excludes", mutexExcludes},
 		{"future wakes everybody once", futureAll},
 		{"group joins, keeps the first error, survives a panic", groupJoins},
+		{"a worker runs again after a panic, until it ends", groupKeeps},
 		{"streams are independent", streamsIndependent},
 	}
 	for _, tt := range tests {
@@ -303,6 +304,30 @@ func groupJoins(t *testing.T, env rt.Env) {
 	var p *rt.PanicError
 	if err := alone.Wait(); !errors.As(err, &p) || p.Value != "boom" {
 		t.Errorf("Wait = %v, want PanicError boom", err)
+	}
+}
+
+func groupKeeps(t *testing.T, env rt.Env) {
+	g := rt.NewGroup(env, env.Background())
+	runs, done := 0, errors.New("done")
+	began := env.Now()
+	g.Keep("worker", func(context.Context) error {
+		if runs++; runs < 3 {
+			panic("boom")
+		}
+		return done
+	})
+	if err := g.Wait(); !errors.Is(err, done) || runs != 3 {
+		t.Errorf("Wait = %v after %d runs, want its own end after 3", err, runs)
+	}
+	if d := env.Now() - began; d < 300*time.Millisecond {
+		t.Errorf("the pauses are %v together, want 100 ms and 200 ms", d)
+	}
+	ended := rt.NewGroup(env, env.Background())
+	ended.Cancel()
+	ended.Keep("worker", func(context.Context) error { panic("boom") })
+	if err := ended.Wait(); !errors.Is(err, context.Canceled) {
+		t.Errorf("Wait = %v, want that a group that has ended runs nothing again", err)
 	}
 }
 
