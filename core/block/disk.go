@@ -7,6 +7,7 @@ import (
 	"errors"
 
 	"granary/core/rpc"
+	"granary/core/table"
 )
 
 // Hash is the BLAKE3-256 of a block's uncompressed bytes, and its address.
@@ -21,7 +22,7 @@ func (h Hash) Compare(o Hash) int { return bytes.Compare(h[:], o[:]) }
 // Kinds of disk errors, for errors.Is.
 var (
 	ErrNotFound = rpc.RegisterError("block.not_found", errors.New("block not found"))
-	ErrDiskFull = rpc.RegisterError("block.disk_full", errors.New("disk full"))
+	ErrDiskFull = table.ErrFull
 	ErrDisk     = rpc.RegisterError("block.disk", errors.New("disk error"))
 )
 

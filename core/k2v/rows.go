@@ -36,6 +36,16 @@ func (r itemRow) Join(o itemRow) itemRow {
 	return itemRow{PK: max(r.PK, o.PK), State: r.State.Join(o.State)}
 }
 
+// live reports whether the row has a value that is no deletion.
+func (r itemRow) live() bool {
+	for _, v := range r.State.Dots {
+		if !v.Deleted {
+			return true
+		}
+	}
+	return false
+}
+
 // lastWriter is the wrong join that a mutant turns on: the newest value alone.
 func (r itemRow) lastWriter(o itemRow) itemRow {
 	joined := r.Join(o)
@@ -67,7 +77,7 @@ func RegisterTables(r *table.Registry, env rt.Env) *Rows {
 		join = itemRow.lastWriter
 	}
 	rows.items = table.Register(r, table.Def[itemRow]{ID: table.K2VItem, Name: "k2v item", Kind: kindItem,
-		Version: 1, PKLen: itemPKLen, Join: join, Verify: verifyItem,
+		Version: 1, PKLen: itemPKLen, Join: join, Verify: verifyItem, Data: itemRow.live,
 		Applied: func(tx *table.Tx, at table.Address, old *itemRow, _, joined itemRow) error {
 			return rows.store.applied(tx, at, old, joined)
 		}})

@@ -60,6 +60,7 @@ type Config struct {
 	RPC       *rpc.Config  // nil: rpc.DefaultConfig
 	// Reclaim says when space is freed; nil: object.DefaultReclaim.
 	Reclaim *object.Reclaim
+	Room    func() error // as table.Config has it; nil: there is always room for metadata
 }
 
 // Node is a running node. Open makes it, Start lets it serve, Stop ends it.
@@ -142,7 +143,8 @@ func (n *Node) compose(c Config) error {
 	rows := registerTables(c.Env)
 	n.tables = table.New(table.Config{Env: c.Env, Store: c.KV, Clock: n.clock, Topology: n.cluster,
 		Quorum:   n.quorum,
-		Endpoint: n.endpoint, Registry: &rows.registry, Group: n.group, Jobs: n.jobs})
+		Endpoint: n.endpoint, Registry: &rows.registry, Group: n.group, Jobs: n.jobs,
+		Room: c.Room})
 	n.blocks = block.New(block.Config{Env: c.Env, KV: c.KV, Disk: c.Disk, Tables: n.tables, Rows: rows.blocks,
 		Topology: n.cluster, Quorum: n.quorum, Endpoint: n.endpoint, Group: n.group, Compress: c.Compress})
 	registers := register.New(register.Config{Env: c.Env, Store: c.KV, Topology: n.cluster, Quorum: n.quorum,
@@ -231,7 +233,7 @@ func (n *Node) Start() {
 	n.buckets.Start()
 	n.objects.Start()
 	n.items.Start()
-	n.group.Go("renew clock", n.renewClock)
+	n.group.Keep("renew clock", n.renewClock)
 	n.group.Go("announce", func(ctx context.Context) error {
 		if err := n.cluster.Update(ctx); err != nil && !errors.Is(err, context.Canceled) {
 			n.env.Warn("the node's address could not be announced", "err", err)

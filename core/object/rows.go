@@ -224,7 +224,7 @@ func RegisterTables(r *table.Registry) *Rows {
 			PKLen: pkLen, Join: garbageRow.Join}),
 		payloads: table.Register(r, table.Def[payloadRow]{ID: table.Payload, Name: "payload",
 			Kind: kindPayload, Version: 1, Derived: true,
-			PKLen: pkLen, Join: payloadRow.Join}),
+			PKLen: pkLen, Join: payloadRow.Join, Data: func(payloadRow) bool { return true }}),
 		lists: table.Register(r, table.Def[listRow]{ID: table.Version, Name: "block list", Kind: kindList,
 			Version: 1, Derived: true,
 			PKLen: pkLen, Join: listRow.Join, Verify: verifyList}),

@@ -14,7 +14,7 @@ func (t *Tables) Change(ctx context.Context, f func(rows func(pk []byte) *Tx) er
 	var after []func()
 	err := t.store.Update(ctx, func(w kv.Writer) error {
 		return f(func(pk []byte) *Tx {
-			return &Tx{Reader: *newReader(w, pk), w: w, registry: t.registry, after: &after}
+			return &Tx{Reader: *newReader(w, pk), w: w, registry: t.registry, room: t.room, after: &after}
 		})
 	})
 	return finish(after, err)

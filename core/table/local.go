@@ -88,6 +88,7 @@ type Tx struct {
 	// stampMax is the newest stamp that a coordinator may have made by now; zero means that the write is not
 	// a coordinator's.
 	stampMax hlc.Stamp
+	room     func() error // as in Config
 	// after is what waits for the transaction to be durable; nil for a caller's own.
 	after *[]func()
 }
@@ -226,6 +227,11 @@ func (t *Table[T]) apply(tx *Tx, at Address, in []byte) (ballot, error) {
 	incoming, err := t.Decode(in)
 	if err != nil {
 		return ballot{}, err
+	}
+	if tx.room != nil && t.def.Data != nil && t.def.Data(incoming) {
+		if err := tx.room(); err != nil {
+			return ballot{}, err
+		}
 	}
 	var rec record
 	var old *T

@@ -7,6 +7,7 @@ import (
 
 	"granary/core/codec"
 	"granary/core/hlc"
+	"granary/core/rpc"
 )
 
 // ID names a table in local keys and on the wire. Codes are given out in one place, below.
@@ -103,6 +104,9 @@ type Def[T any] struct {
 	// Applied follows every merge of in into old (nil if there was none) whose result is joined, inside the
 	// same transaction and whatever the path. nil does nothing.
 	Applied func(tx *Tx, at Address, old *T, in, joined T) error
+	// Data reports whether a row brings content that takes space for good. Such rows are merged, whatever the
+	// path, only while Config.Room says that there is room for them. nil: none do.
+	Data func(T) bool
 	// Verify says what is wrong with a row at rest, for Check: what must hold of it that its encoding does
 	// not say. nil demands nothing.
 	Verify func(r *Reader, at Address, v T) error
@@ -161,6 +165,8 @@ func (r *Registry) schema(id ID) (schema, error) {
 var (
 	ErrUnknownTable = errors.New("unknown table")
 	ErrMalformedRow = errors.New("malformed row")
+	// ErrFull means that a node has no room for more data; nothing was changed there.
+	ErrFull = rpc.RegisterError("table.full", errors.New("disk full"))
 )
 
 // Row is a row on its way between nodes: Value is the codec encoding of the table's row type.

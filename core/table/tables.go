@@ -33,7 +33,7 @@ type Topology interface {
 	Describe(rt.NodeID) string
 }
 
-// Config is what a node's tables are made of. All fields are needed.
+// Config is what a node's tables are made of.
 type Config struct {
 	Env      rt.Env
 	Store    kv.Store
@@ -45,6 +45,9 @@ type Config struct {
 	Group    *rt.Group // of the node
 	// Jobs shows and steers the background work.
 	Jobs *job.Book
+	// Room says why the node can take no more data, by an error that wraps ErrFull; it must not wait. It is
+	// the one field that may be nil: there is always room.
+	Room func() error
 }
 
 // Tables are the replicated rows of one node, and its way to those of others.
@@ -60,6 +63,7 @@ type Tables struct {
 	fetchers map[string]Fetcher
 	pruners  map[string]func(*Fetched)
 	compares *rt.Semaphore
+	room     func() error
 	entropy  *entropy
 }
 
@@ -67,7 +71,7 @@ type Tables struct {
 func New(c Config) *Tables {
 	t := &Tables{env: c.Env, store: c.Store, clock: c.Clock, topology: c.Topology, quorum: c.Quorum,
 		endpoint: c.Endpoint, registry: c.Registry, group: c.Group,
-		fetchers: map[string]Fetcher{}, pruners: map[string]func(*Fetched){},
+		room: c.Room, fetchers: map[string]Fetcher{}, pruners: map[string]func(*Fetched){},
 		compares: rt.NewSemaphore(c.Env, comparesMax)}
 	rpc.Handle(c.Endpoint, methodWrite, t.handleWrite)
 	rpc.Handle(c.Endpoint, methodFetch, t.handleFetch)
@@ -83,7 +87,7 @@ func New(c Config) *Tables {
 
 // Start begins the background work: anti-entropy.
 func (t *Tables) Start() {
-	t.group.Go("anti-entropy", t.entropy.run)
+	t.group.Keep("anti-entropy", t.entropy.run)
 }
 
 // Local reads this node's own rows of a partition key, 0 round trips; f must not wait.
@@ -112,7 +116,7 @@ func (t *Tables) Apply(ctx context.Context, pk []byte, rows []Row) error {
 
 // ApplyIn merges a coordinator's unvoted rows into this node's own, inside a transaction of the caller's.
 func (t *Tables) ApplyIn(w kv.Writer, pk []byte, rows []Row) error {
-	tx := &Tx{Reader: *newReader(w, pk), w: w, registry: t.registry, stampMax: hlc.StampMax}
+	tx := &Tx{Reader: *newReader(w, pk), w: w, registry: t.registry, stampMax: hlc.StampMax, room: t.room}
 	_, err := tx.applyItem(rows)
 	return err
 }

@@ -116,7 +116,8 @@ func refused(r *Refusal) wireAnswer {
 func (t *Tables) applyBatch(w kv.Writer, req *writeRequest, stampMax hlc.Stamp, resp *writeResponse,
 	after *[]func()) error {
 	for i, rows := range req.Items {
-		tx := &Tx{Reader: *newReader(w, req.PK), w: w, registry: t.registry, stampMax: stampMax, after: after}
+		tx := &Tx{Reader: *newReader(w, req.PK), w: w, registry: t.registry, stampMax: stampMax,
+			room: t.room, after: after}
 		var undo *undoWriter
 		if len(req.Items) > 1 {
 			undo = &undoWriter{Writer: w}
@@ -380,7 +381,7 @@ func decided(tallies []*quorum.Tally, hurried bool) bool {
 }
 
 func answerOf(reply quorum.Reply[*writeResponse], n int) quorum.Answer {
-	if errors.Is(reply.Err, rpc.ErrUnsent) {
+	if errors.Is(reply.Err, rpc.ErrUnsent) || errors.Is(reply.Err, ErrFull) {
 		return quorum.Answer{Vote: quorum.Refused, Err: reply.Err}
 	}
 	if reply.Err != nil {

@@ -59,6 +59,7 @@ type Daemon struct {
 	env       *sched.Env
 	transport *tcp.Transport
 	kv        *bolt.Store
+	room      room
 	disk      *diskfs.Disk
 	node      *node.Node
 	servers   []*http.Server
@@ -132,7 +133,7 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	reclaim := object.ReclaimAfter(c.Reclaim.Delay, c.Reclaim.ReadMax, c.Reclaim.Abandoned)
 	n, err := node.Open(ctx, node.Config{Env: d.env, Transport: d.transport, KV: d.kv, Disk: d.disk,
 		Identity: identity, Name: d.name(), Addr: d.transport.Addr(), Region: c.S3.Region,
-		Domains: c.S3.Domains, ValueMax: int(c.K2V.ValueMax), Reclaim: &reclaim})
+		Domains: c.S3.Domains, ValueMax: int(c.K2V.ValueMax), Reclaim: &reclaim, Room: d.room.check})
 	if err != nil {
 		return err
 	}
@@ -158,6 +159,7 @@ func (d *Daemon) openStores() error {
 	kv, err := bolt.Open(d.env, d.folder.file(metadataName), opts)
 	if err == nil {
 		d.kv = kv
+		d.room = room{path: d.folder.path, reserve: int64(c.Data.Reserve), stats: kv.Stats}
 	}
 	wg.Wait()
 	return errors.Join(err, disk)
@@ -290,6 +292,9 @@ func (d *Daemon) facts(ctx context.Context) admin.Facts {
 	if !d.opts.Dev {
 		f.PeersListen = c.PeerListen()
 	}
+	if err := d.room.check(); err != nil {
+		f.Full = err.Error()
+	}
 	usage, err := d.disk.Usage(ctx)
 	if err != nil {
 		f.DiskError = err.Error()
@@ -299,7 +304,7 @@ func (d *Daemon) facts(ctx context.Context) admin.Facts {
 	if f.Capacity == 0 {
 		reserve := int64(c.Data.Reserve)
 		if reserve == 0 {
-			reserve = min(max(usage.Total/100, diskfs.ReserveMin), diskfs.ReserveMax)
+			reserve = diskfs.DefaultReserve(usage.Total)
 		}
 		f.Capacity = uint64(max(usage.Total-reserve, 0))
 	}

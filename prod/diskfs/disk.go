@@ -249,14 +249,20 @@ func (d *Disk) room(n int) error {
 }
 
 // usable is space without the reserve.
-func (d *Disk) usable() (total, free int64, err error) {
-	total, free, err = space(d.opts.Root)
-	reserve := d.opts.Reserve
+func (d *Disk) usable() (total, free int64, err error) { return Usable(d.opts.Root, d.opts.Reserve) }
+
+// Usable returns the size of the file system that a path is on, and what is free of it above the reserve,
+// which is given as Options has it.
+func Usable(path string, reserve int64) (total, free int64, err error) {
+	total, free, err = space(path)
 	if reserve == 0 {
-		reserve = min(max(total/100, ReserveMin), ReserveMax)
+		reserve = DefaultReserve(total)
 	}
 	return total, max(0, free-max(0, reserve)), err
 }
+
+// DefaultReserve is the reserve of a file system of that size.
+func DefaultReserve(total int64) int64 { return min(max(total/100, ReserveMin), ReserveMax) }
 
 // Read implements block.Disk.
 func (d *Disk) Read(ctx context.Context, h block.Hash, dst []byte) ([]byte, error) {

@@ -97,6 +97,8 @@ func TestWarnings(t *testing.T) {
 		"metadata.fsync is off": func(w *world) { w.facts.MetadataFsync = false },
 		"data.fsync is off":     func(w *world) { w.facts.BlocksFsync = false },
 		"without TLS":           func(w *world) { w.facts.S3Beyond = true },
+		"the disk is full":      func(w *world) { w.facts.DiskFree = 100 },
+		"small objects":         func(w *world) { w.facts.Full = "why" },
 		"nearly full":           func(w *world) { w.facts.DiskFree = 1e9 },
 		"space is not known":    func(w *world) { w.facts.DiskError = "gone" },
 		"two replicas":          live,

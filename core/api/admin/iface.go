@@ -116,6 +116,7 @@ type Facts struct {
 	DiskTotal     int64
 	DiskFree      int64
 	DiskError     string // why the space is not known
+	Full          string // why no small objects and items are taken, empty if they are
 
 	// Zone and Capacity are what the node offers when it founds or joins a cluster and nothing else is said.
 	Zone     string

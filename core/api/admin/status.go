@@ -79,7 +79,10 @@ func warnings(f Facts, c cluster.Status) []string {
 		"reads them can be seen"+
 		" on the way; set s3.tls_cert and s3.tls_key, or put a proxy in front", f.S3Listen)
 	warn(f.DiskError != "", "the free space is not known: %s", f.DiskError)
-	warn(f.DiskError == "" && f.DiskTotal > 0 && f.DiskFree < f.DiskTotal/20,
+	warn(f.Full != "", "the disk of the metadata is full, small objects and items are refused: %s", f.Full)
+	full := f.DiskError == "" && f.DiskTotal > 0 && f.DiskFree < 1<<20
+	warn(full, "the disk is full: objects are refused; reads and deletions go on")
+	warn(!full && f.DiskError == "" && f.DiskTotal > 0 && f.DiskFree < f.DiskTotal/20,
 		"the disk is nearly full: objects are refused when nothing is left above the reserve")
 	if f.Dev || c.Layout == nil {
 		return list
