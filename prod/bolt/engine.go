@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"runtime/debug"
 
-	"github.com/pingcap/failpoint"
 	"go.etcd.io/bbolt"
 
 	"granary/core/kv"
@@ -42,8 +41,10 @@ func (e *engine) Commit(_ context.Context, writes *overlay.Overlay) error {
 	if err := e.write(writes); err != nil {
 		return fmt.Errorf("kv: commit: %w", err)
 	}
-	failpoint.InjectCall("afterCommit") // durable, neither visible nor answered
 	if err := e.views.publish(); err != nil {
+		return err
+	}
+	if err := point("published"); err != nil {
 		return err
 	}
 	(*Store)(e).measure()
@@ -80,14 +81,14 @@ func (e *engine) write(writes *overlay.Overlay) (err error) {
 		tx.Rollback()
 		return err
 	}
-	failpoint.InjectCall("beforeCommit") // nothing written
+	if err := point("commit-before"); err != nil {
+		tx.Rollback()
+		return err
+	}
 	if err := tx.Commit(); err != nil {
 		return err
 	}
-	failpoint.Inject("syncFails", func(v failpoint.Value) {
-		failpoint.Return(fmt.Errorf("fsync: %v", v))
-	})
-	return nil
+	return point("commit-after")
 }
 
 // abandon lets go of the write lock of a transaction in which bbolt panicked, for Close would wait for it.

@@ -221,14 +221,23 @@ func writeSynced(path, content string) (err error) {
 	if err != nil {
 		return err
 	}
-	if _, err = file.WriteString(content); err == nil {
+	if err = point("file-created"); err == nil {
+		_, err = file.WriteString(content)
+	}
+	if err == nil {
 		err = file.Sync()
 	}
 	if e := file.Close(); err == nil {
 		err = e
 	}
 	if err == nil {
+		err = point("file-synced")
+	}
+	if err == nil {
 		err = os.Rename(temp, path)
+	}
+	if err == nil {
+		err = point("file-renamed")
 	}
 	if err != nil {
 		os.Remove(temp)

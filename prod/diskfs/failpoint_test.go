@@ -83,6 +83,47 @@ func TestOrderOfSteps(t *testing.T) {
 	})
 }
 
+// broken says how a disk breaks rule 10 of the design: a file that matters is written to a temporary name,
+// synced, renamed, and the folder synced; after a failed sync nothing more is written.
+func broken(t *testing.T, noSync bool) error {
+	m := newMachine(t)
+	m.opts.NoSync = noSync
+	_, d, stop := m.open()
+	defer stop()
+	ctx := context.Background()
+	var steps []string
+	off := onStep(t, func(name string) {
+		if step, ok := strings.CutSuffix(name, "-after"); ok {
+			steps = append(steps, step)
+		}
+	})
+	err := d.Write(ctx, block.Hash{1}, []byte("x"))
+	off()
+	if err != nil || strings.Join(steps, " ") != strings.Join(writeSteps, " ") {
+		return fmt.Errorf("a write did %v: %w", steps, err)
+	}
+	if err := failpoint.Enable(prefix+"folder-before", `1*return("EIO")`); err != nil {
+		t.Fatal(err)
+	}
+	defer failpoint.Disable(prefix + "folder-before")
+	for range 2 {
+		if err := d.Write(ctx, block.Hash{2}, []byte("x")); !errors.Is(err, block.ErrDisk) {
+			return fmt.Errorf("a write after a failed sync: %w", err)
+		}
+	}
+	return nil
+}
+
+// TestRule10 holds a disk to it, and shows that one without syncs does not pass.
+func TestRule10(t *testing.T) {
+	if err := broken(t, false); err != nil {
+		t.Error(err)
+	}
+	if err := broken(t, true); err == nil {
+		t.Error("a disk that does not sync passes: the test cannot fail")
+	}
+}
+
 // TestErrorAtEveryPoint injects each error once and checks what is left, what is reported, and whether the
 // disk refuses further writes (rules 1 and 4).
 func TestErrorAtEveryPoint(t *testing.T) {

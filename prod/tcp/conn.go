@@ -45,6 +45,14 @@ func (c *conn) Write(p []byte) (int, error) {
 	if c.closed.Load() {
 		return 0, net.ErrClosed // the end may not have been said yet
 	}
+	n, err := c.send(p)
+	if err == nil {
+		err = point("write-after")
+	}
+	return n, err
+}
+
+func (c *conn) send(p []byte) (int, error) {
 	if len(p) <= recordMax {
 		return c.tls.Write(p)
 	}
