@@ -7,7 +7,12 @@ SEEDS ?= 1000
 SHARD ?= 1/1
 FUZZTIME ?= 20s
 
-.PHONY: run test check sim e2e bench figures latency latency-real test-failpoints fuzz
+KILLS ?= $(or $(N),50)
+# What builds failpoints in, with a build cache of its own.
+TOOLEXEC = GOCACHE=$(CURDIR)/$(BIN)/failpoint-cache $(GO)
+WITH_POINTS = -tags failpoints -toolexec $(CURDIR)/$(BIN)/failpoint-toolexec
+
+.PHONY: run test check sim e2e bench figures latency latency-real failpoint-toolexec test-failpoints crash fuzz
 
 run: ## a store on this machine, S3 on 127.0.0.1:3900
 	$(GO) build -o $(BIN)/granary ./prod/cmd/granary
@@ -56,11 +61,16 @@ latency: ## how long S3 requests take on three far sites, in the simulator
 	$(GO) run ./experiments/latency
 	$(GO) run ./plots/cmd/plots experiments/latency
 
-test-failpoints: ## crashes between the durable steps of the real stores, in a build cache of their own
+failpoint-toolexec:
 	$(GO) mod download $(FAILPOINT)
 	$(GO) build -C "$$($(GO) list -m -f '{{.Dir}}' $(FAILPOINT))" -o $(CURDIR)/$(BIN)/failpoint-toolexec ./failpoint-toolexec
-	GOCACHE=$(CURDIR)/$(BIN)/failpoint-cache $(GO) test -tags failpoints \
-		-toolexec $(CURDIR)/$(BIN)/failpoint-toolexec ./prod/bolt ./prod/diskfs ./prod/tcp
+
+test-failpoints: failpoint-toolexec ## crashes between the durable steps of the real stores
+	$(TOOLEXEC) test $(WITH_POINTS) ./prod/bolt ./prod/diskfs ./prod/tcp ./prod/daemon
+
+crash: failpoint-toolexec ## kill real processes N times at random and at named points, stop one, fill a disk
+	$(TOOLEXEC) build $(WITH_POINTS) -o $(BIN)/granary-failpoints ./prod/cmd/granary
+	$(GO) run ./bench/cmd/crash -granary $(BIN)/granary-failpoints -kills $(KILLS)
 
 fuzz: ## every fuzz target for FUZZTIME
 	@set -e; for pkg in $$($(GO) list ./...); do \

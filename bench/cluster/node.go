@@ -191,6 +191,28 @@ func (n *Node) Ready(ctx context.Context) error {
 // Kill ends the process as a power cut would end it, as far as a process can be: by SIGKILL.
 func (n *Node) Kill(ctx context.Context) error { return n.signal(ctx, syscall.SIGKILL) }
 
+// Signal sends a signal that the process lives through, and does not wait.
+func (n *Node) Signal(s syscall.Signal) error {
+	if !n.Up() {
+		return fmt.Errorf("node %s does not run", n.Name)
+	}
+	return n.proc.cmd.Process.Signal(s)
+}
+
+// WaitEnd waits for the process to end by itself, for at most so long, and reports whether it did.
+func (n *Node) WaitEnd(ctx context.Context, most time.Duration) bool {
+	if n.proc == nil {
+		return true
+	}
+	select {
+	case <-n.proc.done:
+		return true
+	case <-time.After(most):
+	case <-ctx.Done():
+	}
+	return false
+}
+
 // Stop asks the process to end, and fails if it does not do so cleanly.
 func (n *Node) Stop(ctx context.Context) error {
 	if err := n.signal(ctx, syscall.SIGTERM); err != nil {

@@ -36,7 +36,7 @@ func run() int {
 	budget := flag.Duration("timeout", 10*time.Minute, "stop everything after this time")
 	flag.StringVar(&s.binary, "granary", "bin/granary", "path of the binary")
 	flag.Uint64Var(&s.seed, "seed", uint64(time.Now().UnixNano()), "seed of the load under kills")
-	flag.IntVar(&s.kills, "kills", 10, "how often a node is killed")
+	flag.IntVar(&s.kills, "kills", 20, "how often a node is killed")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)

@@ -1,4 +1,4 @@
-package main
+package crash
 
 import (
 	"context"
@@ -23,8 +23,6 @@ const (
 	keys     = 120
 	listKeys = 25 // of a page
 	partSize = 5 << 20
-	// slowDown leaves the machine some time for the servers and for other programs.
-	slowDown = 5 * time.Millisecond
 )
 
 // keyOf names key i: ten folders.
@@ -32,7 +30,7 @@ func keyOf(i int) string { return fmt.Sprintf("folder %d/key %03d", i%10, i) }
 
 // worker is one client, who does one thing at a time through any node.
 type worker struct {
-	*load
+	*Load
 	id   int
 	rand *rand.Rand
 }
@@ -40,14 +38,14 @@ type worker struct {
 // step does one operation, and notes whether it succeeded.
 func (w *worker) step(ctx context.Context) {
 	node := w.choose()
-	deaths, dead := w.deaths.Load(), w.dead.Load()
+	began, before := time.Now(), w.downs.count()
 	key := keyOf(w.rand.IntN(keys))
 	var err error
 	writes := true
 	switch p := w.rand.IntN(100); {
 	case p < 40:
 		err = w.put(ctx, node, key, w.size())
-	case p < 42:
+	case p < 41:
 		err = w.multipart(ctx, node, key)
 	case p < 50:
 		err = w.remove(ctx, node, key)
@@ -56,41 +54,31 @@ func (w *worker) step(ctx context.Context) {
 	default:
 		writes, err = false, w.list(ctx, node)
 	}
+	spared := w.downs.spared(node, before)
 	switch {
-	case err == nil:
-		w.pulse.Load().beat(writes)
-	case ctx.Err() == nil && dead != int64(node) && w.lived(node, deaths):
+	case err == nil && spared:
+		w.pulse.Load().beat(writes, time.Since(began))
+	case err != nil && ctx.Err() == nil && spared:
 		w.refuse(fmt.Errorf("through %s: %w", w.cluster.Nodes[node].Name, err))
 	}
-	time.Sleep(slowDown) // also after a refused connection, which costs nothing
+	time.Sleep(w.pace) // also after a refused connection, which costs nothing
 }
 
-// choose picks a node: mostly a live one, sometimes any.
+// choose picks a node: mostly a live one, sometimes any, unless one that is down would not even refuse.
 func (w *worker) choose() int {
 	node := w.rand.IntN(len(w.clients))
-	if dead := int(w.dead.Load()); node == dead && w.rand.IntN(10) > 0 {
+	if node == w.downs.now() && (w.avoid.Load() || w.rand.IntN(10) > 0) {
 		node = (node + 1 + w.rand.IntN(len(w.clients)-1)) % len(w.clients)
 	}
 	return node
 }
 
-// lived reports whether a node that lived when there had been so many deaths lives still, and did not die
-// meanwhile. Nodes die in turn, node 0 first.
-func (w *worker) lived(node int, deaths int64) bool {
-	for d := deaths; d < w.deaths.Load(); d++ {
-		if int(d)%len(w.clients) == node {
-			return false
-		}
-	}
-	return w.dead.Load() != int64(node)
-}
-
 // size draws the size of an object: inline, one block, several blocks.
 func (w *worker) size() int64 {
-	switch p := w.rand.IntN(20); {
-	case p < 14:
+	switch p := w.rand.IntN(100); {
+	case p < 70:
 		return content.HeaderSize + w.rand.Int64N(3000)
-	case p < 19:
+	case p < 98:
 		return 4096 + w.rand.Int64N(200_000)
 	}
 	return 1<<20 + w.rand.Int64N(3<<20)
@@ -225,6 +213,8 @@ func (w *worker) list(ctx context.Context, node int) error {
 		token = r.NextContinuationToken
 	}
 }
+
+func status(err error) int { return minio.ToErrorResponse(err).StatusCode }
 
 func wrap(what, key string, err error) error {
 	if err == nil {

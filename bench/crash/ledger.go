@@ -1,4 +1,4 @@
-package main
+package crash
 
 import (
 	"fmt"
@@ -97,39 +97,4 @@ func (l *ledger) sums() sums {
 		}
 	}
 	return s
-}
-
-// pulse records, for reads and for writes, when the last one succeeded and the longest time without one.
-type pulse struct {
-	mu    sync.Mutex
-	began time.Time
-	last  map[bool]time.Time // by whether it writes
-	stall map[bool]time.Duration
-	when  map[bool]time.Duration // since the begin, when the longest stall ended
-}
-
-func newPulse() *pulse {
-	now := time.Now()
-	return &pulse{began: now, last: map[bool]time.Time{true: now, false: now},
-		stall: map[bool]time.Duration{},
-		when:  map[bool]time.Duration{}}
-}
-
-// beat notes a success.
-func (p *pulse) beat(writes bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	now := time.Now()
-	if d := now.Sub(p.last[writes]); d > p.stall[writes] {
-		p.stall[writes], p.when[writes] = d, now.Sub(p.began)
-	}
-	p.last[writes] = now
-}
-
-// longest returns the longest times without a success, up to now.
-func (p *pulse) longest() (reads, writes time.Duration) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	now := time.Now()
-	return max(p.stall[false], now.Sub(p.last[false])), max(p.stall[true], now.Sub(p.last[true]))
 }
