@@ -162,3 +162,42 @@ func (c *Checker) referenced(h Hash) (live bool) {
 	})
 	return live || err != nil // one that cannot be read may be live
 }
+
+// Forget drops the records of blocks that the disk does not have, from a store that is older than the disk.
+// The references to them stay, so that they are missed. It returns how many there were.
+func Forget(ctx context.Context, store kv.Store, disk Disk) (gone int, err error) {
+	for after, more := (Hash{}), true; more; {
+		page, err := disk.List(ctx, after, listMax)
+		if err != nil {
+			return gone, err
+		}
+		from, to := append(presentKey(after), 0), presentEnd()
+		if more = len(page) == listMax; more {
+			after = page[len(page)-1]
+			to = append(presentKey(after), 0)
+		}
+		here := map[Hash]bool{}
+		for _, h := range page {
+			here[h] = true
+		}
+		err = store.Update(ctx, func(w kv.Writer) error {
+			var lost [][]byte
+			w.Ascend(from, to, func(key, value []byte) bool {
+				known, err := CheckRecord(key, value)
+				if known && err == nil && !here[Hash(key[len(keyPresent):])] {
+					lost = append(lost, bytes.Clone(key))
+				}
+				return true
+			})
+			for _, key := range lost {
+				w.Delete(key)
+			}
+			gone += len(lost)
+			return nil
+		})
+		if err != nil {
+			return gone, err
+		}
+	}
+	return gone, nil
+}

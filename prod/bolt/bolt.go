@@ -194,8 +194,9 @@ func (s *Store) Stats() kv.Stats {
 }
 
 // Snapshot writes a copy of the store, as of one moment, that Open can read. Commits and views go on
-// meanwhile, but the file grows by what they replace.
-func (s *Store) Snapshot(w io.Writer) error {
+// meanwhile, but the file grows by what they replace. begin, if not nil, is told the size of the copy before
+// anything is written, and may refuse it.
+func (s *Store) Snapshot(w io.Writer, begin func(bytes int64) error) error {
 	if err := s.commits.Err(); err != nil {
 		return err
 	}
@@ -204,6 +205,11 @@ func (s *Store) Snapshot(w io.Writer) error {
 		return err
 	}
 	defer s.views.release(snap)
+	if begin != nil {
+		if err := begin(snap.tx.Size()); err != nil {
+			return err
+		}
+	}
 	if _, err := snap.tx.WriteTo(w); err != nil {
 		return fmt.Errorf("kv: snapshot: %w", err)
 	}

@@ -146,7 +146,7 @@ func TestSnapshot(t *testing.T) {
 	}
 	for n := range 5 {
 		var buf bytes.Buffer
-		if err := s.Snapshot(&buf); err != nil {
+		if err := s.Snapshot(&buf, nil); err != nil {
 			t.Fatal(err)
 		}
 		path := filepath.Join(t.TempDir(), fmt.Sprint("copy", n))

@@ -54,9 +54,10 @@ type grammar struct {
 		Pause  jobPauseCmd  `cmd:"" help:"Pause a job until it is resumed or the node starts again."`
 		Resume jobResumeCmd `cmd:"" help:"Let a paused job go on."`
 	} `cmd:"" help:"Background work of the node."`
-	Check  checkCmd `cmd:"" help:"Look for damage in the data folder of a stopped node."`
-	Token  tokenCmd `cmd:"" help:"Issue a token with which one more machine can join."`
-	Config struct {
+	Check   checkCmd   `cmd:"" help:"Look for damage in the data folder of a stopped node."`
+	Restore restoreCmd `cmd:"" help:"Put a snapshot in the place of the metadata of a stopped node."`
+	Token   tokenCmd   `cmd:"" help:"Issue a token with which one more machine can join."`
+	Config  struct {
 		Check   configCheckCmd   `cmd:"" help:"Check the configuration and report every fault."`
 		Show    configShowCmd    `cmd:"" help:"Show every value and where it comes from."`
 		Example configExampleCmd `cmd:"" help:"Print a configuration file with every key explained."`

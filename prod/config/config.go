@@ -76,7 +76,9 @@ func (a Admin) TLS() bool { return a.TLSCert != "" }
 
 // Metadata tunes the metadata store.
 type Metadata struct {
-	Fsync bool
+	Fsync         bool
+	SnapshotEvery time.Duration // 0: no snapshots
+	Snapshots     int           // how many are kept; 0: none are taken
 }
 
 // Reclaim says when the space of what was replaced or given up is freed.
@@ -112,7 +114,7 @@ func Default() Config {
 			IdleTimeout: 2 * time.Minute, ConnectionsMax: 4096,
 		},
 		K2V:      K2V{ValueMax: 1 << 20},
-		Metadata: Metadata{Fsync: true},
+		Metadata: Metadata{Fsync: true, SnapshotEvery: time.Hour, Snapshots: 3},
 		Reclaim:  Reclaim{Delay: 24 * time.Hour, ReadMax: 12 * time.Hour, Abandoned: 12 * time.Hour},
 		Log:      Log{Level: "info", Format: "text"},
 	}

@@ -112,6 +112,12 @@ func (c *Config) keys() []key {
 		{"metadata.fsync", &c.Metadata.Fsync,
 			"Wait for the disk before a commit counts. False may lose acknowledged\n" +
 				"writes, or all metadata of the node, when power fails.", false},
+		{"metadata.snapshot_every", &c.Metadata.SnapshotEvery,
+			"How often a copy of the metadata store is put into the data folder, for\n" +
+				"granary restore. 0s: never.", false},
+		{"metadata.snapshots", &c.Metadata.Snapshots,
+			"How many copies are kept. Each takes as much space as the store.\n" +
+				"0: none are taken.", false},
 
 		{"reclaim.delay", &c.Reclaim.Delay,
 			"How long the blocks of what was replaced or deleted stay: longer than\n" +

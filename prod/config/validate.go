@@ -24,6 +24,9 @@ const (
 	valueTop       = 3 << 20
 	timeoutLow     = 100 * time.Millisecond
 	timeoutTop     = time.Hour
+	snapshotLow    = time.Second
+	snapshotTop    = 30 * 24 * time.Hour
+	snapshotsTop   = 1000
 	reclaimLow     = time.Minute
 	reclaimTop     = 30 * 24 * time.Hour
 )
@@ -64,9 +67,20 @@ func (l *loader) validate() {
 	l.check("k2v.listen", checkAddr(c.K2V.Listen, true))
 	l.check("k2v.value_max", checkRange(c.K2V.ValueMax, valueLow, valueTop))
 	l.validateAdmin(c.Admin)
+	l.validateMetadata(c.Metadata)
 	l.validateReclaim(c.Reclaim)
 	l.check("log.level", checkOneOf(c.Log.Level, "debug", "info", "warn", "error"))
 	l.check("log.format", checkOneOf(c.Log.Format, "text", "json"))
+}
+
+func (l *loader) validateMetadata(m Metadata) {
+	if d := m.SnapshotEvery; d != 0 && (d < snapshotLow || d > snapshotTop) {
+		l.fault(l.where("metadata.snapshot_every"), "metadata.snapshot_every: %v: want 0s, or %v to %v", d,
+			snapshotLow, snapshotTop)
+	}
+	if n := m.Snapshots; n < 0 || n > snapshotsTop {
+		l.fault(l.where("metadata.snapshots"), "metadata.snapshots: %d: want 0 to %d", n, snapshotsTop)
+	}
 }
 
 func (l *loader) validateS3(s S3) {

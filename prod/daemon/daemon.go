@@ -139,6 +139,7 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	}
 	d.node = n
 	d.node.Start()
+	d.startSnapshots()
 	if !d.opts.Dev {
 		return nil
 	}
@@ -146,6 +147,18 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 		return err
 	}
 	return prepareDev(ctx, d.node, d.dev, d.facts(ctx).Capacity)
+}
+
+// startSnapshots begins to take copies of the metadata store, if the configuration wants any.
+func (d *Daemon) startSnapshots() {
+	c := d.opts.Config
+	if c.Metadata.Snapshots == 0 || c.Metadata.SnapshotEvery == 0 {
+		return
+	}
+	s := &snapshots{env: d.env, job: d.node.Jobs().New("metadata snapshot", "bytes"), kv: d.kv,
+		data: d.folder.path, every: c.Metadata.SnapshotEvery, keep: c.Metadata.Snapshots,
+		reserve: int64(c.Data.Reserve), noSync: !c.Metadata.Fsync}
+	rt.NewGroup(d.env, d.env.Background()).Keep("metadata snapshots", s.run)
 }
 
 // openStores opens the metadata store and the disk side by side, for either may take its time.
@@ -264,6 +277,8 @@ func (d *Daemon) gauges() {
 	g("k2v_polls", "K2V polls that wait.", func() float64 { return float64(d.node.Items().Waiting()) })
 	g("metadata_bytes", "Size of the metadata store.",
 		func() float64 { return float64(d.kv.Stats().SizeBytes) })
+	g("metadata_snapshot_bytes", "Size of all its snapshots.",
+		func() float64 { return float64(snapshotBytes(d.folder.path)) })
 	g("metadata_free_bytes", "Reusable space in it.",
 		func() float64 { return float64(d.kv.Stats().FreeBytes) })
 	g("metadata_queued", "Updates waiting for the next commit.",
@@ -284,7 +299,8 @@ func (d *Daemon) facts(ctx context.Context) admin.Facts {
 		S3Listen: reachable(d.doors.s3.Addr()), S3TLS: c.S3.TLS(), S3Beyond: beyond(d.doors.s3.Addr()),
 		S3Region: c.S3.Region, S3Domains: c.S3.Domains,
 		PeersAdvertise: d.transport.Addr(), MetadataFsync: c.Metadata.Fsync, BlocksFsync: c.Data.Fsync,
-		MetadataBytes: d.kv.Stats().SizeBytes, Zone: c.Node.Zone, Capacity: uint64(c.Node.Capacity),
+		MetadataBytes: d.kv.Stats().SizeBytes, SnapshotBytes: snapshotBytes(d.folder.path),
+		Zone: c.Node.Zone, Capacity: uint64(c.Node.Capacity),
 	}
 	if d.doors.k2v != nil {
 		f.K2VListen, f.K2VBeyond = reachable(d.doors.k2v.Addr()), beyond(d.doors.k2v.Addr())

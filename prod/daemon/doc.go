@@ -7,6 +7,7 @@
 //	LOCK           held by the process that uses the folder; holds its process id
 //	node.key       the node's Ed25519 key
 //	metadata.db    the metadata store
+//	snapshots/     copies of it, and what restores replaced
 //	DISK           which disk the blocks are on, so that an empty mount point is not taken for it
 //	blocks/        the block disk, unless data.blocks says where else it is
 //	dev.json       the credentials of a --dev store

@@ -35,6 +35,8 @@ const (
 	devName      = "dev.json"
 	socketName   = "admin.sock"
 	configName   = "granary.toml"
+	// snapshotsName is a folder.
+	snapshotsName = "snapshots"
 )
 
 const (

@@ -113,6 +113,7 @@ type Facts struct {
 	MetadataFsync bool
 	BlocksFsync   bool
 	MetadataBytes int64 // of the metadata store
+	SnapshotBytes int64 // of its snapshots
 	DiskTotal     int64
 	DiskFree      int64
 	DiskError     string // why the space is not known

@@ -28,7 +28,8 @@ func (h *Handler) status(r request, _ none) (Status, error) {
 		Node: Self{ID: h.Env.Self().String(), Name: f.Name, UptimeSeconds: f.Uptime.Seconds(),
 			PeersListen: f.PeersListen, PeersAddress: f.PeersAdvertise},
 		S3: S3{Endpoint: scheme + "://" + f.S3Listen, Region: f.S3Region, Domains: f.S3Domains},
-		Storage: Storage{MetadataBytes: f.MetadataBytes, DiskTotal: f.DiskTotal, DiskFree: f.DiskFree,
+		Storage: Storage{MetadataBytes: f.MetadataBytes, SnapshotBytes: f.SnapshotBytes,
+			DiskTotal: f.DiskTotal, DiskFree: f.DiskFree,
 			Error: f.DiskError},
 		Nodes: h.nodes(c), Warnings: warnings(f, c), Notes: notes,
 	}

@@ -44,6 +44,7 @@ type S3 struct {
 // Storage is what the node's disks hold, in bytes.
 type Storage struct {
 	MetadataBytes int64  `json:"metadata_bytes"`
+	SnapshotBytes int64  `json:"snapshot_bytes"`
 	DiskTotal     int64  `json:"disk_total_bytes"`
 	DiskFree      int64  `json:"disk_free_bytes"`
 	Error         string `json:"error,omitempty"`
