@@ -26,6 +26,7 @@ var Points = []Point{
 	{"diskfs", "sync-before", 20}, {"diskfs", "sync-after", 20},
 	{"diskfs", "rename-before", 20}, {"diskfs", "rename-after", 20},
 	{"diskfs", "folder-before", 20}, {"diskfs", "folder-after", 20},
+	{"daemon", "snapshot-written", 1}, {"daemon", "snapshot-synced", 1}, {"daemon", "snapshot-renamed", 1},
 	{"tcp", "write", 200}, {"tcp", "write-after", 200}, {"tcp", "read", 200},
 }
 

@@ -53,7 +53,8 @@ func Run(ctx context.Context, o Options) (Sums, error) {
 	for round := 0; sums.Kills < o.Kills; round++ {
 		folder := filepath.Join(o.Folder, fmt.Sprint("round", round))
 		r := rand.New(rand.NewPCG(o.Seed, uint64(round)))
-		c, err := cluster.Three(ctx, cluster.Options{Binary: o.Binary, Folder: folder})
+		c, err := cluster.Three(ctx, cluster.Options{Binary: o.Binary, Folder: folder,
+			Env: []string{"GRANARY_METADATA_SNAPSHOT_EVERY=2s"}})
 		if err != nil {
 			return sums, fmt.Errorf("round %d: %w", round, err)
 		}
