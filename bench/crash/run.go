@@ -17,6 +17,7 @@ type Options struct {
 	Binary string
 	Folder string // an empty folder; what passed is removed from it
 	Kills  int
+	Most   time.Duration // after so long no further cluster is made; 0: no bound
 	Seed   uint64
 	Note   func(format string, args ...any) // a line for people
 }
@@ -50,7 +51,7 @@ const (
 func Run(ctx context.Context, o Options) (Sums, error) {
 	sums := Sums{Points: map[string]int{}}
 	began := time.Now()
-	for round := 0; sums.Kills < o.Kills; round++ {
+	for round := 0; sums.Kills < o.Kills && (o.Most == 0 || sums.Took < o.Most); round++ {
 		folder := filepath.Join(o.Folder, fmt.Sprint("round", round))
 		r := rand.New(rand.NewPCG(o.Seed, uint64(round)))
 		c, err := cluster.Three(ctx, cluster.Options{Binary: o.Binary, Folder: folder,

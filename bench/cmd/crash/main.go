@@ -36,6 +36,7 @@ func run(ctx context.Context) error {
 	binary := flag.String("granary", "bin/granary-failpoints", "path of the binary")
 	kills := flag.Int("kills", 50, "how many processes are killed")
 	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "of what is drawn; moments do not follow it")
+	most := flag.Duration("most", 0, "kill for about so long at most (no bound)")
 	only := flag.String("only", "", "one part: kills, frozen, full")
 	flag.Parse()
 	path, err := filepath.Abs(*binary)
@@ -47,7 +48,7 @@ func run(ctx context.Context) error {
 		return err
 	}
 	note("binary %s, seed %d, folder %s", path, *seed, folder)
-	o := crash.Options{Binary: path, Folder: folder, Kills: *kills, Seed: *seed, Note: note}
+	o := crash.Options{Binary: path, Folder: folder, Kills: *kills, Most: *most, Seed: *seed, Note: note}
 	for _, part := range []struct {
 		name string
 		run  func() error
