@@ -11,18 +11,16 @@ import (
 )
 
 // Latency is how long operations took that succeeded through nodes that answered all the time.
-type Latency struct{ Median, P99, Max time.Duration }
+type Latency struct {
+	Median, P99, Max time.Duration
+	Slowest          string // what took Max
+}
 
 // String shows it in milliseconds.
 func (l Latency) String() string {
 	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-	return fmt.Sprintf("median %.1f ms, 99%% within %.0f ms, all within %.0f ms", ms(l.Median), ms(l.P99),
-		ms(l.Max))
-}
-
-func latencyOf(p *pulse) (l Latency) {
-	l.Median, l.P99, l.Max = p.quantiles()
-	return l
+	return fmt.Sprintf("median %.1f ms, 99%% within %.0f ms, all within %.0f ms (%s)", ms(l.Median),
+		ms(l.P99), ms(l.Max), l.Slowest)
 }
 
 // Freeze stops a node by SIGSTOP, so that it is silent and refuses nothing, while clients use the others;
@@ -45,7 +43,7 @@ func (l *Load) Freeze(ctx context.Context, node int, d time.Duration) (before, m
 		return before, meanwhile, err
 	}
 	err = sleep(ctx, d)
-	before, meanwhile = latencyOf(calm), latencyOf(frozen)
+	before, meanwhile = calm.latency(), frozen.latency()
 	if e := n.Signal(syscall.SIGCONT); err == nil {
 		err = e
 	}

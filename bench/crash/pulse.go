@@ -12,6 +12,8 @@ type pulse struct {
 	last  map[bool]time.Time // by whether it writes
 	stall map[bool]time.Duration
 	took  []time.Duration // by every success
+	most  time.Duration   // the greatest of them
+	what  string          // took that
 }
 
 func newPulse() *pulse {
@@ -20,13 +22,16 @@ func newPulse() *pulse {
 		stall: map[bool]time.Duration{}}
 }
 
-// beat notes a success, and how long it took.
-func (p *pulse) beat(writes bool, took time.Duration) {
+// beat notes a success of an operation, and how long it took.
+func (p *pulse) beat(writes bool, took time.Duration, what string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
 	p.stall[writes] = max(p.stall[writes], now.Sub(p.last[writes]))
 	p.took = append(p.took, took)
+	if took > p.most {
+		p.most, p.what = took, what
+	}
 	p.last[writes] = now
 }
 
@@ -38,16 +43,16 @@ func (p *pulse) longest() (reads, writes time.Duration) {
 	return max(p.stall[false], now.Sub(p.last[false])), max(p.stall[true], now.Sub(p.last[true]))
 }
 
-// quantiles returns the median, the 99th percentile and the greatest of what successes took.
-func (p *pulse) quantiles() (median, most, greatest time.Duration) {
+// latency sums up what successes took.
+func (p *pulse) latency() Latency {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.took) == 0 {
-		return 0, 0, 0
+	n := len(p.took)
+	if n == 0 {
+		return Latency{}
 	}
 	slices.Sort(p.took)
-	n := len(p.took)
-	return p.took[n/2], p.took[n*99/100], p.took[n-1]
+	return Latency{Median: p.took[n/2], P99: p.took[n*99/100], Max: p.most, Slowest: p.what}
 }
 
 // downs records which node is down, or just came back, and which ones were.

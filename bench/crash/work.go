@@ -41,23 +41,25 @@ func (w *worker) step(ctx context.Context) {
 	began, before := time.Now(), w.downs.count()
 	key := keyOf(w.rand.IntN(keys))
 	var err error
+	var what string
 	writes := true
 	switch p := w.rand.IntN(100); {
 	case p < 40:
-		err = w.put(ctx, node, key, w.size())
+		size := w.size()
+		what, err = fmt.Sprintf("PUT of %d bytes", size), w.put(ctx, node, key, size)
 	case p < 41:
-		err = w.multipart(ctx, node, key)
+		what, err = "multipart upload", w.multipart(ctx, node, key)
 	case p < 50:
-		err = w.remove(ctx, node, key)
+		what, err = "DELETE", w.remove(ctx, node, key)
 	case p < 95:
-		writes, err = false, w.get(ctx, node, key)
+		what, writes, err = "GET", false, w.get(ctx, node, key)
 	default:
-		writes, err = false, w.list(ctx, node)
+		what, writes, err = "listing", false, w.list(ctx, node)
 	}
 	spared := w.downs.spared(node, before)
 	switch {
 	case err == nil && spared:
-		w.pulse.Load().beat(writes, time.Since(began))
+		w.pulse.Load().beat(writes, time.Since(began), what)
 	case err != nil && ctx.Err() == nil && spared:
 		w.refuse(fmt.Errorf("through %s: %w", w.cluster.Nodes[node].Name, err))
 	}
