@@ -26,4 +26,8 @@
 //     accepted meanwhile, and /readyz says no.
 //  5. A broken invariant or a failed sync ends the process at once with ExitBroken: what is on the disk is
 //     then whole, and what is in memory cannot be trusted.
+//  6. When nothing is free above the reserve, objects and items are refused with the cause; reads, deletions
+//     and all other metadata go on.
+//  7. A snapshot is whole or not there. A restore, wherever it is cut off, leaves the one store or the other,
+//     and the restored one has a new identity.
 package daemon
