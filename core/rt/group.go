@@ -54,19 +54,15 @@ const (
 )
 
 // Keep starts f as a task, for work that goes on as long as the node. After a panic, which is logged and
-// counted as with Go, f runs again, after a pause that doubles from keepMin up to keepMax; once f has run for
-// keepMax without one, the pause is short again. A Broken panic stops the node.
+// counted as with Go, f runs again, after a pause that doubles with every one, from keepMin up to keepMax. A
+// Broken panic stops the node.
 func (g *Group) Keep(name string, f func(ctx context.Context) error) {
 	g.Go(name, func(ctx context.Context) error {
 		for pause := keepMin; ; pause = min(2*pause, keepMax) {
-			began := g.env.Now()
 			err := Guard(g.env, name, func() error { return f(ctx) })
 			var panicked *PanicError
 			if !errors.As(err, &panicked) {
 				return err
-			}
-			if g.env.Now()-began >= keepMax {
-				pause = keepMin
 			}
 			if err := g.env.Sleep(ctx, pause); err != nil {
 				return err
