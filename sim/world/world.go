@@ -269,15 +269,6 @@ func (w *World) role(m *Machine) layout.Role {
 	return role
 }
 
-// role is what a machine is in the first layout.
-func (w *World) role(m *Machine) layout.Role {
-	role := layout.Role{Node: m.ID, Zone: layout.ZoneName(m.Zone), Capacity: w.opts.Capacity}
-	if slices.Contains(w.opts.Gateways, m.Name) {
-		role.Capacity = 0
-	}
-	return role
-}
-
 func (w *World) allUp() bool {
 	for _, m := range w.Machines {
 		if m.Down() {
