@@ -39,6 +39,9 @@ var mutants = []mutant{
 		[]check.Fault{check.Diverged}},
 	{"reclaim: abort beats commit", "protocols 3: what is committed is not aborted", 5, false, nil},
 	{"reclaim: references keyed by upload", "protocols 8: references belong to an owner", 5, false, nil},
+	{"block: reference does not fetch its block", "protocols 7: every block that is referred to is here", 5,
+		false, nil},
+	{"block: blocks without references stay", "protocols 28: nothing is left over", 5, false, nil},
 	{"acknowledged before it is durable", "rule 1: acknowledged is durable on W replicas", 0, false,
 		[]check.Fault{check.Lost}},
 	{"block not verified", "rule 5: every block is verified on read", 0, false,
@@ -135,15 +138,23 @@ func TestMutants(t *testing.T) {
 
 // stories are the mutants that tests of their own break, by the file of the test.
 var stories = map[string]string{
-	"absent bucket not confirmed":              "sim/world",
-	"answers before its first block":           "sim/world",
-	"stamps of the wall clock":                 "sim/world",
-	"unknown headers are ignored":              "sim/world",
-	"write ends with its client":               "sim/world",
-	"memory without limit":                     "sim/world",
-	"k2v clock forgotten":                      "sim/world",
-	"register accepts what it promised not to": "core/register",
-	"silent replica is waited for":             "sim/world",
+	"block: a file is there, so it is durable":   "core/block",
+	"block: file removed before presence":        "core/block",
+	"block: reference without body acknowledged": "core/block",
+	"block: references not looked at again":      "core/block",
+	"block: removal without the mutex":           "core/block",
+	"block: resync in the order of hashes":       "core/block",
+	"block: scrub looks and does nothing":        "core/block",
+	"block: unknown files stay":                  "core/block",
+	"absent bucket not confirmed":                "sim/world",
+	"answers before its first block":             "sim/world",
+	"stamps of the wall clock":                   "sim/world",
+	"unknown headers are ignored":                "sim/world",
+	"write ends with its client":                 "sim/world",
+	"memory without limit":                       "sim/world",
+	"k2v clock forgotten":                        "sim/world",
+	"register accepts what it promised not to":   "core/register",
+	"silent replica is waited for":               "sim/world",
 }
 
 const tableFile = "../MUTANTS.md"
