@@ -80,8 +80,8 @@ func refuse(no bool, err error) error {
 	return err
 }
 
-// siftObject keeps a dead version from coming back, and the marks of dead uploads: by a replica that was
-// away, or has lost its memory.
+// siftObject keeps a dead version from coming back, by a replica that was away or has lost its memory, and a
+// row of nothing but the marks of dead uploads.
 func (r *Rows) siftObject(tx *table.Tx, at table.Address, in *objectRow) (table.Sifted, error) {
 	left := table.SiftedAll
 	if v := in.Winner; v.hasBlocks() {
@@ -94,23 +94,25 @@ func (r *Rows) siftObject(tx *table.Tx, at table.Address, in *objectRow) (table.
 			return left, err
 		}
 	}
-	alive := make([]uploading, 0, len(in.Uploads))
-	for _, m := range in.Uploads {
-		_, dead, err := r.graves.GetRow(&tx.Reader, garbageSort(at.Sort, m.ID))
-		if err != nil {
-			return left, err
-		}
-		if !dead {
-			alive = append(alive, m)
-		}
-	}
-	if len(alive) < len(in.Uploads) {
-		in.Uploads, left = alive, table.SiftedSome
-	}
-	if left == table.SiftedSome && in.Winner.State == 0 && len(in.Uploads) == 0 {
-		left = table.SiftedNone
+	if gone, err := r.onlyDead(&tx.Reader, at.Sort, *in); gone || err != nil {
+		return table.SiftedNone, err
 	}
 	return left, nil
+}
+
+// onlyDead reports whether nothing is in a row but marks of dead uploads. Marks beside others stay: a
+// replica that left them out would differ from the others for ever.
+func (r *Rows) onlyDead(reader *table.Reader, key []byte, o objectRow) (bool, error) {
+	if o.Winner.State != 0 {
+		return false, nil
+	}
+	for _, m := range o.Uploads {
+		_, dead, err := r.graves.GetRow(reader, garbageSort(key, m.ID))
+		if err != nil || !dead {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // siftUpload keeps attempts away whose upload has been cleared, or that are dead themselves.
@@ -163,11 +165,6 @@ func (r *Rows) dropUnused(tx *table.Tx, key, upload []byte, owners []block.Owner
 	return nil
 }
 
-// onlyMark reports whether nothing is in the row but the mark of one upload.
-func (o objectRow) onlyMark(id VersionID) bool {
-	return o.Winner.State == 0 && len(o.Uploads) == 1 && o.Uploads[0].ID == id
-}
-
 // buried follows every merge of a grave. What was kept for the dead goes once it is empty, but for what its
 // parts own, which the reclaim of this node tidies away by and by. A replica that lost its memory, accepted
 // the dead again and learns of it here forgets that: what it should have instead, the others bring.
@@ -180,7 +177,13 @@ func (r *Rows) buried(tx *table.Tx, at table.Address, _ *graveRow, _, joined gra
 	if err != nil {
 		return err
 	}
-	if ok && (o.Winner.exists() && o.Winner.ID == id || o.onlyMark(id)) {
+	dead := o.Winner.exists() && o.Winner.ID == id
+	if ok && !dead {
+		if dead, err = r.onlyDead(&tx.Reader, []byte(k), o); err != nil {
+			return err
+		}
+	}
+	if ok && dead {
 		r.objects.Remove(tx, []byte(k))
 	}
 	r.seals.Drop(tx, at.Sort)
