@@ -14,7 +14,6 @@ import (
 	"granary/core/bucket"
 	"granary/core/cluster"
 	"granary/core/layout"
-	"granary/core/node"
 	"granary/core/rt"
 	"granary/netsim"
 	"granary/sim/workload/wire"
@@ -123,8 +122,8 @@ func (r *run) operate(ctx context.Context) error {
 	number := live.LayoutNumber()
 	err := w.Net.Model().Isolate(sleepy)
 	if err == nil {
-		err = w.On(ctx, m[3], func(ctx context.Context, n *node.Node) error {
-			return move(ctx, n.Cluster(), m)
+		err = w.Operate(ctx, m[3], func(ctx context.Context, c *cluster.Cluster) error {
+			return move(ctx, c, m)
 		})
 	}
 	changing := func() bool { return live.LayoutNumber() == number || live.Status().Before != nil }

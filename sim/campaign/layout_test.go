@@ -13,7 +13,6 @@ import (
 	"granary/core/auth"
 	"granary/core/cluster"
 	"granary/core/layout"
-	"granary/core/node"
 	"granary/core/rt"
 	"granary/core/table"
 	"granary/netsim"
@@ -124,10 +123,9 @@ func (o *operators) change(ctx context.Context, m *world.Machine) {
 	if at.Down() {
 		return
 	}
-	err := o.w.On(ctx, at, func(ctx context.Context, n *node.Node) error {
+	err := o.w.Operate(ctx, at, func(ctx context.Context, c *cluster.Cluster) error {
 		ctx, cancel := at.Env.WithTimeout(ctx, 15*time.Second)
 		defer cancel()
-		c := n.Cluster()
 		role := layout.Role{Node: m.ID, Zone: layout.ZoneName(m.Zone), Capacity: 1 << 40}
 		if stores := storing(c); slices.Contains(stores, m.ID) && len(stores) > 3 {
 			role.Capacity = 0

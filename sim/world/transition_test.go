@@ -11,7 +11,6 @@ import (
 	"granary/core/block"
 	"granary/core/cluster"
 	"granary/core/layout"
-	"granary/core/node"
 	"granary/core/table"
 	"granary/netsim"
 )
@@ -51,9 +50,7 @@ func makeSpare(t *testing.T, seed uint64, mutants ...string) (*World, *client, e
 
 // operate has a machine's operator change the layout.
 func (w *World) operate(m *Machine, f func(context.Context, *cluster.Cluster) error) error {
-	return w.Do(time.Minute, func(ctx context.Context) error {
-		return w.On(ctx, m, func(ctx context.Context, n *node.Node) error { return f(ctx, n.Cluster()) })
-	})
+	return w.Do(time.Minute, func(ctx context.Context) error { return w.Operate(ctx, m, f) })
 }
 
 // stage gives a machine a capacity in the next layout; no role if it is negative.

@@ -207,6 +207,12 @@ func (w *World) On(ctx context.Context, m *Machine, f func(ctx context.Context, 
 	return err
 }
 
+// Operate runs f with the cluster as machine m's node knows it, as an operator there would.
+func (w *World) Operate(ctx context.Context, m *Machine,
+	f func(context.Context, *cluster.Cluster) error) error {
+	return w.On(ctx, m, func(ctx context.Context, n *node.Node) error { return f(ctx, n.Cluster()) })
+}
+
 // MakeBucket makes an access key and a bucket that belongs to it, through the first machine. It runs the
 // world meanwhile.
 func (w *World) MakeBucket(name string) (key bucket.Key, err error) {
