@@ -172,8 +172,8 @@ func (c *Checker) referenced(h Hash) (live bool) {
 	return live || err != nil // one that cannot be read may be live
 }
 
-// Forget drops the records of blocks that the disk does not have, from a store that is older than the disk.
-// The references to them stay, so that they are missed. It returns how many there were.
+// Forget drops the records of blocks that the disk does not have, from a store that is older than the disk,
+// and queues those blocks to be fetched. It returns how many there were.
 func Forget(ctx context.Context, store kv.Store, disk Disk) (gone int, err error) {
 	for after, more := (Hash{}), true; more; {
 		page, err := disk.List(ctx, after, listMax)
@@ -200,6 +200,7 @@ func Forget(ctx context.Context, store kv.Store, disk Disk) (gone int, err error
 			})
 			for _, key := range lost {
 				w.Delete(key)
+				want(w, Hash(key[len(keyPresent):]), reasonLost) // resync looks whether it is referred to
 			}
 			gone += len(lost)
 			return nil

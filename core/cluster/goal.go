@@ -68,7 +68,8 @@ func (c *Cluster) Surplus() (version uint64, surplus []Range) {
 // many nodes of its read set it has to take it over before it knows all that was acknowledged: a read quorum,
 // among which it counts itself if it knows what a member of that set has to know. In the set of the newest
 // version every member has stored, since that version was chosen, what it acknowledged; before that, all that
-// was acknowledged is at each of them that is in sync.
+// was acknowledged is at each of them that is in sync. The only replica of a part has nobody to ask: what it
+// has is all there is.
 func (g Goal) Share(self rt.NodeID, v View) (need int, ok bool) {
 	newest, set := v.Live[len(v.Live)-1], v.ReadSet()
 	if newest.Version != g.Version || !slices.Contains(newest.Nodes, self) {
@@ -81,5 +82,9 @@ func (g Goal) Share(self rt.NodeID, v View) (need int, ok bool) {
 	case set.Version < g.Version && g.Synced >= set.Version && slices.Contains(set.Nodes, self):
 		need--
 	}
-	return need, true
+	others := len(set.Nodes)
+	if slices.Contains(set.Nodes, self) {
+		others--
+	}
+	return min(need, others), true
 }

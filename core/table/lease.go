@@ -135,7 +135,7 @@ func (l *lease) renew(ctx context.Context) error {
 		l.until = max(l.until, start+LeaseFor)
 		return nil
 	}
-	if !errors.Is(err, context.Canceled) { // a client that left says nothing about the voters
+	if errors.Is(err, quorum.ErrUnavailable) && !errors.Is(ctx.Err(), context.Canceled) {
 		l.failed, l.retry = err, l.t.env.Now()+failedFor
 	}
 	return err

@@ -10,10 +10,10 @@ import (
 )
 
 // fresh asks a node for leave to act on its rows, and how many round trips that took.
-func (c *testCluster) fresh(n *testNode) (err error, trips int) {
+func (c *testCluster) fresh(n *testNode) (trips int, err error) {
 	c.t.Helper()
 	trips = c.do(n, func(ctx context.Context) { err = n.tables.Fresh(ctx) })
-	return err, trips
+	return trips, err
 }
 
 // revoke marks a row dead at a majority of the voters, through n.
@@ -40,7 +40,7 @@ func TestLeaseCostsNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, n := range c.nodes {
-			if err, trips := c.fresh(n); err != nil || trips != 0 {
+			if trips, err := c.fresh(n); err != nil || trips != 0 {
 				t.Errorf("%s: %v after %d round trips", n.name, err, trips)
 			}
 		}
@@ -62,7 +62,7 @@ func TestRevocationIsBounded(t *testing.T) {
 		}
 		c.revoke(other, "key")
 		acts := func() bool {
-			err, _ := c.fresh(cut)
+			_, err := c.fresh(cut)
 			if err != nil && !errors.Is(err, quorum.ErrUnavailable) {
 				t.Errorf("refused with %v, want unavailable", err)
 			}
@@ -87,7 +87,7 @@ func TestRevocationIsBounded(t *testing.T) {
 			if acts() {
 				t.Error("back, and acts on what was revoked")
 			}
-			err, _ := c.fresh(cut)
+			_, err := c.fresh(cut)
 			back = err == nil
 			if err := c.s.Run(100 * time.Millisecond); err != nil {
 				t.Fatal(err)
@@ -101,7 +101,7 @@ func TestLeaseIsAskedForOnce(t *testing.T) {
 	c := newTestCluster(t, 3, false) // nobody renews
 	c.warm()
 	n := c.nodes[0]
-	if err, trips := c.fresh(n); err != nil || trips != 1 {
+	if trips, err := c.fresh(n); err != nil || trips != 1 {
 		t.Errorf("%v after %d round trips", err, trips)
 	}
 	if err := c.s.Run(LeaseFor); err != nil {
