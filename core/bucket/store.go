@@ -133,7 +133,7 @@ func (s *Store) bucketToChange(ctx context.Context, name string) (bucketRow, hlc
 // ByName finds a bucket.
 //
 // Errors: ErrInvalidName, ErrNoSuchBucket once the name's register confirmed it, *quorum.Error.
-// Cost: no round trip if this node knows it and its lease lasts (table.Fresh), else one.
+// Cost: no round trip if this node knows it, else one.
 func (s *Store) ByName(ctx context.Context, name string) (Bucket, error) {
 	return s.find(ctx, name, func() error { return nil })
 }
@@ -151,9 +151,6 @@ func (s *Store) CORS(ctx context.Context, name string) (cors.Rules, error) {
 func (s *Store) find(ctx context.Context, name string, mayAsk func() error) (Bucket, error) {
 	if err := CheckName(name); err != nil {
 		return Bucket{}, err
-	}
-	if err := s.tables.Fresh(ctx); err != nil {
-		return Bucket{}, fmt.Errorf("bucket %q: %w", name, err)
 	}
 	row, err := local(s, s.rows.buckets, name)
 	if err != nil {
@@ -181,9 +178,6 @@ func (s *Store) find(ctx context.Context, name string, mayAsk func() error) (Buc
 //
 // Errors: ErrNoSuchKey, *quorum.Error.
 func (s *Store) Key(ctx context.Context, id KeyID) (Key, error) {
-	if err := s.tables.Fresh(ctx); err != nil {
-		return Key{}, fmt.Errorf("access key %.40q: %w", id, err)
-	}
 	row, err := local(s, s.rows.keys, string(id))
 	if err != nil {
 		return Key{}, err
@@ -387,7 +381,7 @@ func (s *Store) PutKey(ctx context.Context, k Key) (Key, error) {
 	return k, write(ctx, s, s.rows.keys, string(k.ID), row)
 }
 
-// DeleteKey revokes an access key. No node honours it for longer than table.LeaseFor after that.
+// DeleteKey revokes an access key. Nodes that cannot be reached honour it until they learn of it.
 //
 // Errors: ErrNoSuchKey, *quorum.Error.
 func (s *Store) DeleteKey(ctx context.Context, id KeyID) error {

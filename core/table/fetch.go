@@ -170,8 +170,8 @@ func (t *Tables) planned(ctx context.Context, view func() (cluster.View, error),
 
 // fetchOf joins the first need replies. All replicas are asked at once, except for a single reply: then the
 // nearest, and the next ones when it fails or is silent for longer than usual.
-func (t *Tables) fetchOf(ctx context.Context, view cluster.View, need int, req *fetchRequest, subject string) (
-	*Fetched, []quorum.Failure, error) {
+func (t *Tables) fetchOf(ctx context.Context, view cluster.View, need int, req *fetchRequest,
+	subject string) (*Fetched, []quorum.Failure, error) {
 	f := &Fetched{tables: t, view: view, need: need, pk: req.PK, subject: subject, prune: t.pruners[req.Name],
 		rows: map[rowKey]Row{}}
 	nodes, first := t.topology.Nearest(view.ReadSet().Nodes), 0

@@ -67,7 +67,6 @@ type Tables struct {
 	compares *rt.Semaphore
 	room     func() error
 	entropy  *entropy
-	lease    *lease
 }
 
 // New returns a node's tables and registers their methods with the endpoint.
@@ -84,16 +83,13 @@ func New(c Config) *Tables {
 	rpc.Handle(c.Endpoint, methodPull, t.handlePull)
 	rpc.Handle(c.Endpoint, methodPush, t.handlePush)
 	rpc.Handle(c.Endpoint, methodHint, t.handleHint)
-	rpc.Handle(c.Endpoint, methodFresh, t.handleFresh)
 	t.entropy = newEntropy(t, c.Jobs)
-	t.lease = newLease(t)
 	return t
 }
 
-// Start begins the background work: anti-entropy, and keeping the lease of full-copy rows.
+// Start begins the background work: anti-entropy.
 func (t *Tables) Start() {
 	t.group.Keep("anti-entropy", t.entropy.run)
-	t.group.Keep("full-copy lease", t.lease.keep)
 }
 
 // Local reads this node's own rows of a partition key, 0 round trips; f must not wait.

@@ -22,7 +22,7 @@ type grammar struct {
 		Allow       bucketAllowCmd       `cmd:"" help:"Let a key use a bucket."`
 		Deny        bucketDenyCmd        `cmd:"" help:"Take permissions in a bucket from a key."`
 		Consistency bucketConsistencyCmd `cmd:"" help:"Set what reads of a bucket's objects promise."`
-		CORS        bucketCORSCmd        `cmd:"" name:"cors" help:"Show or set what pages of other origins may do."`
+		CORS        bucketCORSCmd        `cmd:"" name:"cors" help:"Show or set what other origins may do."`
 	} `cmd:"" help:"Buckets."`
 	Key struct {
 		List   keyListCmd   `cmd:"" help:"List access keys."`

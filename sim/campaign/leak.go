@@ -14,6 +14,8 @@ const (
 	// what is left counts as leaked: long enough for the replica that takes over last, and all audits.
 	leakEvery = time.Minute
 	leakLooks = 20
+	// scrubLooks is how many looks there are between two scrubs of all disks.
+	scrubLooks = 5
 )
 
 // hasty are times of reclaim that a simulation can wait for.
@@ -27,6 +29,13 @@ func hasty() *object.Reclaim {
 // or missing.
 func leaks(w *world.World) ([]check.Violation, error) {
 	for look := 0; ; look++ {
+		if look%scrubLooks == 0 { // what faults have done to blocks is found
+			for _, m := range w.Machines {
+				if !m.Down() {
+					m.Node.Blocks().StartScrub()
+				}
+			}
+		}
 		all, err := w.Holdings()
 		if err != nil {
 			return nil, fmt.Errorf("what is kept after everything was healed: %w", err)

@@ -71,8 +71,8 @@ func TestTimeline(t *testing.T) {
 	}
 }
 
-// TestSpace: what was sent is drawn as a line to where it came, what never came as a cross, faults on the nodes
-// that they hit, and operations on a faulty key above.
+// TestSpace: what was sent is drawn as a line to where it came, what never came as a cross, faults on the
+// nodes that they hit, and operations on a faulty key above.
 func TestSpace(t *testing.T) {
 	s := NewSpace([]string{"a1", "b1"})
 	at := func(ms int) time.Duration { return time.Duration(ms) * time.Millisecond }

@@ -243,7 +243,7 @@ func TestK2VAntiEntropyWakesPolls(t *testing.T) {
 			if _, err := writer.Insert(ctx, "pk", "late news", "", k2v.Value("x")); err != nil {
 				return err
 			}
-			w.Env.Sleep(ctx, 12*time.Second) // the message about it is given up, and one look was in vain
+			w.Env.Sleep(ctx, 13*time.Second) // the message about it is given up, and one look was in vain
 			if has() {
 				t.Error("the replica missed nothing")
 			}

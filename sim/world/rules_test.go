@@ -95,8 +95,8 @@ var (
 		got := c.do("PUT", "/photos/x", []byte("meow"), "X-Amz-Invented-Tomorrow", "yes")
 		return got.Code == 501 && c.do("GET", "/photos/x", nil).Code == 404
 	}}
-	// Rule 11: what is held in memory has a limit. The other replicas are silent, so what A has taken in stays in
-	// memory; of 60 objects of a megabyte that come at once it takes 32.
+	// Rule 11: what is held in memory has a limit. The other replicas are silent, so what A has taken in
+	// stays in memory; of 60 objects of a megabyte that come at once it takes 32.
 	memoryIsBounded = promise{"memory without limit", func(w *World, c *client) bool {
 		for _, m := range w.Machines[1:] {
 			m.SetPaused(true)
