@@ -37,6 +37,10 @@ const (
 	// grace is the virtual time between the healing of all but the victims and the moment from which on
 	// everything must succeed: enough to find each other again.
 	grace = 30 * time.Second
+	// differEvery is the virtual time between two comparisons of the replicas, and differLooks how many follow
+	// the first at most.
+	differEvery = 30 * time.Second
+	differLooks = 4
 	// stepBudget bounds porcupine's search for one key, in steps of the model.
 	stepBudget = 200_000
 
@@ -204,11 +208,11 @@ func (r *run) live() error {
 
 // rest compares the replicas and verifies everything.
 func (r *run) rest() error {
-	replicas, err := r.w.Replicas() // before the verification, whose reads would repair what they find
+	differ, err := r.differ() // before the verification, whose reads would repair what they find
 	if err != nil {
 		return err
 	}
-	r.Violations = append(r.Violations, check.Converged(replicas)...)
+	r.Violations = append(r.Violations, differ...)
 	err = r.w.Do(limit, func(context.Context) error {
 		r.since, _ = workload.Verify(r.clients())
 		lost, err := r.items.End()
@@ -219,6 +223,24 @@ func (r *run) rest() error {
 		return err
 	}
 	return r.sound()
+}
+
+// differ compares the replicas. What is freed in the background goes on, so a difference counts only if it is
+// still there some passes of anti-entropy later.
+func (r *run) differ() (left []check.Violation, err error) {
+	for look := 0; ; look++ {
+		replicas, err := r.w.Replicas()
+		if err != nil {
+			return nil, err
+		}
+		left = check.Converged(replicas)
+		if len(left) == 0 || look == differLooks {
+			return left, nil
+		}
+		if err := r.w.Sched.Run(differEvery); err != nil {
+			return nil, err
+		}
+	}
 }
 
 // sound checks what every node keeps, as granary check does. Where blocks were harmed on purpose they still
