@@ -75,7 +75,7 @@ func RegisterTables(r *table.Registry) *Rows {
 }
 
 // dropped lets the queues follow a reference that belongs to other nodes now.
-func (r *Rows) dropped(tx *table.Tx, at table.Address) error {
+func (r *Rows) dropped(tx *table.Tx, at table.Address, _ refRow) error {
 	if r.store == nil {
 		return nil
 	}

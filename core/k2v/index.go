@@ -173,6 +173,32 @@ func (s *Store) applied(tx *table.Tx, at table.Address, old *itemRow, joined ite
 	return nil
 }
 
+// dropped follows the removal of an item that belongs to other nodes now: it counts down, and tells nobody,
+// since the count of the partition key is the others' to tell.
+func dropped(tx *table.Tx, at table.Address, was itemRow) error {
+	records, key := tx.Records(), under(prefixCount, at.PK)
+	raw := records.Get(key)
+	if raw == nil {
+		return nil
+	}
+	local, err := codec.Load[localCount](raw, kindCount)
+	if err != nil {
+		return err
+	}
+	records.Delete(under(prefixDirty, at.PK))
+	c := &local.Count
+	c.Known, c.Counts = c.Known.minus(was.State), c.Counts.plus(countsOf(was.State), -1)
+	if c.Known == (knowledge{}) {
+		records.Delete(key)
+		return nil
+	}
+	sealed, err := codec.Seal(kindCount, 1, local)
+	if err == nil {
+		records.Put(key, sealed)
+	}
+	return err
+}
+
 // Limits of the index's background work.
 const (
 	// indexEvery is how often counts are sent to the index.

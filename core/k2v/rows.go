@@ -81,7 +81,8 @@ func RegisterTables(r *table.Registry, env rt.Env, gates *bucket.Rows) *Rows {
 		Version: 1, PKLen: itemPKLen, Join: join, Verify: verifyItem, Data: itemRow.live,
 		Applied: func(tx *table.Tx, at table.Address, old *itemRow, _, joined itemRow) error {
 			return rows.store.applied(tx, at, old, joined)
-		}})
+		},
+		Dropped: dropped})
 	rows.index = table.Register(r, table.Def[indexRow]{ID: table.K2VIndex, Name: "k2v index", Kind: kindIndex,
 		Version: 1, PKLen: len(bucket.BucketID{}), Join: indexRow.Join})
 	return rows

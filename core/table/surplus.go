@@ -69,5 +69,11 @@ func (t *Table[T]) drop(tx *Tx, key, stored []byte) error {
 	if t.def.Dropped == nil {
 		return nil
 	}
-	return t.def.Dropped(tx, Address{tx.pk, key[localHeadLen+t.def.PKLen:]})
+	var old T
+	if row, err := t.unseal(stored); err == nil {
+		if v, err := t.Decode(row); err == nil {
+			old = v
+		}
+	}
+	return t.def.Dropped(tx, Address{tx.pk, key[localHeadLen+t.def.PKLen:]}, old)
 }
