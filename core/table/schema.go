@@ -107,8 +107,8 @@ type Def[T any] struct {
 	// Data reports whether a row brings content that takes space for good. Such rows are merged, whatever the
 	// path, only while Config.Room says that there is room for them. nil: none do.
 	Data func(T) bool
-	// Dropped follows the removal of a row that belongs to other nodes now, inside the same transaction; was is
-	// zero if the row could not be read. nil does nothing.
+	// Dropped follows the removal of a row that belongs to other nodes now, inside the same transaction; was
+	// is zero if the row could not be read. nil does nothing.
 	Dropped func(tx *Tx, at Address, was T) error
 	// Verify says what is wrong with a row at rest, for Check: what must hold of it that its encoding does
 	// not say. nil demands nothing.

@@ -89,7 +89,8 @@ func TestVerdict(t *testing.T) {
 	}
 	for _, row := range rows {
 		start, took := number(t, row[2]), number(t, row[3])
-		calm := start < p.fails.Seconds()-0.3 || start > p.fails.Seconds()+4 // an election takes a few attempts
+		// An election may take a few attempts.
+		calm := start < p.fails.Seconds()-0.3 || start > p.fails.Seconds()+4
 		switch {
 		case row[4] != "true":
 			t.Errorf("%v: not answered", row)
