@@ -37,8 +37,8 @@ const (
 	// grace is the virtual time between the healing of all but the victims and the moment from which on
 	// everything must succeed: enough to find each other again.
 	grace = 30 * time.Second
-	// differEvery is the virtual time between two comparisons of the replicas, differLooks how many follow the
-	// first at most.
+	// differEvery is the virtual time between two comparisons of the replicas, and differLooks how many come
+	// after the first at most.
 	differEvery = 30 * time.Second
 	differLooks = 4
 	// stepBudget bounds porcupine's search for one key, in steps of the model.
