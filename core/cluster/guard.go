@@ -90,16 +90,20 @@ func AdmitWrite(env rt.Env, r kv.Reader, p Plan) (inSync bool, err error) {
 	return g.admit(env, p)
 }
 
-// AdmitRead refuses a read that asks a set which is not to be asked any more, in the transaction of the read.
-// inSync says whether this replica's answer counts.
+// AdmitRead refuses a read that asks a set which is not to be asked any more, or a replica whose answer does
+// not count, in the transaction that reads: between it and another the guard may change.
 //
-// Errors: ErrOldLayout.
-func AdmitRead(env rt.Env, r kv.Reader, p Plan) (inSync bool, err error) {
+// Errors: ErrOldLayout, ErrSyncing.
+func AdmitRead(env rt.Env, r kv.Reader, p Plan) error {
 	g, ok := ReadGuard(r)
 	if !ok {
-		return true, nil
+		return nil
 	}
-	return g.admit(env, p)
+	inSync, err := g.admit(env, p)
+	if err == nil && !inSync {
+		return fmt.Errorf("%w: with version %d", ErrSyncing, p.Anchor)
+	}
+	return err
 }
 
 func (g Guard) admit(env rt.Env, p Plan) (inSync bool, err error) {

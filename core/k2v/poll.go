@@ -104,8 +104,6 @@ type newsResponse struct {
 	Actor uint64      `cbor:"1,keyasint"` // of the replica that answers
 	Rows  []table.Row `cbor:"2,keyasint,omitempty"`
 	Cut   bool        `cbor:"3,keyasint,omitempty"` // there are more
-	// Syncing says that the replica does not know everything that was acknowledged.
-	Syncing bool `cbor:"4,keyasint,omitempty"`
 }
 
 var methodNews = rpc.NewMethod[newsRequest, newsResponse]("k2v.news", rpc.Meta)
@@ -120,8 +118,7 @@ func (s *Store) handleNews(_ context.Context, _ rt.NodeID, req *newsRequest) (*n
 	size := 0
 	var failed error
 	err := s.tables.Local(req.PK, func(r *table.Reader) error {
-		inSync, err := cluster.AdmitRead(s.env, r.Records(), req.Plan)
-		if resp.Syncing = !inSync; err != nil || resp.Syncing {
+		if err := cluster.AdmitRead(s.env, r.Records(), req.Plan); err != nil {
 			return err
 		}
 		return s.rows.items.ScanRows(r, start, end, func(row table.Row) bool {
@@ -191,9 +188,6 @@ func (s *Store) news(ctx context.Context, pk []byte, r Range, m marker) (items [
 		func(ctx context.Context, to rt.NodeID) (*newsResponse, error) {
 			return methodNews.Call(ctx, s.endpoint, to, req)
 		}, func(_ rt.NodeID, resp *newsResponse) error {
-			if resp.Syncing {
-				return cluster.ErrSyncing
-			}
 			told := make([]told, 0, len(resp.Rows))
 			for _, row := range resp.Rows {
 				state, err := stateOf(row)

@@ -4,8 +4,7 @@
 // The hash of a row's partition key has a 16-bit Prefix, whose first bits are its Partition. A Version maps
 // every partition to n distinct nodes in at least α zones. It is computed once, by Assign, from the
 // operators' Roles and Params; it is chosen by the cluster, named by its Hash, and from then on never
-// changed. During a transition several versions are live, in a History; the engine above writes to quorums
-// in each of them.
+// changed. While one follows another both are live; the engine above writes to quorums in each of them.
 //
 // What the package promises:
 //

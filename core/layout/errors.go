@@ -14,6 +14,4 @@ var (
 	ErrCapacity = errors.New("too little capacity")
 	// ErrInvalid means that a version breaks a rule that every version keeps; it must not be used.
 	ErrInvalid = errors.New("invalid layout version")
-	// ErrChain means that a version does not follow the one before it, or that no more can be live.
-	ErrChain = errors.New("layout version does not follow")
 )

@@ -1,10 +1,8 @@
 package layout
 
 import (
-	"fmt"
 	"slices"
 
-	"granary/core/codec"
 	"granary/core/crdt"
 	"granary/core/hlc"
 	"granary/core/rt"
@@ -134,18 +132,4 @@ func compareHeads(a, b []Role) int {
 
 func equalRoles(a, b Role) bool {
 	return a.Node == b.Node && a.Zone == b.Zone && a.Capacity == b.Capacity && slices.Equal(a.Tags, b.Tags)
-}
-
-// Seal returns s encoded for storage.
-func (s Staged) Seal() ([]byte, error) { return codec.Seal(kindStaged, 1, s) }
-
-// OpenStaged reads what Seal returned.
-//
-// Errors: those of codec.Load.
-func OpenStaged(data []byte) (Staged, error) {
-	s, err := codec.Load[Staged](data, kindStaged)
-	if err != nil {
-		return Staged{}, fmt.Errorf("layout: %w", err)
-	}
-	return s, nil
 }

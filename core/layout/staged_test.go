@@ -1,7 +1,6 @@
 package layout
 
 import (
-	"encoding/hex"
 	"fmt"
 	"testing"
 
@@ -73,27 +72,6 @@ func TestStagedStory(t *testing.T) {
 	}
 	if changes, params := (Staged{}).Pending(nil); len(changes) > 0 || !params {
 		t.Errorf("nothing staged and no layout: %v, %v", changes, params)
-	}
-}
-
-func TestStagedSeal(t *testing.T) {
-	s := Staged{}.WithRole(1<<20, role(1, "a", 5)).WithoutRole(2, node(2)).WithParams(3, DefaultParams())
-	sealed, err := s.Seal()
-	if err != nil {
-		t.Fatal(err)
-	}
-	golden(t, "testdata/staged.txt", hex.Dump(sealed))
-	back, err := OpenStaged(sealed)
-	if err != nil {
-		t.Fatal(err)
-	}
-	wantRoles, wantParams := s.Wanted(nil)
-	gotRoles, gotParams := back.Wanted(nil)
-	if diff := cmp.Diff(wantRoles, gotRoles); diff != "" || wantParams != gotParams {
-		t.Errorf("-want +got:\n%s", diff)
-	}
-	if _, err := OpenStaged(sealed[1:]); err == nil {
-		t.Error("a cut value opened")
 	}
 }
 

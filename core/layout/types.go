@@ -29,8 +29,6 @@ const (
 	NameMax = 64
 	// TagsMax is the most tags of a node.
 	TagsMax = 16
-	// HistoryMax is the most live versions.
-	HistoryMax = 8
 )
 
 // ZoneName names a place that fails as a whole: a site, a room, a provider. Zones with the same text before a

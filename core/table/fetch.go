@@ -38,8 +38,6 @@ type fetchRequest struct {
 
 type fetchResponse struct {
 	Rows []Row `cbor:"1,keyasint,omitempty"`
-	// Syncing says that the replica does not know everything that was acknowledged; then there are no rows.
-	Syncing bool `cbor:"2,keyasint,omitempty"`
 }
 
 var methodFetch = rpc.NewMethod[fetchRequest, fetchResponse]("table.fetch", rpc.Meta)
@@ -67,8 +65,7 @@ func (t *Tables) handleFetch(_ context.Context, _ rt.NodeID, req *fetchRequest) 
 	}
 	resp := &fetchResponse{}
 	err := t.store.View(func(r kv.Reader) (err error) {
-		inSync, err := cluster.AdmitRead(t.env, r, req.Plan)
-		if resp.Syncing = !inSync; err != nil || resp.Syncing {
+		if err := cluster.AdmitRead(t.env, r, req.Plan); err != nil {
 			return err
 		}
 		rows, err := f(newReader(r, req.PK), req.Args)
@@ -201,9 +198,6 @@ func (f *Fetched) next(ctx context.Context) error {
 	reply, err := f.round.NextOf(ctx, f.patience)
 	if err != nil {
 		return err
-	}
-	if reply.Err == nil && reply.Value.Syncing {
-		reply.Err = cluster.ErrSyncing
 	}
 	if reply.Err == nil {
 		reply.Err = f.joinAll(reply.Value.Rows)

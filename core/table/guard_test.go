@@ -3,6 +3,7 @@ package table
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -151,6 +152,53 @@ func TestReadFence(t *testing.T) {
 		if stale != (mutant != "") || mutant == "" && !errors.Is(err, cluster.ErrOldLayout) {
 			t.Errorf("mutant %q: read of the old set: found %v, %v", mutant, found, err)
 		}
+	}
+}
+
+// changing is a store that changes behind the first read transaction.
+type changing struct {
+	kv.Store
+	change func()
+}
+
+func (s *changing) View(f func(kv.Reader) error) error {
+	err := s.Store.View(f)
+	if change := s.change; change != nil {
+		s.change = nil
+		change()
+	}
+	return err
+}
+
+// TestPageAdmitsEveryScan: a replica that closes between two scans of a page may have dropped what the second
+// looks for. It refuses the page.
+func TestPageAdmitsEveryScan(t *testing.T) {
+	c := newChange(t)
+	n, rows := c.nodes[0], marks{}
+	for i := range 2 * pageViewMax {
+		rows[fmt.Sprintf("%06d", i)] = mark{Stamp: 1}
+	}
+	c.have(n, n.lists, markPK, rows)
+	req := &pageRequest{Table: 200, PK: markPK, All: true, Plan: c.before.Plan(),
+		Asks: []pageAsk{{Live: pageViewMax + 1, Dead: 1}}}
+	for _, tt := range []struct {
+		then cluster.Guard
+		want error
+	}{
+		{cluster.Guard{Newest: 2, Synced: 2, Closed: 2}, cluster.ErrOldLayout},
+		{cluster.Guard{Newest: 2}, cluster.ErrSyncing},
+	} {
+		c.guards(n, cluster.Guard{Newest: 1, Synced: 1})
+		c.do(n, func(ctx context.Context) {
+			n.tables.store = &changing{n.store, func() {
+				if err := n.store.Update(ctx, func(w kv.Writer) error { tt.then.Put(w); return nil }); err != nil {
+					t.Error(err)
+				}
+			}}
+			if _, err := n.tables.handlePage(ctx, n.env.Self(), req); !errors.Is(err, tt.want) {
+				t.Errorf("guard %+v behind the first scan: %v; want %v", tt.then, err, tt.want)
+			}
+		})
 	}
 }
 

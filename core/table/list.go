@@ -197,10 +197,7 @@ func (t *Tables) askPagesOf(ctx context.Context, view cluster.View, req pageRequ
 			return nil, fails, missed
 		}
 		var got []answer
-		if err = reply.Err; err == nil && reply.Value.Syncing {
-			err = cluster.ErrSyncing
-		}
-		if err == nil {
+		if err = reply.Err; err == nil {
 			got, err = reply.Value.open(req.Asks)
 		}
 		if err == nil {

@@ -122,7 +122,7 @@ func run(t testing.TB, tab *Table[mark], stores []*heap, l *listing, max pageLim
 					req.Asks[j].Dead = choose(hasty, 1, 2, req.Asks[j].Dead)
 				}
 			}
-			resp, err := answerPage(context.Background(), stores[i], tab, req, max)
+			resp, err := answerPage(context.Background(), stores[i].View, tab, req, max)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -86,14 +86,14 @@ func BenchmarkPage(b *testing.B) {
 		asks := l.asks()
 		req := &pageRequest{Table: 201, PK: markPK, Asks: asks}
 		limits := pageLimits{pageBytesMax, pageViewMax}
-		resp, err := answerPage(ctx, h, tab, req, limits)
+		resp, err := answerPage(ctx, h.View, tab, req, limits)
 		if err != nil {
 			b.Fatal(err)
 		}
 		b.Run("scan/"+kind, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := answerPage(ctx, h, tab, req, limits); err != nil {
+				if _, err := answerPage(ctx, h.View, tab, req, limits); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -140,7 +140,7 @@ func BenchmarkFoldedPage(b *testing.B) {
 	for b.Loop() {
 		l := newListing(tab, ListRequest{Delimiter: []byte("/")}, false)
 		req.Asks = l.asks()
-		resp, err := answerPage(context.Background(), h, tab, req, pageLimits{pageBytesMax, pageViewMax})
+		resp, err := answerPage(context.Background(), h.View, tab, req, pageLimits{pageBytesMax, pageViewMax})
 		if err != nil {
 			b.Fatal(err)
 		}

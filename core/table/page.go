@@ -52,9 +52,6 @@ type pageAsk struct {
 
 type pageResponse struct {
 	Answers []pageAnswer `cbor:"1,keyasint"`
-	// Syncing says that the replica does not know everything that was acknowledged; then there are no
-	// answers.
-	Syncing bool `cbor:"2,keyasint,omitempty"`
 }
 
 // pageAnswer has the rows of one range, in order. Whole says that it was examined to its end; else End is the
@@ -80,20 +77,23 @@ func (t *Tables) handlePage(ctx context.Context, _ rt.NodeID, req *pageRequest) 
 		return nil, err
 	}
 	req.filters = t.env.Mutant("listing filters before merging")
-	inSync := false
-	err = t.store.View(func(r kv.Reader) (err error) {
-		inSync, err = cluster.AdmitRead(t.env, r, req.Plan)
-		return err
-	})
-	if err != nil || !inSync {
-		return &pageResponse{Syncing: !inSync}, err
+	view := func(scan func(kv.Reader) error) error {
+		return t.store.View(func(r kv.Reader) error {
+			if err := cluster.AdmitRead(t.env, r, req.Plan); err != nil {
+				return err
+			}
+			return scan(r)
+		})
 	}
-	return answerPage(ctx, t.store, s, req, pageLimits{bytes: pageBytesMax, view: pageViewMax})
+	return answerPage(ctx, view, s, req, pageLimits{bytes: pageBytesMax, view: pageViewMax})
 }
+
+// viewer makes a read transaction, as kv.Store.View.
+type viewer func(func(kv.Reader) error) error
 
 // answerPage answers every range in turn with its fair share of the bytes that are left. It never filters: a
 // row goes whatever its state is, since another replica may know it in an older one.
-func answerPage(ctx context.Context, store kv.Store, s schema, req *pageRequest, max pageLimits) (
+func answerPage(ctx context.Context, view viewer, s schema, req *pageRequest, max pageLimits) (
 	*pageResponse, error) {
 	if _, name, n := s.describe(); len(req.PK) != n || len(req.Asks) > pageAsksMax {
 		return nil, fmt.Errorf("table %s: page of partition key %x, %d ranges: %w",
@@ -111,7 +111,7 @@ func answerPage(ctx context.Context, store kv.Store, s schema, req *pageRequest,
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
-			if err := store.View(scan.view); err != nil {
+			if err := view(scan.view); err != nil {
 				return nil, err
 			}
 		}

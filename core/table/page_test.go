@@ -72,7 +72,7 @@ func TestDamagedRowFailsThePage(t *testing.T) {
 	h.values[1][5] ^= 1
 	asks := []pageAsk{{Live: 10, Dead: 10}}
 	req := &pageRequest{PK: markPK, Asks: asks}
-	_, err := answerPage(context.Background(), h, tab, req, pageLimits{1000, 1000})
+	_, err := answerPage(context.Background(), h.View, tab, req, pageLimits{1000, 1000})
 	if !errors.Is(err, codec.ErrCorrupt) {
 		t.Fatalf("%v, want ErrCorrupt", err)
 	}
@@ -134,7 +134,7 @@ func TestPageBytesAreBounded(t *testing.T) {
 				req.Asks[i].Start = []byte("001")
 			}
 		}
-		resp, err := answerPage(context.Background(), h, tab, req, pageLimits{limit, 10})
+		resp, err := answerPage(context.Background(), h.View, tab, req, pageLimits{limit, 10})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -58,8 +58,6 @@ func (q *rangeRequest) size() int { return len(q.PK) + len(q.Start) + len(q.End)
 // rangesResponse has a part for each range that the answer came to: the first ones, one at least.
 type rangesResponse struct {
 	Parts []rangePart `cbor:"1,keyasint,omitempty"`
-	// Syncing says that the replica does not know everything that was acknowledged; then there are no parts.
-	Syncing bool `cbor:"2,keyasint,omitempty"`
 }
 
 type rangePart struct {
@@ -86,8 +84,7 @@ func (t *Tables) handleRanges(_ context.Context, _ rt.NodeID, req *rangesRequest
 	}
 	resp := &rangesResponse{}
 	err := t.store.View(func(r kv.Reader) error {
-		inSync, err := cluster.AdmitRead(t.env, r, req.Plan)
-		if resp.Syncing = !inSync; err != nil || resp.Syncing {
+		if err := cluster.AdmitRead(t.env, r, req.Plan); err != nil {
 			return err
 		}
 		room := clamp(req.Bytes, pageBytesMax)
@@ -291,9 +288,6 @@ func (t *Tables) rangesReplies(ctx context.Context, a *rangesAsk) ([]quorum.Repl
 		reply, err := round.Next(ctx, 0)
 		if err != nil {
 			return nil, f.failed, f.missed(err)
-		}
-		if reply.Err == nil && reply.Value.Syncing {
-			reply.Err = cluster.ErrSyncing
 		}
 		if reply.Err == nil && (len(reply.Value.Parts) == 0 || len(reply.Value.Parts) > len(a.index)) {
 			reply.Err = fmt.Errorf("%d parts of %d ranges: %w", len(reply.Value.Parts), len(a.index),
