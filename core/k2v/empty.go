@@ -3,10 +3,12 @@ package k2v
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"granary/core/bucket"
 	"granary/core/cluster"
+	"granary/core/kv"
 	"granary/core/layout"
 	"granary/core/quorum"
 	"granary/core/rpc"
@@ -17,6 +19,9 @@ import (
 // holdsRequest asks whether a node holds a live item of a bucket.
 type holdsRequest struct {
 	Bucket bucket.BucketID `cbor:"1,keyasint"`
+	// Plans are those of the partitions whose read sets the node is in: one, or two during a change of the
+	// layout.
+	Plans []cluster.Plan `cbor:"2,keyasint"`
 }
 
 type holdsResponse struct {
@@ -30,12 +35,20 @@ const holdsPage = 1024
 
 func (s *Store) handleHolds(ctx context.Context, _ rt.NodeID, req *holdsRequest) (*holdsResponse, error) {
 	resp := &holdsResponse{}
+	admit := func(r kv.Reader) error {
+		for _, p := range req.Plans {
+			if err := cluster.AdmitRead(s.env, r, p); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	for from, more := []byte(nil), true; more && !resp.Live; more = from != nil {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		var err error
-		from, err = table.WalkUnder(s.tables, s.rows.items, req.Bucket[:], from, holdsPage,
+		from, err = table.WalkUnder(s.tables, s.rows.items, req.Bucket[:], from, holdsPage, admit,
 			func(_ table.Address, row itemRow) { resp.Live = resp.Live || countsOf(row.State).Entries > 0 })
 		if err != nil {
 			return nil, err
@@ -68,17 +81,31 @@ func (s *Store) Empty(ctx context.Context, b bucket.BucketID) (empty bool, err e
 	}
 }
 
-func (s *Store) lookEmpty(ctx context.Context, b bucket.BucketID) (bool, error) {
+func (s *Store) lookEmpty(ctx context.Context, b bucket.BucketID) (empty bool, err error) {
+	err = quorum.Planned(ctx, s.env, s.topology, s.topology.FullView,
+		func(cluster.View) (fails []quorum.Failure, err error) {
+			empty, fails, err = s.lookOnce(ctx, b)
+			return fails, err
+		})
+	return empty, err
+}
+
+// lookOnce is lookEmpty with the layout as it is known now; fails are the nodes that failed.
+func (s *Store) lookOnce(ctx context.Context, b bucket.BucketID) (empty bool, fails []quorum.Failure,
+	err error) {
 	var tallies []*quorum.Tally
 	var nodes []rt.NodeID
-	known := map[rt.NodeID]bool{}
+	plans := map[rt.NodeID][]cluster.Plan{}
 	s.topology.EachView(func(_, _ layout.Prefix, v cluster.View) {
 		set := v.ReadSet()
 		set.Write = set.Read // answers that are needed
 		tallies = append(tallies, quorum.NewTally(cluster.View{Live: []layout.Set{set}}, false))
 		for _, n := range set.Nodes {
-			if !known[n] {
-				known[n], nodes = true, append(nodes, n)
+			if plans[n] == nil {
+				nodes = append(nodes, n)
+			}
+			if !slices.Contains(plans[n], v.Plan()) {
+				plans[n] = append(plans[n], v.Plan())
 			}
 		}
 	})
@@ -86,7 +113,7 @@ func (s *Store) lookEmpty(ctx context.Context, b bucket.BucketID) (bool, error) 
 		func(ctx context.Context, to rt.NodeID) (*holdsResponse, error) {
 			ctx, cancel := s.env.WithTimeout(ctx, table.ReadTimeout)
 			defer cancel()
-			return methodHolds.Call(ctx, s.endpoint, to, &holdsRequest{b})
+			return methodHolds.Call(ctx, s.endpoint, to, &holdsRequest{b, plans[to]})
 		})
 	defer round.Close()
 	ctx, cancel := s.env.WithTimeout(ctx, table.ReadTimeout)
@@ -99,8 +126,9 @@ func (s *Store) lookEmpty(ctx context.Context, b bucket.BucketID) (bool, error) 
 		answer := quorum.Answer{Vote: quorum.Stored}
 		if reply.Err != nil {
 			answer = quorum.Answer{Vote: quorum.Failed, Err: reply.Err}
+			fails = append(fails, quorum.Failure{Node: reply.Node, Err: reply.Err})
 		} else if reply.Value.Live {
-			return false, nil
+			return false, nil, nil
 		}
 		for _, t := range tallies {
 			t.Add(reply.Node, answer)
@@ -111,10 +139,10 @@ func (s *Store) lookEmpty(ctx context.Context, b bucket.BucketID) (bool, error) 
 			s.quorum.Missed("read")
 			e := t.Missed(fmt.Sprintf("items of bucket %v", b), s.topology.Describe, false)
 			e.Op, e.Unknown = "read", false
-			return false, e
+			return false, fails, e
 		}
 	}
-	return true, nil
+	return true, nil, nil
 }
 
 func waiting(tallies []*quorum.Tally) bool {

@@ -103,40 +103,48 @@ func (s *Store) InsertBatch(ctx context.Context, writes []Write) error {
 	return err
 }
 
-// group are writes for the same replicas.
-type group struct {
-	view  cluster.View
-	index []int // of the writes
-	req   storeRequest
-	size  int
-}
-
 func (s *Store) insert(ctx context.Context, writes []Write) ([]written, error) {
 	if err := s.check(writes); err != nil {
 		return nil, err
 	}
-	groups, err := s.groups(writes)
-	if err != nil {
-		return nil, err
+	b := &batch{writes: make([]wireWrite, len(writes)), done: make([]written, len(writes))}
+	all := make([]int, len(writes))
+	for i, w := range writes {
+		b.writes[i] = wireWrite{Bucket: w.Bucket, PK: w.PK, SK: w.SK, Seen: w.Seen,
+			ID: crdt.WriteID(s.env.Secret(len(crdt.WriteID{}))), Deleted: w.Value.Deleted,
+			Bytes: w.Value.Bytes}
+		all[i] = i
 	}
 	ctx, cancel := s.env.WithTimeout(ctx, table.WriteTimeout)
 	defer cancel()
-	done := make([]written, len(writes))
-	err = s.each(len(groups), func(i int) error {
-		g := groups[i]
-		resp, err := s.send(ctx, g)
-		if err != nil {
-			return err
-		}
-		for n, at := range g.index {
-			done[at] = resp.Written[n]
-		}
-		return nil
-	})
+	return b.done, s.deal(ctx, b, all, false)
+}
+
+// batch are writes, under ids that stay the same, and what became of them.
+type batch struct {
+	writes []wireWrite
+	done   []written
+}
+
+// group are writes of a batch that go to the same replicas.
+type group struct {
+	*batch
+	view  cluster.View
+	index []int // of the writes
+	size  int
+}
+
+// deal sends writes of a batch to their replicas; earlier says that they may have been written already.
+func (s *Store) deal(ctx context.Context, b *batch, index []int, earlier bool) error {
+	groups, err := s.groups(b, index)
+	if err != nil {
+		return err
+	}
+	err = s.each(len(groups), func(i int) error { return s.send(ctx, groups[i], earlier) })
 	if err != nil && len(groups) > 1 {
 		err = partly("batch of items", err)
 	}
-	return done, err
+	return err
 }
 
 // partly is the error of a batch of which other parts may have been written.
@@ -185,69 +193,110 @@ func (s *Store) check(writes []Write) error {
 	return nil
 }
 
-// groups sorts writes by the replicas that they go to.
-func (s *Store) groups(writes []Write) (groups []*group, err error) {
+// groups sorts writes of a batch by the replicas that they go to.
+func (s *Store) groups(b *batch, index []int) (groups []*group, err error) {
 	open := map[string]*group{}
-	for i, w := range writes {
-		view, err := s.topology.View(layout.PrefixOf(itemPK(w.Bucket, w.PK)))
+	for _, i := range index {
+		w := &b.writes[i]
+		view, err := s.viewOf(itemPK(w.Bucket, w.PK))
 		if err != nil {
 			return nil, err
 		}
-		wire := wireWrite{Bucket: w.Bucket, PK: w.PK, SK: w.SK, Seen: w.Seen,
-			ID: crdt.WriteID(s.env.Secret(len(crdt.WriteID{}))), Deleted: w.Value.Deleted,
-			Bytes: w.Value.Bytes}
-		name := ""
-		for _, set := range view.Live {
-			for _, n := range set.Nodes {
-				name += string(n[:])
-			}
-			name += "|"
-		}
+		name := places(view)
 		g := open[name]
-		if g == nil || g.size+wire.size() > chunkMax {
-			g = &group{view: view}
+		if g == nil || g.size+w.size() > chunkMax {
+			g = &group{batch: b, view: view}
 			open[name], groups = g, append(groups, g)
 		}
-		g.index, g.size = append(g.index, i), g.size+wire.size()
-		g.req.Writes = append(g.req.Writes, wire)
+		g.index, g.size = append(g.index, i), g.size+w.size()
 	}
 	return groups, nil
 }
 
-// send has one replica write, the nearest that can, under ids that stay the same.
-func (s *Store) send(ctx context.Context, g *group) (*storeResponse, error) {
-	missed := &quorum.Error{Op: "write", Subject: g.req.Writes[0].subject(len(g.req.Writes))}
-	nodes := s.topology.Nearest(g.view.Targets())
+func (s *Store) viewOf(pk []byte) (cluster.View, error) { return s.topology.View(layout.PrefixOf(pk)) }
+
+// places names where a view sends to and by which plan: what has one name may go in one message.
+func places(v cluster.View) string {
+	name := []byte(fmt.Sprint(v.Plan()))
+	for _, set := range v.Live {
+		name = append(name, '|')
+		for _, n := range set.Nodes {
+			name = append(name, n[:]...)
+		}
+	}
+	return string(name)
+}
+
+// send has one replica write, the nearest that can. If one plans with a newer layout, so does this node then.
+func (s *Store) send(ctx context.Context, g *group, earlier bool) error {
+	req := &storeRequest{}
+	for _, i := range g.index {
+		req.Writes = append(req.Writes, g.writes[i])
+	}
+	missed := &quorum.Error{Op: "write", Subject: req.subject(), Unknown: earlier}
+	nodes := s.topology.Nearest(s.writers(g.view))
 	for i, node := range nodes {
 		limit, _ := s.env.Remaining(ctx)
 		actx, cancel := s.env.WithTimeout(ctx, limit/time.Duration(min(2, len(nodes)-i)))
-		resp, err := methodStore.Call(actx, s.endpoint, node, &g.req)
+		resp, err := methodStore.Call(actx, s.endpoint, node, req)
 		cancel()
 		switch {
-		case err == nil && len(resp.Written) == len(g.req.Writes):
-			return resp, nil
+		case err == nil && len(resp.Written) == len(g.index):
+			for n, at := range g.index {
+				g.done[at] = resp.Written[n]
+			}
+			return nil
 		case err == nil:
 			err = fmt.Errorf("%d answers: %w", len(resp.Written), rpc.ErrMalformed)
-		case errors.Is(err, ErrInvalid), errors.Is(err, ErrFull),
-			errors.Is(err, bucket.ErrClosed) && !missed.Unknown:
-			return nil, refusal(err)
+		case final(err) && !missed.Unknown:
+			return refusal(err)
+		case elsewhere(err) && s.outdated(ctx, g, node):
+			return s.deal(ctx, g.batch, g.index, missed.Unknown)
 		}
 		s.env.Sometimes("k2v write tried at another replica", true)
-		missed.Unknown = missed.Unknown || !errors.Is(err, rpc.ErrUnsent) && !errors.Is(err, errNoReplica)
+		missed.Unknown = missed.Unknown || !untouched(err)
 		missed.Causes = append(missed.Causes, quorum.Cause{Node: s.topology.Describe(node), Err: err})
 		if ctx.Err() != nil {
 			break
 		}
 	}
 	s.quorum.Missed("k2v write")
-	return nil, missed
+	return missed
 }
 
-func (w *wireWrite) subject(n int) string {
-	if n == 1 {
-		return w.key().String()
+// outdated fetches the layout of a node that is not where this one expected it, and reports whether a group
+// has to be dealt anew.
+func (s *Store) outdated(ctx context.Context, g *group, node rt.NodeID) bool {
+	if s.topology.Learn(ctx, node) != nil {
+		return false
 	}
-	return fmt.Sprintf("%v and %d more", w.key(), n-1)
+	w := &g.writes[g.index[0]]
+	view, err := s.viewOf(itemPK(w.Bucket, w.PK))
+	return err == nil && view.Plan() != g.view.Plan()
+}
+
+// final reports whether every replica would refuse a write for the same reason.
+func final(err error) bool {
+	return errors.Is(err, ErrInvalid) || errors.Is(err, ErrFull) || errors.Is(err, bucket.ErrClosed)
+}
+
+// elsewhere reports whether a replica knows another layout.
+func elsewhere(err error) bool {
+	return errors.Is(err, errNoReplica) || errors.Is(err, cluster.ErrOldLayout)
+}
+
+// untouched reports whether a replica that answered with an error has certainly written nothing: it says why
+// only then.
+func untouched(err error) bool {
+	return errors.Is(err, rpc.ErrUnsent) || final(err) || elsewhere(err) ||
+		errors.Is(err, cluster.ErrSyncing) || errors.Is(err, table.ErrFull)
+}
+
+func (r *storeRequest) subject() string {
+	if n := len(r.Writes) - 1; n > 0 {
+		return fmt.Sprintf("%v and %d more", r.Writes[0].key(), n)
+	}
+	return r.Writes[0].key().String()
 }
 
 // refusal makes the refusal of a replica one of this node.
@@ -260,30 +309,16 @@ func refusal(err error) error {
 }
 
 // handleStore writes values at this node and then at a write quorum.
+//
+// Errors: of a known kind if nothing was written; else of none.
 func (s *Store) handleStore(ctx context.Context, _ rt.NodeID, req *storeRequest) (*storeResponse, error) {
 	if len(req.Writes) == 0 || len(req.Writes) > BatchMax {
 		return nil, fmt.Errorf("batch of %d writes: %w", len(req.Writes), rpc.ErrMalformed)
 	}
-	view, err := s.topology.View(layout.PrefixOf(itemPK(req.Writes[0].Bucket, req.Writes[0].PK)))
-	if err != nil {
-		return nil, err
-	}
-	if !slices.Contains(view.Targets(), s.env.Self()) {
-		return nil, errNoReplica
-	}
 	resp := &storeResponse{Written: make([]written, len(req.Writes))}
 	var parts []mergePart
-	err = s.tables.Change(ctx, func(rows func([]byte) *table.Tx) (err error) {
-		tx := rows(itemPK(req.Writes[0].Bucket, req.Writes[0].PK))
-		if _, err := cluster.AdmitWrite(s.env, tx.Records(), view.Plan()); err != nil {
-			return err
-		}
-		for i := range req.Writes {
-			if err := s.admit(rows, req.Writes[i].Bucket); err != nil {
-				return err
-			}
-		}
-		l := &local{Store: s, rows: rows, share: ItemMax / len(view.ReadSet().Nodes)}
+	err := s.tables.Change(ctx, func(rows func([]byte) *table.Tx) (err error) {
+		l := &local{Store: s, rows: rows}
 		parts, err = l.write(req.Writes, resp.Written)
 		return err
 	})
@@ -293,7 +328,39 @@ func (s *Store) handleStore(ctx context.Context, _ rt.NodeID, req *storeRequest)
 	if s.env.Buggify("k2v write stays local for long", 0.02) {
 		s.env.Sleep(ctx, table.WriteTimeout/2)
 	}
-	return resp, s.replicate(ctx, view, parts, req.Writes[0].subject(len(req.Writes)))
+	if err := s.replicate(ctx, parts, req.subject()); err != nil {
+		return nil, errors.New(err.Error())
+	}
+	return resp, nil
+}
+
+// writers are the nodes that may write into the items of a view: those that know all that was acknowledged. A
+// node which has been given back what it once had does not know its own writes, and what it returns as seen
+// covers them.
+func (s *Store) writers(view cluster.View) []rt.NodeID {
+	if s.env.Mutant("k2v: written where it is not known") {
+		return view.Targets()
+	}
+	return view.ReadSet().Nodes
+}
+
+// belongs refuses what this node may not write, and returns its share of an item.
+func (s *Store) belongs(tx *table.Tx) (share int, err error) {
+	view, err := s.viewOf(tx.PK())
+	if err != nil {
+		return 0, err
+	}
+	nodes := s.writers(view)
+	inSync, err := cluster.AdmitWrite(s.env, tx.Records(), view.Plan())
+	switch {
+	case err != nil:
+		return 0, err
+	case !slices.Contains(nodes, s.env.Self()):
+		return 0, errNoReplica
+	case !inSync && !s.env.Mutant("k2v: written where it is not known"):
+		return 0, cluster.ErrSyncing
+	}
+	return ItemMax / len(nodes), nil
 }
 
 // admit refuses writes into a bucket that is closed at this node: those of clients, and those that the
@@ -306,7 +373,6 @@ func (s *Store) admit(rows func([]byte) *table.Tx, b bucket.BucketID) error {
 type local struct {
 	*Store
 	rows  func([]byte) *table.Tx
-	share int // of ItemMax, for each replica
 	now   uint64
 	seen  uint64 // the latest time that a token may name
 	items []*writing
@@ -316,6 +382,7 @@ type local struct {
 type writing struct {
 	pk      []byte
 	tx      *table.Tx
+	share   int        // of ItemMax, for each replica
 	clients *wireWrite // names it
 	state   crdt.DVVS
 	changed bool
@@ -333,12 +400,10 @@ func (l *local) write(writes []wireWrite, done []written) ([]mergePart, error) {
 		name := string(pk) + w.SK
 		item := index[name]
 		if item == nil {
-			item = &writing{pk: pk, tx: l.rows(pk), clients: w}
-			old, _, err := l.Store.rows.items.Get(&item.tx.Reader, []byte(w.SK))
-			if err != nil {
+			var err error
+			if item, err = l.open(pk, w); err != nil {
 				return nil, err
 			}
-			item.state = old.State
 			index[name], l.items = item, append(l.items, item)
 		}
 		if i == 0 {
@@ -351,6 +416,21 @@ func (l *local) write(writes []wireWrite, done []written) ([]mergePart, error) {
 	}
 	l.items[0].tx.Records().Put(keyClock, binary.BigEndian.AppendUint64(nil, l.now))
 	return l.store()
+}
+
+// open reads the item of a write, if it may be written here.
+func (l *local) open(pk []byte, w *wireWrite) (*writing, error) {
+	item := &writing{pk: pk, tx: l.rows(pk), clients: w}
+	if err := l.admit(l.rows, w.Bucket); err != nil {
+		return nil, err
+	}
+	var err error
+	if item.share, err = l.belongs(item.tx); err != nil {
+		return nil, err
+	}
+	old, _, err := l.Store.rows.items.Get(&item.tx.Reader, []byte(w.SK))
+	item.state = old.State
+	return item, err
 }
 
 // store stores the items as they have become, and returns them.
@@ -398,7 +478,7 @@ func (l *local) one(item *writing, w *wireWrite) (out written, err error) {
 	}
 	if item.state.Has(w.ID) {
 		l.env.Sometimes("k2v write was there already", true)
-	} else if item.state, err = l.add(item.state, w); err != nil {
+	} else if item.state, err = l.add(item, w); err != nil {
 		return out, err
 	} else {
 		item.changed = true
@@ -416,7 +496,8 @@ func (l *local) one(item *writing, w *wireWrite) (out written, err error) {
 }
 
 // add checks a write against the item, and adds its value.
-func (l *local) add(state crdt.DVVS, w *wireWrite) (crdt.DVVS, error) {
+func (l *local) add(item *writing, w *wireWrite) (crdt.DVVS, error) {
+	state := item.state
 	for _, d := range w.Seen {
 		if d.Time > max(l.seen, state.Context().At(d.Node)) {
 			return state, invalid("causality token: it names a time more than %v ahead; "+
@@ -428,11 +509,10 @@ func (l *local) add(state crdt.DVVS, w *wireWrite) (crdt.DVVS, error) {
 		Bytes: w.Bytes})
 	l.now = t
 	values, length := next.Own(l.actor)
-	if size := length + values*valueOverhead; values > ValuesMax || size > l.share {
+	if size := length + values*valueOverhead; values > ValuesMax || size > item.share {
 		return state, fmt.Errorf("%w: %v would hold %d concurrent values of %d bytes of one "+
 			"replica; at most %d, and %d bytes; read it and write with its causality token", ErrFull, w.key(),
-			values, length, ValuesMax,
-			l.share)
+			values, length, ValuesMax, item.share)
 	}
 	return next, nil
 }
@@ -440,10 +520,47 @@ func (l *local) add(state crdt.DVVS, w *wireWrite) (crdt.DVVS, error) {
 // valueOverhead is about what a value takes in a row besides its bytes.
 const valueOverhead = 48
 
-// replicate brings items that this node has written to a write quorum of every live set.
-func (s *Store) replicate(ctx context.Context, view cluster.View, parts []mergePart, subject string) error {
-	chunks := split(parts)
-	return s.each(len(chunks), func(i int) error { return s.merge(ctx, view, chunks[i], subject) })
+// replicate brings items that this node has written to a write quorum of every live set of each.
+func (s *Store) replicate(ctx context.Context, parts []mergePart, subject string) error {
+	merges, err := s.merges(parts)
+	if err != nil {
+		return err
+	}
+	return s.each(len(merges), func(i int) error { return s.merge(ctx, merges[i], subject) })
+}
+
+// merging is a message, and where it goes.
+type merging struct {
+	mergeRequest
+	view cluster.View
+}
+
+// merges deals parts into messages: what goes to the same replicas goes together.
+func (s *Store) merges(parts []mergePart) (all []*merging, err error) {
+	var order []string
+	views, byPlace := map[string]cluster.View{}, map[string][]mergePart{}
+	for _, p := range parts {
+		pk := p.PK
+		if s.env.Mutant("k2v: a batch goes where its first item goes") {
+			pk = parts[0].PK
+		}
+		view, err := s.viewOf(pk)
+		if err != nil {
+			return nil, err
+		}
+		name := places(view)
+		if _, ok := views[name]; !ok {
+			views[name], order = view, append(order, name)
+		}
+		byPlace[name] = append(byPlace[name], p)
+	}
+	for _, name := range order {
+		for _, req := range split(byPlace[name]) {
+			req.Plan = views[name].Plan()
+			all = append(all, &merging{req, views[name]})
+		}
+	}
+	return all, nil
 }
 
 // split deals rows into messages.
@@ -478,37 +595,30 @@ func (r *mergeRequest) size() (n int64) {
 }
 
 // merge sends items to the other replicas. If they refuse it as planned with an old layout, and that
-// decides, it learns theirs and sends the same to the sets that are live then.
-func (s *Store) merge(ctx context.Context, view cluster.View, req mergeRequest, subject string) error {
-	for {
-		req.Plan = view.Plan()
-		tally := s.mergeAt(ctx, view, req)
-		if s.verdict(tally) == quorum.Acked {
-			return nil
-		}
-		next, err := s.replan(ctx, req.Parts[0].PK, tally)
-		if err != nil || next.Plan() == view.Plan() {
-			s.quorum.Missed("k2v write")
-			return tally.Missed(subject, s.topology.Describe, true)
-		}
-		view = next
+// decides, it learns theirs and brings each item to the sets that are live for it then.
+func (s *Store) merge(ctx context.Context, m *merging, subject string) error {
+	tally := s.mergeAt(ctx, m.view, &m.mergeRequest)
+	if s.verdict(tally) == quorum.Acked && quorum.InTime(s.env, ctx) {
+		return nil
 	}
+	if s.replanned(ctx, m, tally) {
+		return s.replicate(ctx, m.Parts, subject)
+	}
+	s.quorum.Missed("k2v write")
+	return tally.Missed(subject, s.topology.Describe, true)
 }
 
-// replan returns the view after learning the layout of a replica that refused an older one.
-func (s *Store) replan(ctx context.Context, pk []byte, tally *quorum.Tally) (cluster.View, error) {
-	for _, f := range tally.Failures() {
-		if errors.Is(f.Err, cluster.ErrOldLayout) {
-			if err := s.topology.Learn(ctx, f.Node); err != nil {
-				return cluster.View{}, err
-			}
-			return s.topology.View(layout.PrefixOf(pk))
-		}
+// replanned learns the layout of a replica that refused an older one, and reports whether items go elsewhere
+// now. They all do, or none does: they were planned alike.
+func (s *Store) replanned(ctx context.Context, m *merging, tally *quorum.Tally) bool {
+	if !quorum.Learn(ctx, s.topology, tally.Failures()) {
+		return false
 	}
-	return cluster.View{}, quorum.ErrUnavailable
+	view, err := s.viewOf(m.Parts[0].PK)
+	return err == nil && view.Plan() != m.Plan
 }
 
-func (s *Store) mergeAt(ctx context.Context, view cluster.View, req mergeRequest) *quorum.Tally {
+func (s *Store) mergeAt(ctx context.Context, view cluster.View, req *mergeRequest) *quorum.Tally {
 	tally := quorum.NewTally(view, false)
 	tally.Add(s.env.Self(), quorum.Answer{Vote: quorum.Stored})
 	var others []rt.NodeID
@@ -521,7 +631,7 @@ func (s *Store) mergeAt(ctx context.Context, view cluster.View, req mergeRequest
 		func(ctx context.Context, to rt.NodeID) (*mergeResponse, error) {
 			ctx, cancel := s.env.WithTimeout(ctx, table.WriteTimeout)
 			defer cancel()
-			return methodMerge.Call(ctx, s.endpoint, to, &req)
+			return methodMerge.Call(ctx, s.endpoint, to, req)
 		})
 	for s.verdict(tally) == quorum.Waiting {
 		reply, err := round.Next(ctx, 0)

@@ -221,3 +221,20 @@ func TestDrain(t *testing.T) {
 		})
 	}
 }
+
+// TestInTime: answers that are there when the deadline is over do not count, however they are found.
+func TestInTime(t *testing.T) {
+	inSim(t, 1, func(env *sched.Env, _ *Engine) {
+		ctx, cancel := env.WithTimeout(env.Background(), time.Second)
+		early := InTime(env, ctx) && InTime(env, env.Background())
+		env.Sleep(env.Background(), time.Second)
+		late := InTime(env, ctx)
+		cancel()
+		ended, end := env.WithCancel(env.Background())
+		end()
+		if !early || late || InTime(env, ended) {
+			t.Errorf("in time before the deadline: %v, at it: %v, without one that ended: %v", early, late,
+				InTime(env, ended))
+		}
+	})
+}

@@ -270,6 +270,8 @@ func gather[R any](ctx context.Context, c *changing, bytes int64,
 			tally.Add(reply.Node, quorum.Answer{Vote: quorum.Refused, Err: errOvertaken})
 		}
 		switch verdict := tally.Verdict(false); {
+		case verdict == quorum.Acked && !quorum.InTime(c.env, ctx):
+			return view, c.missed(tally, context.DeadlineExceeded)
 		case verdict == quorum.Acked:
 			return view, nil
 		case verdict == quorum.Exhausted && overtaken:
@@ -285,14 +287,11 @@ func gather[R any](ctx context.Context, c *changing, bytes int64,
 // replanned learns the layout of a voter that refused what was planned with an older one, and reports whether
 // the voters are others now.
 func (c *changing) replanned(ctx context.Context, view cluster.View, tally *quorum.Tally) bool {
-	for _, f := range tally.Failures() {
-		if !errors.Is(f.Err, cluster.ErrOldLayout) || c.topology.Learn(ctx, f.Node) != nil {
-			continue
-		}
-		now, err := c.topology.FullView()
-		return err == nil && now.Plan() != view.Plan()
+	if !quorum.Learn(ctx, c.topology, tally.Failures()) {
+		return false
 	}
-	return false
+	now, err := c.topology.FullView()
+	return err == nil && now.Plan() != view.Plan()
 }
 
 // missed explains what was missed. Unless a value was sent, nothing can have changed.

@@ -124,7 +124,7 @@ func (f *Fetched) hold(ctx context.Context) (held bool, err error) {
 		case quorum.Restamp:
 			return false, nil
 		case quorum.Exhausted:
-			if t.learn(ctx, tally.Failures()) {
+			if quorum.Learn(ctx, t.topology, tally.Failures()) {
 				return false, nil
 			}
 			return false, tally.Missed(f.subject, t.topology.Describe, false)

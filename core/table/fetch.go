@@ -146,23 +146,10 @@ func (t *Tables) fetch(ctx context.Context, view func() (cluster.View, error), a
 	return f, err
 }
 
-// planned calls read with a view, and again with a newer one when it fails because replicas refused the one
-// it was planned with; it returns read's error.
+// planned is quorum.Planned for this node.
 func (t *Tables) planned(ctx context.Context, view func() (cluster.View, error),
-	read func(cluster.View) ([]quorum.Failure, error)) error {
-	v, err := view()
-	for err == nil {
-		fails, failed := read(v)
-		if failed == nil || !t.learn(ctx, fails) {
-			return failed
-		}
-		old := v.Plan()
-		if v, err = view(); err == nil && v.Plan() == old {
-			return failed
-		}
-		t.env.Sometimes("read planned anew with a newer layout", true)
-	}
-	return err
+	attempt func(cluster.View) ([]quorum.Failure, error)) error {
+	return quorum.Planned(ctx, t.env, t.topology, view, attempt)
 }
 
 // fetchOf joins the first need replies. All replicas are asked at once, except for a single reply: then the

@@ -17,11 +17,14 @@ const walkSeeks = 1024
 // Cost: one short read transaction.
 func Walk[T any](ts *Tables, t *Table[T], from []byte, max int, f func(at Address, v T)) (next []byte,
 	err error) {
-	return WalkUnder(ts, t, nil, from, max, f)
+	return WalkUnder(ts, t, nil, from, max, anybody, f)
 }
 
-// WalkUnder is Walk over the rows whose partition keys begin with head.
-func WalkUnder[T any](ts *Tables, t *Table[T], head, from []byte, max int,
+func anybody(kv.Reader) error { return nil }
+
+// WalkUnder is Walk over the rows whose partition keys begin with head, if admit does not refuse in the same
+// transaction.
+func WalkUnder[T any](ts *Tables, t *Table[T], head, from []byte, max int, admit func(kv.Reader) error,
 	f func(at Address, v T)) (next []byte, err error) {
 	key := bytes.Clone(from)
 	if key == nil {
@@ -29,6 +32,9 @@ func WalkUnder[T any](ts *Tables, t *Table[T], head, from []byte, max int,
 	}
 	end := []byte{localPrefix + 1}
 	err = ts.store.View(func(r kv.Reader) (failed error) {
+		if failed = admit(r); failed != nil {
+			return failed
+		}
 		for seeks := 0; key != nil && seeks < walkSeeks && max > 0; seeks++ {
 			at := key
 			key = nil

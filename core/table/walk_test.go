@@ -64,7 +64,7 @@ func TestWalk(t *testing.T) {
 			n := 0
 			for from, more := []byte(nil), true; more; more = from != nil {
 				var err error
-				from, err = WalkUnder(tables, d.last, []byte{pk}, from, 3, func(at Address, _ mark) {
+				from, err = WalkUnder(tables, d.last, []byte{pk}, from, 3, anybody, func(at Address, _ mark) {
 					if n++; at.PK[0] != pk {
 						t.Errorf("row of partition key %d under %d", at.PK[0], pk)
 					}

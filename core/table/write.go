@@ -331,7 +331,7 @@ func (t *Tables) attempt(ctx context.Context, a attempt, pending []int, results 
 	tallies := t.broadcast(ctx, &a, pending)
 	for n, i := range pending {
 		switch verdict := tallies[n].Verdict(true); {
-		case verdict == quorum.Acked && t.inTime(ctx):
+		case verdict == quorum.Acked && quorum.InTime(t.env, ctx):
 			results[i] = Result{Stamp: a.stamp}
 		case verdict == quorum.Restamp && ctx.Err() == nil:
 			t.env.Sometimes("write stamped anew", true)
@@ -342,13 +342,6 @@ func (t *Tables) attempt(ctx context.Context, a attempt, pending []int, results 
 		}
 	}
 	return again, over
-}
-
-// inTime reports whether a write's deadline is still to come. A replica whose store was lost waits for that
-// time before it takes over the rows of others, so that what counted its answer is among them.
-func (t *Tables) inTime(ctx context.Context) bool {
-	left, ok := t.env.Remaining(ctx)
-	return ctx.Err() == nil && (!ok || left > 0)
 }
 
 // broadcast sends an attempt to all replicas and returns how each pending item was answered. If replicas
@@ -395,7 +388,7 @@ func acked(tallies []*quorum.Tally) bool {
 
 // replan plans an attempt with the layout of a replica that refused it, and reports whether that is another.
 func (t *Tables) replan(ctx context.Context, a *attempt, fails []quorum.Failure) bool {
-	if !t.learn(ctx, fails) {
+	if !quorum.Learn(ctx, t.topology, fails) {
 		return false
 	}
 	view, err := t.viewOf(a.Write)
@@ -407,19 +400,6 @@ func (t *Tables) replan(ctx context.Context, a *attempt, fails []quorum.Failure)
 	a.view, a.req, a.earlier = view, &again, true
 	t.env.Sometimes("write planned anew with a newer layout", true)
 	return true
-}
-
-// learn fetches the layout of the replicas that refused something as planned with an old one, and reports
-// whether there are any.
-func (t *Tables) learn(ctx context.Context, fails []quorum.Failure) (learnt bool) {
-	for _, f := range fails {
-		if errors.Is(f.Err, cluster.ErrOldLayout) && ctx.Err() == nil {
-			if err := t.topology.Learn(ctx, f.Node); err == nil {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // collect takes replies until every tally is decided, none is outstanding, or ctx ends. After a silence of

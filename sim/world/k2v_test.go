@@ -3,6 +3,7 @@ package world
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -16,6 +17,8 @@ import (
 	"granary/core/auth"
 	"granary/core/bucket"
 	"granary/core/cors"
+	"granary/core/crdt"
+	items "granary/core/k2v"
 	"granary/core/layout"
 	"granary/core/node"
 	"granary/core/rt"
@@ -412,4 +415,28 @@ func twoBuckets(ctx context.Context, w *World, owner bucket.KeyID, down []*Machi
 		}
 	}
 	return stuck, free, nil
+}
+
+// TestK2VRefusedAfterSilence: a replica that does not answer may have written what the next one refuses. The
+// client is told that the outcome is unknown; if the first one answers, that nothing was written.
+func TestK2VRefusedAfterSilence(t *testing.T) {
+	for _, silent := range []bool{false, true} {
+		w, c := spareWorld(t, 1)
+		k := k2vClient(w, 3, c.key) // of a gateway, whose nearest replica is the first machine
+		k.Bucket = "photos"
+		w.Machines[0].SetPaused(silent)
+		ahead := k2v.Token(items.Token(crdt.Context{{Node: 1, Time: 1 << 60}}))
+		err := w.Do(time.Minute, func(ctx context.Context) error {
+			_, err := k.Insert(ctx, "pk", "sk", ahead, k2v.Value("x"))
+			return err
+		})
+		want := "InvalidRequest"
+		if silent {
+			want = "OutcomeUnknown"
+		}
+		var refused *k2v.Error
+		if !errors.As(err, &refused) || refused.Code != want {
+			t.Errorf("silent %v: %v; want %s", silent, err, want)
+		}
+	}
 }

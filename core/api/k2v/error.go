@@ -27,12 +27,12 @@ var kinds = []struct {
 	kind error
 	code string
 }{
+	{quorum.ErrUnknown, "OutcomeUnknown"}, // first: why a replica refused does not tell what others did
 	{k2v.ErrInvalid, "InvalidRequest"},
 	{k2v.ErrFull, "ItemFull"},
 	{k2v.ErrNoSuchItem, "NoSuchKey"},
 	{k2v.ErrNothingNew, "NotModified"},
 	{k2v.ErrTooManyPolls, "SlowDown"},
-	{quorum.ErrUnknown, "OutcomeUnknown"},
 	{bucket.ErrClosed, "OutcomeUnknown"},
 	{block.ErrDiskFull, "InsufficientStorage"},
 	{rpc.ErrOverloaded, "SlowDown"},

@@ -1,0 +1,210 @@
+package world
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	k2v "granary/core/api/k2v/client"
+	"granary/core/cluster"
+	"granary/core/layout"
+	"granary/core/node"
+	"granary/core/rt"
+	"granary/core/table"
+	"granary/netsim"
+)
+
+// slowly makes what a machine sends to others late.
+func slowly(t *testing.T, w *World, m *Machine, late time.Duration, to ...*Machine) {
+	t.Helper()
+	for _, o := range to {
+		if err := w.Net.Model().Degrade(m.Name, o.Name, netsim.Extra{Delay: late}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// lacking returns of each item, by its prefix, how many nodes lack it of each live set that m knows; key is
+// part of the items' sort keys.
+func (w *World) lacking(t *testing.T, m *Machine, key string) (lacking map[layout.Prefix][]int) {
+	t.Helper()
+	has := map[rt.NodeID]map[layout.Prefix]bool{}
+	all := map[layout.Prefix]bool{}
+	for _, o := range w.Machines {
+		has[o.ID] = map[layout.Prefix]bool{}
+		if err := o.Node.Tables().Inventory(func(s table.Stock) {
+			if strings.Contains(s.Key, key) {
+				has[o.ID][s.Prefix], all[s.Prefix] = true, true
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lacking = map[layout.Prefix][]int{}
+	for x := range all {
+		view, err := m.Node.Cluster().View(x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, set := range view.Live {
+			n := 0
+			for _, id := range set.Nodes {
+				if !has[id][x] {
+					n++
+				}
+			}
+			lacking[x] = append(lacking[x], n)
+		}
+	}
+	return lacking
+}
+
+// TestK2VBatchAcrossAChange: a node writes a batch at home, and what it brings to the others comes too late
+// to be let in: there is a new layout, in which the items of the batch part. Each is acknowledged when it is
+// where it belongs.
+func TestK2VBatchAcrossAChange(t *testing.T) {
+	for _, mutant := range []string{"", "k2v: a batch goes where its first item goes"} {
+		w, c := spareWorld(t, 1, mutant)
+		writer, operator := w.Machines[0], w.Machines[1]
+		for _, m := range w.Machines[3:] {
+			if err := w.stage(operator, m, 1<<40); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.mustRun(t, 10*time.Second)
+		slowly(t, w, writer, time.Second, w.Machines[1:]...)
+		batch := make([]k2v.Insertion, 64)
+		for i := range batch {
+			batch[i] = k2v.Insertion{PK: fmt.Sprint("pk", i), SK: "of the batch", Value: k2v.Value("x")}
+		}
+		k := k2vClient(w, 0, c.key)
+		k.Bucket = "photos"
+		done := rt.NewFuture[struct{}](w.Env)
+		w.Env.Go("write", func() { done.Set(struct{}{}, k.InsertBatch(w.Env.Background(), batch)) })
+		w.mustRun(t, 100*time.Millisecond)
+		before := operator.Node.Cluster().LayoutNumber()
+		if err := w.apply(operator); err != nil {
+			t.Fatal(err)
+		}
+		err := w.Do(time.Minute, func(ctx context.Context) error { _, err := done.Get(ctx); return err })
+		if err != nil {
+			t.Fatalf("mutant %q: %v", mutant, err)
+		}
+		if n := writer.Node.Cluster().LayoutNumber(); n == before {
+			t.Fatal("nothing changed")
+		}
+		short := 0
+		lacking := w.lacking(t, writer, "of the batch")
+		for _, sets := range lacking {
+			if slices.Max(sets) > 1 { // of three
+				short++
+			}
+		}
+		if len(lacking) < len(batch) || (short > 0) != (mutant != "") {
+			t.Errorf("mutant %q: %d of %d items were acknowledged before they were where they belong", mutant,
+				short, len(lacking))
+		}
+	}
+}
+
+// TestK2VWritesWhereItIsKnown: a node that is given back what it once had, and dropped, has not taken it over
+// yet when a client writes there, and goes on with what it is told to have seen. A value that the node wrote
+// before, and that the client never read, stays.
+func TestK2VWritesWhereItIsKnown(t *testing.T) {
+	for _, mutant := range []string{"", "k2v: written where it is not known"} {
+		w, c := spareWorld(t, 1, mutant)
+		m, operator, deputy := w.Machines[0], w.Machines[1], w.Machines[3]
+		k := k2vClient(w, 0, c.key)
+		k.Bucket = "photos"
+		insert := func(token k2v.Token, v string) (next k2v.Token) {
+			err := w.Do(time.Minute, func(ctx context.Context) (err error) {
+				next, err = k.Insert(ctx, "pk", "sk", token, k2v.Value(v))
+				return err
+			})
+			if err != nil {
+				t.Fatalf("mutant %q: write %q: %v", mutant, v, err)
+			}
+			return next
+		}
+		insert("", "acknowledged")
+		swap := func(in, out *Machine) (before uint64) {
+			if err := errors.Join(w.stage(operator, in, 1<<40), w.stage(operator, out, -1)); err != nil {
+				t.Fatal(err)
+			}
+			before = m.Node.Cluster().LayoutNumber()
+			w.Env.Go("apply", func() {
+				if err := w.Operate(w.Env.Background(), operator, func(ctx context.Context,
+					c *cluster.Cluster) error {
+					_, err := c.Apply(ctx)
+					return err
+				}); err != nil {
+					t.Error(err)
+				}
+			})
+			return before
+		}
+		w.mustSettle(t, swap(deputy, m))
+		w.mustRun(t, time.Minute)
+		before := swap(m, deputy)
+		if err := w.Sched.RunUntil(time.Minute, func() bool {
+			return m.Node.Cluster().LayoutNumber() > before
+		}); err != nil {
+			t.Fatal(err)
+		}
+		insert(insert("", "written blindly"), "written after it")
+		var item k2v.Item
+		err := w.Do(time.Minute, func(ctx context.Context) (err error) {
+			item, err = k.Read(ctx, "pk", "sk")
+			return err
+		})
+		kept := slices.ContainsFunc(item.Values, func(v k2v.Value) bool { return string(v) == "acknowledged" })
+		if err != nil || kept != (mutant == "") {
+			t.Errorf("mutant %q: %q, %v", mutant, item.Values, err)
+		}
+	}
+}
+
+// TestDeletionAsksWhoKnows: an item is known to a node that is away and to one that has lost its store. Those
+// that are left do not say that the bucket is empty.
+func TestDeletionAsksWhoKnows(t *testing.T) {
+	for _, mutant := range []string{"", "layout: a syncing store votes"} {
+		w, c := spareWorld(t, 1, mutant)
+		knows, lost, late := w.Machines[0], w.Machines[1], w.Machines[2]
+		k := k2vClient(w, 0, c.key)
+		k.Bucket = "photos"
+		w.Crash(late)
+		w.mustRun(t, time.Second)
+		if err := w.Do(time.Minute, func(ctx context.Context) error {
+			_, err := k.Insert(ctx, "pk", "sk", "", k2v.Value("x"))
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		empty := func() (empty bool, err error) {
+			err = w.Do(time.Minute, func(ctx context.Context) error {
+				return w.On(ctx, w.Machines[3], func(ctx context.Context, n *node.Node) error {
+					b, err := n.Buckets().ByName(ctx, "photos")
+					if err == nil {
+						empty, err = n.Items().Empty(ctx, b.ID)
+					}
+					return err
+				})
+			})
+			return empty, err
+		}
+		w.lose(t, lost, knows)
+		if is, err := empty(); is || err != nil {
+			t.Fatalf("mutant %q: while the one that knows is there: empty %v, %v", mutant, is, err)
+		}
+		w.Boot(late)
+		w.Crash(knows)
+		w.mustRun(t, 2*time.Second)
+		if is, err := empty(); is != (mutant != "") || errors.Is(err, cluster.ErrSyncing) != (mutant == "") {
+			t.Errorf("mutant %q: empty %v, %v", mutant, is, err)
+		}
+	}
+}
