@@ -237,7 +237,7 @@ func put(ctx context.Context, s *block.Store, data []byte, owner byte) error {
 	}
 	defer buf.Release()
 	buf.Data = append(buf.Data, data...)
-	return s.Put(ctx, block.HashOf(data), buf, refOf(owner))
+	return s.Put(ctx, block.HashOf(data), buf, refOf(owner), nil)
 }
 
 func refOf(owner byte) block.Ref {

@@ -73,6 +73,7 @@ func (s *Store) keep(ctx context.Context, h Hash, stored []byte, ref table.Row, 
 			return s.record(ctx, h, -1, ref, p)
 		}
 		if err := s.disk.Write(ctx, h, stored); err != nil {
+			s.arrived(h, err)
 			return fmt.Errorf("store block %v: %w", h, err)
 		}
 		err = s.record(ctx, h, len(stored), ref, p)
@@ -122,8 +123,11 @@ func (s *Store) record(ctx context.Context, h Hash, size int, ref table.Row, p c
 		}
 		return s.tables.ApplyIn(w, h[:], []table.Row{ref})
 	})
-	if err == nil && was {
-		s.resync.left()
+	if err == nil {
+		s.arrived(h, nil)
+		if was {
+			s.resync.left()
+		}
 	}
 	if refusal := (*table.Refusal)(nil); errors.As(err, &refusal) && refusal.Code == RefDeleted {
 		return fmt.Errorf("block %v: %w", h, ErrGivenUp)

@@ -81,6 +81,9 @@ type Store struct {
 	lock   rt.Locker
 	hashes map[Hash]*hashLock
 
+	arrivals map[Hash]*arrivals // under lock
+	awaited  *rt.Semaphore
+
 	transfers map[transferID]*transfer
 	loans     map[transferID]*loan
 	sources   map[rt.NodeID]*source
@@ -118,7 +121,8 @@ func New(c Config) *Store {
 			checkingMax), healing: newPool(c.Env, "healing", resyncTasks),
 		helping: newPool(c.Env, "helping", helpingMax), lock: c.Env.NewLock(), hashes: map[Hash]*hashLock{},
 		transfers: map[transferID]*transfer{}, loans: map[transferID]*loan{}, group: c.Group,
-		sources: map[rt.NodeID]*source{}}
+		sources: map[rt.NodeID]*source{}, arrivals: map[Hash]*arrivals{},
+		awaited: rt.NewSemaphore(c.Env, heldMax)}
 	rpc.HandleBody(c.Endpoint, methodPut, s.handlePut)
 	rpc.HandleBody(c.Endpoint, methodGet, s.handleGet)
 	rpc.Handle(c.Endpoint, methodPiece, s.handlePiece)
@@ -126,6 +130,8 @@ func New(c Config) *Store {
 	rpc.Handle(c.Endpoint, methodRefer, s.handleRefer)
 	rpc.Handle(c.Endpoint, methodHave, s.handleHave)
 	rpc.Handle(c.Endpoint, methodRelease, s.handleRelease)
+	rpc.Handle(c.Endpoint, methodHeld, s.handleHeld)
+	c.Tables.Needs(s.met)
 	if c.Jobs == nil {
 		c.Jobs = job.NewBook(c.Env)
 	}
@@ -185,10 +191,11 @@ func (s *Store) Ahead() int {
 
 // Put stores a block and its reference on the replicas of its hash; it returns at a write quorum, and the
 // rest goes on. It takes over the content of buf, not the caller's hold on it: Data is undefined afterwards.
+// pending, if not nil, is told once the block lacks only one copy, a far one.
 //
 // Errors: *quorum.Error, never of an unknown outcome, since nothing refers to the block yet; through it the
 // replicas' own, ErrDiskFull and ErrGivenUp among them.
-func (s *Store) Put(ctx context.Context, h Hash, buf *Buffer, ref Ref) error {
+func (s *Store) Put(ctx context.Context, h Hash, buf *Buffer, ref Ref, pending func(Pending)) error {
 	row, err := s.rows.row(ref)
 	if err != nil {
 		return err
@@ -197,13 +204,21 @@ func (s *Store) Put(ctx context.Context, h Hash, buf *Buffer, ref Ref) error {
 	if err != nil {
 		return err
 	}
-	return s.spread(ctx, h, int64(len(raw)), buf, func(ctx context.Context, to rt.NodeID,
-		p cluster.Plan) error {
+	c := spreading{hash: h, bytes: int64(len(raw)), held: buf}
+	c.call = func(ctx context.Context, to rt.NodeID, p cluster.Plan) error {
 		if to == s.env.Self() {
 			return s.keep(ctx, h, raw, row, p)
 		}
 		return s.send(ctx, to, h, raw, row, p)
-	})
+	}
+	if pending != nil {
+		c.watch = func(view cluster.View, tally *quorum.Tally) {
+			if p, ok := s.pendingOf(h, ref.Owner, view, tally); ok {
+				pending(p)
+			}
+		}
+	}
+	return s.spread(ctx, c)
 }
 
 // Refer adds a reference to a block that replicas hold already, without sending it. If too few of them hold
@@ -215,14 +230,14 @@ func (s *Store) Refer(ctx context.Context, h Hash, ref Ref) error {
 	if err != nil {
 		return err
 	}
-	err = s.spread(ctx, h, int64(len(row.Value)), nil, func(ctx context.Context, to rt.NodeID,
-		p cluster.Plan) error {
+	err = s.spread(ctx, spreading{hash: h, bytes: int64(len(row.Value)), call: func(ctx context.Context,
+		to rt.NodeID, p cluster.Plan) error {
 		if to == s.env.Self() {
 			return s.refer(ctx, h, row, p)
 		}
 		_, err := methodRefer.Call(ctx, s.endpoint, to, &putRequest{Hash: h, Ref: row, Plan: p})
 		return err
-	})
+	}})
 	if !errors.Is(err, ErrNeedBody) {
 		return err
 	}
@@ -232,22 +247,30 @@ func (s *Store) Refer(ctx context.Context, h Hash, ref Ref) error {
 		return err
 	}
 	defer buf.Release()
-	return s.Put(ctx, h, buf, ref)
+	return s.Put(ctx, h, buf, ref, nil)
 }
 
-// spread calls every replica of h in all live sets and returns when each set has its write quorum. held, if
-// not nil, is kept while a call runs. Replicas may refuse what was planned with an old layout; then it learns
-// theirs and calls those of the newer one.
-func (s *Store) spread(ctx context.Context, h Hash, bytes int64, held *Buffer,
-	call func(context.Context, rt.NodeID, cluster.Plan) error) error {
-	view, err := s.topology.View(layout.PrefixOf(h[:]))
+// spreading is a call to every replica of a block in all live sets.
+type spreading struct {
+	hash  Hash
+	bytes int64   // of each call
+	held  *Buffer // kept while a call runs, if not nil
+	call  func(context.Context, rt.NodeID, cluster.Plan) error
+	// watch, if not nil, sees the tally after each answer that does not decide it.
+	watch func(cluster.View, *quorum.Tally)
+}
+
+// spread calls all and returns when each set has its write quorum. Replicas may refuse what was planned with
+// an old layout; then it learns theirs and calls those of the newer one.
+func (s *Store) spread(ctx context.Context, c spreading) error {
+	view, err := s.topology.View(layout.PrefixOf(c.hash[:]))
 	for err == nil {
-		fails, failed := s.spreadTo(ctx, h, view, bytes, held, call)
+		fails, failed := s.spreadTo(ctx, c, view)
 		if failed == nil || !s.learn(ctx, fails) {
 			return failed
 		}
 		old := view.Plan()
-		if view, err = s.topology.View(layout.PrefixOf(h[:])); err == nil && view.Plan() == old {
+		if view, err = s.topology.View(layout.PrefixOf(c.hash[:])); err == nil && view.Plan() == old {
 			return failed
 		}
 	}
@@ -264,39 +287,38 @@ func (s *Store) learn(ctx context.Context, fails []quorum.Failure) bool {
 	return false
 }
 
-func (s *Store) spreadTo(ctx context.Context, h Hash, view cluster.View, bytes int64, held *Buffer,
-	call func(context.Context, rt.NodeID, cluster.Plan) error) ([]quorum.Failure, error) {
+func (s *Store) spreadTo(ctx context.Context, c spreading, view cluster.View) ([]quorum.Failure, error) {
 	targets := s.topology.Nearest(view.Targets())
-	if held != nil {
+	if c.held != nil {
 		for range targets {
-			held.Retain()
+			c.held.Retain()
 		}
 	}
 	round := quorum.Start(s.env.Background(), s.quorum, targets, 0,
 		func(ctx context.Context, to rt.NodeID) (struct{}, error) {
-			if held != nil {
-				defer held.Release()
+			if c.held != nil {
+				defer c.held.Release()
 			}
 			ctx, cancel := s.env.WithTimeout(ctx, putTimeout)
 			defer cancel()
-			if held != nil {
+			if c.held != nil {
 				if err := s.giveWay(ctx, view, targets, to); err != nil {
 					return struct{}{}, err
 				}
 			}
-			return struct{}{}, call(ctx, to, view.Plan())
+			return struct{}{}, c.call(ctx, to, view.Plan())
 		})
 	tally := quorum.NewTally(view, false)
-	err := gather(ctx, round, tally)
+	err := c.gather(ctx, round, tally, view)
 	if err == nil && tally.Verdict(false) == quorum.Acked {
-		round.Detach(bytes)
-		if held != nil {
-			held.lag(round.Close)
+		round.Detach(c.bytes)
+		if c.held != nil {
+			c.held.lag(round.Close)
 		}
 		return nil, nil
 	}
 	round.Close()
-	return tally.Failures(), s.missed(h, view, tally, err)
+	return tally.Failures(), s.missed(c.hash, view, tally, err)
 }
 
 // giveWay lets the copies that make the write quorum go first, if this one is for a far replica beyond it: on
@@ -309,8 +331,12 @@ func (s *Store) giveWay(ctx context.Context, view cluster.View, targets []rt.Nod
 }
 
 // gather counts replies until they decide, or ctx ends.
-func gather(ctx context.Context, round *quorum.Round[struct{}], tally *quorum.Tally) error {
+func (c spreading) gather(ctx context.Context, round *quorum.Round[struct{}], tally *quorum.Tally,
+	view cluster.View) error {
 	for tally.Verdict(false) == quorum.Waiting {
+		if c.watch != nil {
+			c.watch(view, tally)
+		}
 		reply, err := round.Next(ctx, 0)
 		if err != nil {
 			return err

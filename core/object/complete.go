@@ -46,7 +46,7 @@ func (s *Store) Complete(ctx context.Context, b bucket.BucketID, k Key, id Uploa
 	for up.Try == 0 {
 		up.Try = s.env.Rand("object/id").Uint64()
 	}
-	info, err := s.commitWith(ctx, b, k, v, nil, func(stamped version) ([]table.Row, error) {
+	info, err := s.commitWith(ctx, b, k, v, nil, nil, func(stamped version) ([]table.Row, error) {
 		return s.doneRow(k, id, up, stamped)
 	})
 	var r *table.Refusal

@@ -58,7 +58,7 @@ func (s *Store) Copy(ctx context.Context, b bucket.BucketID, k Key, src CopySour
 		if err != nil {
 			return Info{}, err
 		}
-		return s.commit(ctx, b, k, v, []table.Row{payload})
+		return s.commit(ctx, b, k, v, []table.Row{payload}, nil)
 	}
 	return s.copyBlocks(ctx, b, k, o, v)
 }
@@ -88,7 +88,7 @@ func (s *Store) copyBlocks(ctx context.Context, b bucket.BucketID, k Key, o *Obj
 	if err := e.wait(); err != nil {
 		return Info{}, err
 	}
-	return s.commit(ctx, b, k, v, nil)
+	return s.commit(ctx, b, k, v, nil, nil)
 }
 
 // kin is how much of its id a version has in common with the owners that are named after it.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"time"
 
 	"granary/core/block"
@@ -57,6 +59,20 @@ func (e effort) slot(ctx context.Context) error {
 // wait joins what was spawned.
 func (e effort) wait() error { return e.group.Wait() }
 
+// ready is set when all that was spawned is durable, or has failed. Nothing may be spawned after it.
+func (e effort) ready(env rt.Env) *rt.Future[struct{}] {
+	ready := rt.NewFuture[struct{}](env)
+	env.Spawn("effort", func() { ready.Set(struct{}{}, e.wait()) })
+	return ready
+}
+
+// abandon ends what is still on its way, unless it may arrive later.
+func (g *ingest) abandon() {
+	if !g.left {
+		g.effort.abandon()
+	}
+}
+
 // abandon ends what is still on its way.
 func (e effort) abandon() {
 	e.group.Cancel()
@@ -86,6 +102,54 @@ type ingest struct {
 	blocks int
 	size   int64
 	marked time.Duration // when the upload was last marked; for a plain object
+
+	lock   rt.Locker
+	parts  int             // that the final batch refers to, so far
+	flying map[int]*flight // those on their way
+	left   bool            // the object is complete, and what is still on its way may arrive later
+}
+
+// flight is what has to be durable before the final batch counts. It is set when it is, or as soon as it is a
+// block that lacks one copy.
+type flight = rt.Future[*block.Pending]
+
+// fly starts to make something durable that the final batch refers to.
+func (g *ingest) fly(name string, f func(ctx context.Context, pending func(block.Pending)) error) {
+	fl := rt.NewFuture[*block.Pending](g.s.env)
+	g.lock.Lock()
+	n := g.parts
+	g.parts++
+	g.flying[n] = fl
+	g.lock.Unlock()
+	g.spawn(name, func(ctx context.Context) error {
+		err := f(ctx, func(p block.Pending) { fl.Set(&p, nil) })
+		fl.Set(nil, err)
+		g.lock.Lock()
+		defer g.lock.Unlock()
+		delete(g.flying, n)
+		return err
+	})
+}
+
+// pending waits until nothing is on its way but blocks that lack one copy each, and returns these.
+func (g *ingest) pending(ctx context.Context) (blocks []block.Pending, err error) {
+	g.lock.Lock()
+	order := slices.Sorted(maps.Keys(g.flying))
+	flights := make([]*flight, len(order))
+	for i, n := range order {
+		flights[i] = g.flying[n]
+	}
+	g.lock.Unlock()
+	for _, f := range flights {
+		p, err := f.Get(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if p != nil {
+			blocks = append(blocks, *p)
+		}
+	}
+	return blocks, nil
 }
 
 // mark lets it be known, and known again after a while, that data is being stored under a version id.
@@ -96,9 +160,10 @@ func (g *ingest) mark() {
 	})
 }
 
-func (s *Store) newIngest(ctx context.Context, b bucket.BucketID, ref block.Ref, lists bool) *ingest {
+func (s *Store) newIngest(b bucket.BucketID, ref block.Ref, lists bool) *ingest {
 	ref.Bucket = b
-	return &ingest{effort: s.newEffort(ctx), s: s, bucket: b, ref: ref, lists: lists}
+	return &ingest{effort: s.newEffort(s.env.Background()), s: s, bucket: b, ref: ref, lists: lists,
+		lock: s.env.NewLock(), flying: map[int]*flight{}}
 }
 
 // read stores all of body, first holding its beginning; it takes first over. It returns when the last block
@@ -173,12 +238,12 @@ func (g *ingest) add(ctx context.Context, buf *block.Buffer) error {
 	g.size += int64(len(buf.Data))
 	h := block.HashOf(buf.Data)
 	g.s.env.Charge(rt.BLAKE3, len(buf.Data))
-	g.spawn("put block", func(ctx context.Context) error {
+	g.fly("put block", func(ctx context.Context, pending func(block.Pending)) error {
 		defer g.slots.Release(1)
 		defer buf.Release()
 		ref := g.ref
 		ref.Owner = g.s.referrer(ref.Owner, ref.Upload)
-		return g.s.blocks.Put(ctx, h, buf, ref)
+		return g.s.blocks.Put(ctx, h, buf, ref, pending)
 	})
 	return g.list(h)
 }
@@ -198,7 +263,7 @@ func (g *ingest) list(h block.Hash) error {
 		return err
 	}
 	g.hashes = nil
-	g.spawn("put block list", func(ctx context.Context) error {
+	g.fly("put block list", func(ctx context.Context, _ func(block.Pending)) error {
 		return g.s.save(ctx, g.bucket, "block list", row)
 	})
 	return nil
@@ -208,23 +273,47 @@ func (g *ingest) segment() (table.Row, error) {
 	return g.s.rows.lists.Row(listSort(g.ref.Owner, (g.blocks-1)/segmentBlocks), listRow{Hashes: g.hashes})
 }
 
-// finish waits until everything is durable, and returns the rows that belong into the final batch. size is
-// that of the body as announced, -1 if it was not.
-func (g *ingest) finish(size int64) (with []table.Row, err error) {
+// finish waits until everything is durable but blocks that lack one copy, and commits by write, which is
+// given the rows that belong into the final batch, and what that batch still waits for, nil for nothing. size
+// is that of the body as announced, -1 if it was not.
+func (g *ingest) finish(ctx context.Context, size int64, write func([]table.Row, *table.Ahead) error) error {
 	if err := announced(size, g.size); err != nil {
-		return nil, err
+		return err
 	}
-	if err := g.wait(); err != nil {
-		return nil, err
+	with, err := g.last()
+	if err != nil {
+		return err
 	}
+	blocks, err := g.pending(ctx)
+	if err != nil {
+		return err
+	}
+	ready := g.ready(g.s.env)
+	if len(blocks) > 0 {
+		needs, err := block.Needs(blocks)
+		if err != nil {
+			return err
+		}
+		err = write(with, &table.Ahead{Needs: needs, Ready: ready})
+		g.left = err == nil
+		if err == nil || !errors.Is(err, table.ErrUnmet) || errors.Is(err, quorum.ErrUnknown) {
+			return err
+		}
+		g.s.env.Sometimes("a batch sent ahead was refused everywhere", true)
+	}
+	if _, err := ready.Get(ctx); err != nil {
+		return err
+	}
+	return write(with, nil)
+}
+
+// last is the last segment of the block list, if it needs one.
+func (g *ingest) last() ([]table.Row, error) {
 	if len(g.hashes) == 0 || !g.lists && g.blocks <= headBlocks {
 		return nil, nil
 	}
 	row, err := g.segment()
-	if err != nil {
-		return nil, err
-	}
-	return []table.Row{row}, nil
+	return []table.Row{row}, err
 }
 
 // announced checks the length of a body.

@@ -80,7 +80,7 @@ func (id UploadID) info(k Key, row uploadRow) UploadInfo {
 // PutPart stores part n, in place of an earlier part n. That the upload exists is found out while the body is
 // read.
 //
-// Rounds after the last byte: 2.
+// Rounds after the last byte: 2, or less, as those of Put.
 // Errors: ErrNoSuchUpload, ErrInvalidPart, ErrTooLarge, what body returned, *quorum.Error.
 func (s *Store) PutPart(ctx context.Context, b bucket.BucketID, k Key, id UploadID, n int, size int64,
 	body Body) (PartInfo, error) {
@@ -92,10 +92,10 @@ func (s *Store) PutPart(ctx context.Context, b bucket.BucketID, k Key, id Upload
 	}
 	owner := block.Owner(s.newID())
 	ref := block.Ref{Owner: owner, Key: string(k), Upload: id, Part: n, Made: s.clock.Wall()}
-	g := s.newIngest(ctx, b, ref, true)
+	g := s.newIngest(b, ref, true)
 	defer g.abandon()
 	var up uploadRow
-	g.spawn("find upload", func(ctx context.Context) (err error) {
+	g.fly("find upload", func(ctx context.Context, _ func(block.Pending)) (err error) {
 		up, err = s.openUpload(ctx, b, k, id)
 		return err
 	})
@@ -110,19 +110,19 @@ func (s *Store) PutPart(ctx context.Context, b bucket.BucketID, k Key, id Upload
 	if err != nil {
 		return PartInfo{}, err
 	}
-	with, err := g.finish(size)
-	if err != nil {
-		return PartInfo{}, err
-	}
-	return s.savePart(ctx, b, k, id, n, owner, up,
-		partRow{Size: g.size, ETag: sums.ETag, Checksums: sums.Checksums,
-			BlockSize: s.blockSize}, with)
+	var info PartInfo
+	err = g.finish(ctx, size, func(with []table.Row, ahead *table.Ahead) (err error) {
+		p := partRow{Size: g.size, ETag: sums.ETag, Checksums: sums.Checksums, BlockSize: s.blockSize}
+		info, err = s.savePart(ctx, b, k, id, n, owner, up, p, with, ahead)
+		return err
+	})
+	return info, err
 }
 
 // savePart makes an attempt at a part count: its row, and the upload's own for replicas that missed it, in
 // one batch.
 func (s *Store) savePart(ctx context.Context, b bucket.BucketID, k Key, id UploadID, n int, owner block.Owner,
-	up uploadRow, p partRow, with []table.Row) (PartInfo, error) {
+	up uploadRow, p partRow, with []table.Row, ahead *table.Ahead) (PartInfo, error) {
 	var err error
 	if p.Stamp, err = s.clock.Now(ctx); err != nil {
 		return PartInfo{}, err
@@ -136,7 +136,8 @@ func (s *Store) savePart(ctx context.Context, b bucket.BucketID, k Key, id Uploa
 		return PartInfo{}, err
 	}
 	rows := append([]table.Row{upRow, row}, with...)
-	err = s.save(ctx, b, fmt.Sprintf("part %d of %s", n, quote(k)), rows...)
+	_, err = s.tables.WriteOne(ctx, table.Write{Subject: fmt.Sprintf("part %d of %s", n, quote(k)), PK: b[:],
+		Ahead: ahead, Items: []table.Item{{With: rows}}})
 	return p.info(n), refusal(err)
 }
 

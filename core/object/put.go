@@ -13,7 +13,8 @@ import (
 
 // Put stores an object once body has ended with io.EOF and its Sums are in order; size is -1 when unknown.
 //
-// Rounds after the last byte: 1 for up to InlineMax bytes, else 2.
+// Rounds after the last byte: 1 for up to InlineMax bytes, else 2; or, where rows and blocks have their
+// replicas in the same zones and the coordinator has a copy, the first and the way back of the second.
 // Errors: ErrBadKey, ErrTooLarge, what body returned, *quorum.Error. Nothing became visible then, unless the
 // error is quorum.ErrUnknown.
 func (s *Store) Put(ctx context.Context, b bucket.BucketID, k Key, headers []Header, size int64,
@@ -80,13 +81,13 @@ func (s *Store) putInline(ctx context.Context, b bucket.BucketID, k Key, v versi
 	if err != nil {
 		return Info{}, err
 	}
-	return s.commit(ctx, b, k, v, []table.Row{payload})
+	return s.commit(ctx, b, k, v, []table.Row{payload}, nil)
 }
 
 func (s *Store) putBlocks(ctx context.Context, b bucket.BucketID, k Key, v version, first *block.Buffer,
 	eof bool, size int64, body Body) (Info, error) {
 	ref := block.Ref{Owner: block.Owner(v.ID), Key: string(k), Made: s.clock.Wall()}
-	g := s.newIngest(ctx, b, ref, false)
+	g := s.newIngest(b, ref, false)
 	defer g.abandon()
 	g.mark()
 	if err := g.read(ctx, body, first, eof); err != nil {
@@ -96,13 +97,14 @@ func (s *Store) putBlocks(ctx context.Context, b bucket.BucketID, k Key, v versi
 	if err != nil {
 		return Info{}, err
 	}
-	with, err := g.finish(size)
-	if err != nil {
-		return Info{}, err
-	}
 	v.ETag, v.Checksums, v.Size = sums.ETag, sums.Checksums, g.size
 	v.BlockSize, v.Blocks = s.blockSize, g.head
-	return s.commit(ctx, b, k, v, with)
+	var info Info
+	err = g.finish(ctx, size, func(with []table.Row, ahead *table.Ahead) (err error) {
+		info, err = s.commit(ctx, b, k, v, with, ahead)
+		return err
+	})
+	return info, err
 }
 
 // markUploading lets it be known that data is being stored under a version id.

@@ -121,17 +121,18 @@ func (s *Store) newID() (id [16]byte) {
 
 // commit writes a version of an object, with rows that belong to it, as one row batch: the last step of every
 // write.
-func (s *Store) commit(ctx context.Context, b bucket.BucketID, k Key, v version, with []table.Row) (Info,
-	error) {
-	info, err := s.commitWith(ctx, b, k, v, with, func(version) ([]table.Row, error) { return nil, nil })
+func (s *Store) commit(ctx context.Context, b bucket.BucketID, k Key, v version, with []table.Row,
+	ahead *table.Ahead) (Info, error) {
+	info, err := s.commitWith(ctx, b, k, v, with, ahead,
+		func(version) ([]table.Row, error) { return nil, nil })
 	return info, doubted("object "+quote(k), err)
 }
 
 // commitWith is commit with rows that depend on the stamped version.
 func (s *Store) commitWith(ctx context.Context, b bucket.BucketID, k Key, v version, with []table.Row,
-	also func(version) ([]table.Row, error)) (Info, error) {
+	ahead *table.Ahead, also func(version) ([]table.Row, error)) (Info, error) {
 	stamp, err := s.tables.WriteOne(ctx, table.Write{Subject: "object " + quote(k), PK: b[:],
-		Items: []table.Item{{With: with, Voted: func(stamp hlc.Stamp) ([]table.Row, error) {
+		Ahead: ahead, Items: []table.Item{{With: with, Voted: func(stamp hlc.Stamp) ([]table.Row, error) {
 			stamped := v
 			stamped.Stamp = stamp
 			rows, err := also(stamped)

@@ -359,7 +359,7 @@ func TestOrphans(t *testing.T) {
 			defer buf.Release()
 			buf.Data = append(buf.Data, "orphan"...)
 			h := block.HashOf(buf.Data)
-			return s.blocks.Put(ctx, h, buf, ref)
+			return s.blocks.Put(ctx, h, buf, ref, nil)
 		})
 	}
 	refs := []block.Ref{
@@ -385,7 +385,7 @@ func TestOrphans(t *testing.T) {
 		}
 	}
 	a.must(func(ctx context.Context, s *Store) error {
-		_, err := s.savePart(ctx, testBucket, "open", open, 1, block.Owner{5}, uploadRow{}, partRow{}, nil)
+		_, err := s.savePart(ctx, testBucket, "open", open, 1, block.Owner{5}, uploadRow{}, partRow{}, nil, nil)
 		if !errors.Is(err, ErrNoSuchUpload) {
 			return fmt.Errorf("late attempt: %w", err)
 		}

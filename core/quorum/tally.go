@@ -120,6 +120,9 @@ func (t *Tally) Add(node rt.NodeID, a Answer) {
 	}
 }
 
+// Answered reports whether node's answer was counted.
+func (t *Tally) Answered(node rt.NodeID) bool { _, ok := t.answer(node); return ok }
+
 func (t *Tally) answer(node rt.NodeID) (Answer, bool) {
 	for _, a := range t.answers {
 		if a.node == node {

@@ -39,7 +39,7 @@ func (t *Tables) everywhere(ctx context.Context, full cluster.View, subject stri
 		})
 	ctx, cancel := t.env.WithTimeout(ctx, WriteTimeout)
 	defer cancel()
-	for !decided(tallies, false) {
+	for !decided(tallies, false, false) {
 		reply, err := round.Next(ctx, 0)
 		if err != nil {
 			break

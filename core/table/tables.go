@@ -66,6 +66,8 @@ type Tables struct {
 	pruners  map[string]func(*Fetched)
 	compares *rt.Semaphore
 	room     func() error
+	needs    func(context.Context, []byte) error
+	ahead    *rt.Semaphore
 	entropy  *entropy
 }
 
@@ -74,7 +76,7 @@ func New(c Config) *Tables {
 	t := &Tables{env: c.Env, store: c.Store, clock: c.Clock, topology: c.Topology, quorum: c.Quorum,
 		endpoint: c.Endpoint, registry: c.Registry, group: c.Group,
 		room: c.Room, fetchers: map[string]Fetcher{}, pruners: map[string]func(*Fetched){},
-		compares: rt.NewSemaphore(c.Env, comparesMax)}
+		compares: rt.NewSemaphore(c.Env, comparesMax), ahead: rt.NewSemaphore(c.Env, aheadMax)}
 	rpc.Handle(c.Endpoint, methodWrite, t.handleWrite)
 	rpc.Handle(c.Endpoint, methodFetch, t.handleFetch)
 	rpc.Handle(c.Endpoint, methodPage, t.handlePage)

@@ -36,6 +36,8 @@ type Write struct {
 	Full bool
 	// Merge says that replicas may not refuse the rows, nor vote on them: they state what is known already.
 	Merge bool
+	// Ahead, if not nil, says that the write is sent before what it refers to is durable.
+	Ahead *Ahead
 }
 
 // Result is the outcome of one item. Its stamp is that of the voted row as acknowledged.
@@ -69,6 +71,8 @@ type writeRequest struct {
 	Over hlc.Stamp `cbor:"4,keyasint,omitempty"`
 	// Plan is what the coordinator knew of the layouts.
 	Plan cluster.Plan `cbor:"5,keyasint,omitzero"`
+	// Needs are those of a write that is sent ahead.
+	Needs []byte `cbor:"6,keyasint,omitempty"`
 }
 
 type writeResponse struct {
@@ -88,6 +92,9 @@ var methodWrite = rpc.NewMethod[writeRequest, writeResponse]("table.write", rpc.
 func (t *Tables) handleWrite(ctx context.Context, _ rt.NodeID, req *writeRequest) (*writeResponse, error) {
 	if len(req.Items) == 0 || len(req.PK) == 0 {
 		return nil, fmt.Errorf("empty row batch: %w", ErrMalformedRow)
+	}
+	if err := t.await(ctx, req.Needs); err != nil {
+		return nil, err
 	}
 	resp := &writeResponse{Answers: make([]wireAnswer, len(req.Items))}
 	var stampMax hlc.Stamp
@@ -359,21 +366,33 @@ func (t *Tables) broadcast(ctx context.Context, a *attempt, pending []int) []*qu
 			}
 		}
 		targets, view, req := a.view.Targets(), a.view, a.req
+		send := t.sending(a, len(targets))
 		round := quorum.Start(t.env.Background(), t.quorum, t.topology.Nearest(targets), 0,
 			func(ctx context.Context, to rt.NodeID) (*writeResponse, error) {
 				ctx, cancel := t.env.WithTimeout(ctx, WriteTimeout)
 				defer cancel()
-				resp, err := methodWrite.Call(ctx, t.endpoint, to, req)
+				resp, err := send(ctx, to, req)
 				if err != nil {
 					t.missed(to, view)
 				}
 				return resp, err
 			})
-		t.collect(ctx, round, tallies, t.topology.Patience(targets))
+		t.collect(ctx, round, tallies, t.topology.Patience(targets), a.Ahead != nil)
 		round.Detach(req.size())
 		if acked(tallies) || !t.replan(ctx, a, tallies[0].Failures()) {
 			return tallies
 		}
+	}
+}
+
+// sending is how an attempt is brought to each of so many replicas.
+func (t *Tables) sending(a *attempt, replicas int) func(context.Context, rt.NodeID,
+	*writeRequest) (*writeResponse, error) {
+	if a.Ahead != nil {
+		return t.hasten(a.Ahead, replicas).send
+	}
+	return func(ctx context.Context, to rt.NodeID, req *writeRequest) (*writeResponse, error) {
+		return methodWrite.Call(ctx, t.endpoint, to, req)
 	}
 }
 
@@ -403,11 +422,12 @@ func (t *Tables) replan(ctx context.Context, a *attempt, fails []quorum.Failure)
 }
 
 // collect takes replies until every tally is decided, none is outstanding, or ctx ends. After a silence of
-// patience it stops waiting for replicas that could only confirm that a stamp was too old.
+// patience it stops waiting for replicas that could only confirm that a stamp was too old. With exact it does
+// not give up before all have answered: the caller would rather know that nothing happened.
 func (t *Tables) collect(ctx context.Context, round *quorum.Round[*writeResponse], tallies []*quorum.Tally,
-	patience time.Duration) {
+	patience time.Duration, exact bool) {
 	hurried := false
-	for !decided(tallies, hurried) {
+	for !decided(tallies, hurried, exact) {
 		wait := patience
 		if hurried {
 			wait = 0
@@ -431,18 +451,24 @@ func (t *Tables) collect(ctx context.Context, round *quorum.Round[*writeResponse
 	}
 }
 
-func decided(tallies []*quorum.Tally, hurried bool) bool {
+func decided(tallies []*quorum.Tally, hurried, exact bool) bool {
 	for _, tally := range tallies {
-		if tally.Verdict(hurried) == quorum.Waiting {
+		switch v := tally.Verdict(hurried); {
+		case v == quorum.Waiting, v == quorum.Exhausted && exact:
 			return false
 		}
 	}
 	return true
 }
 
+// certain reports whether a call that failed with err certainly did nothing, and never will.
+func certain(err error) bool {
+	return errors.Is(err, rpc.ErrUnsent) || errors.Is(err, ErrFull) || errors.Is(err, cluster.ErrOldLayout) ||
+		errors.Is(err, ErrUnmet)
+}
+
 func answerOf(reply quorum.Reply[*writeResponse], n int) quorum.Answer {
-	if errors.Is(reply.Err, rpc.ErrUnsent) || errors.Is(reply.Err, ErrFull) ||
-		errors.Is(reply.Err, cluster.ErrOldLayout) {
+	if reply.Err != nil && certain(reply.Err) {
 		return quorum.Answer{Vote: quorum.Refused, Err: reply.Err}
 	}
 	if reply.Err != nil {

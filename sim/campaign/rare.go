@@ -15,6 +15,7 @@ var Rare = []string{
 	"a replica answered behind",
 	"a replaced version was reclaimed",
 	"an upload was reclaimed",
+	"a row was there before its coordinator knew that it may be",
 	"anti-entropy after a hint",
 	"anti-entropy brought a row",
 	"anti-entropy sent a row",

@@ -175,7 +175,7 @@ func TestRounds(t *testing.T) {
 		t.Error("small object came back changed")
 	}
 	c.must(200, 1, "HEAD", "/bucket/small", nil)
-	c.must(200, 2, "PUT", "/bucket/big", big)
+	c.must(200, 1.08, "PUT", "/bucket/big", big) // the blocks are not all sent the same site first
 	got := c.must(200, 1, "GET", "/bucket/big", nil)
 	if sum := md5.Sum(big); !bytes.Equal(got.Body.Bytes(), big) ||
 		got.Header().Get("ETag") != `"`+hex.EncodeToString(sum[:])+`"` {

@@ -1,0 +1,164 @@
+package block
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"granary/core/cluster"
+	"granary/core/codec"
+	"granary/core/quorum"
+	"granary/core/rpc"
+	"granary/core/rt"
+	"granary/core/table"
+)
+
+// Pending is a block that lacks one copy to be at its write quorum: any one of Holders, to which it is on its
+// way, makes it durable.
+type Pending struct {
+	Hash    Hash        `cbor:"1,keyasint"`
+	Owner   Owner       `cbor:"2,keyasint"`
+	Holders []rt.NodeID `cbor:"3,keyasint"`
+}
+
+// Needs is the form that pending blocks have in table.Ahead.
+func Needs(pending []Pending) ([]byte, error) { return codec.Marshal(pending) }
+
+const (
+	// pendingMax and holdersMax bound what one write may need.
+	pendingMax = 64
+	holdersMax = 64
+	// heldMax bounds the calls that wait here for blocks to come.
+	heldMax = 1024
+)
+
+type heldRequest struct {
+	Hash  Hash  `cbor:"1,keyasint"`
+	Owner Owner `cbor:"2,keyasint"`
+}
+
+type heldResponse struct{}
+
+var methodHeld = rpc.NewMethod[heldRequest, heldResponse]("block.held", rpc.Meta)
+
+// pendingOf tells what a block lacks, if it is one copy and all that may bring it are far: of a near one the
+// coordinator hears as soon as anybody.
+func (s *Store) pendingOf(h Hash, owner Owner, view cluster.View, tally *quorum.Tally) (p Pending, ok bool) {
+	if len(view.Live) != 1 || tally.Got() == 0 || tally.Got() != view.Live[0].Write-1 {
+		return p, false
+	}
+	p = Pending{Hash: h, Owner: owner, Holders: slices.DeleteFunc(slices.Clone(view.Targets()), tally.Answered)}
+	return p, len(p.Holders) > 0 && !slices.ContainsFunc(p.Holders, func(n rt.NodeID) bool { return !s.far(n) })
+}
+
+// met waits until blocks that a row refers to are durable, as nodes of this zone can tell.
+//
+// Errors: table.ErrUnmet if none can.
+func (s *Store) met(ctx context.Context, needs []byte) error {
+	var pending []Pending
+	if err := codec.Unmarshal(needs, &pending); err != nil {
+		return err
+	}
+	if len(pending) > pendingMax {
+		return fmt.Errorf("%d pending blocks, at most %d: %w", len(pending), pendingMax, rpc.ErrMalformed)
+	}
+	near := make([]rt.NodeID, len(pending))
+	for i, p := range pending {
+		at := slices.IndexFunc(p.Holders, s.topology.SameZone)
+		if at < 0 || len(p.Holders) > holdersMax {
+			return table.ErrUnmet
+		}
+		near[i] = p.Holders[at]
+	}
+	group := rt.NewGroup(s.env, ctx)
+	defer group.Cancel()
+	for i, p := range pending {
+		group.Go("wait for a block", func(ctx context.Context) error {
+			_, err := methodHeld.Call(ctx, s.endpoint, near[i], &heldRequest{Hash: p.Hash, Owner: p.Owner})
+			return err
+		})
+	}
+	return group.Wait()
+}
+
+// handleHeld answers when a block and its owner's reference to it are durable here.
+//
+// Errors: table.ErrUnmet, ErrGivenUp.
+func (s *Store) handleHeld(ctx context.Context, _ rt.NodeID, req *heldRequest) (*heldResponse, error) {
+	if !s.awaited.TryAcquire(1) {
+		return nil, table.ErrUnmet
+	}
+	defer s.awaited.Release(1)
+	for {
+		arrival := s.arrival(req.Hash)
+		held, err := s.holds(req.Hash, req.Owner)
+		if err == nil && !held {
+			_, err = arrival.Get(ctx)
+		}
+		s.unawait(req.Hash)
+		if err != nil || held {
+			return nil, err
+		}
+	}
+}
+
+// arrivals is who waits for a block to come here.
+type arrivals struct {
+	next  *rt.Future[struct{}] // set by the next attempt to keep the block
+	users int
+}
+
+// arrival is set when a reference to the block becomes durable here next, or cannot; unawait ends the interest in it.
+func (s *Store) arrival(h Hash) *rt.Future[struct{}] {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	a := s.arrivals[h]
+	if a == nil {
+		a = &arrivals{next: rt.NewFuture[struct{}](s.env)}
+		s.arrivals[h] = a
+	}
+	a.users++
+	return a.next
+}
+
+func (s *Store) unawait(h Hash) {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	a := s.arrivals[h]
+	if a.users--; a.users == 0 {
+		delete(s.arrivals, h)
+	}
+}
+
+// arrived tells those who wait for a block that a reference to it is durable here, or why one is not.
+func (s *Store) arrived(h Hash, err error) {
+	s.lock.Lock()
+	a := s.arrivals[h]
+	var next *rt.Future[struct{}]
+	if a != nil {
+		next, a.next = a.next, rt.NewFuture[struct{}](s.env)
+	}
+	s.lock.Unlock()
+	if next != nil {
+		next.Set(struct{}{}, err)
+	}
+}
+
+// holds reports whether a block and its owner's reference to it are durable here.
+//
+// Errors: ErrGivenUp if the reference was deleted.
+func (s *Store) holds(h Hash, owner Owner) (held bool, err error) {
+	present, err := s.present(h)
+	if err != nil || !present {
+		return false, err
+	}
+	err = s.tables.Local(h[:], func(r *table.Reader) error {
+		ref, ok, err := s.rows.refs.Get(r, owner[:])
+		if err == nil && ok && ref.Deleted {
+			err = fmt.Errorf("block %v: %w", h, ErrGivenUp)
+		}
+		held = ok
+		return err
+	})
+	return held, err
+}
