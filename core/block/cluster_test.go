@@ -14,6 +14,7 @@ import (
 	"granary/core/cluster"
 	"granary/core/hlc"
 	"granary/core/job"
+	"granary/core/kv"
 	"granary/core/kv/memkv"
 	"granary/core/layout"
 	"granary/core/quorum"
@@ -53,23 +54,32 @@ type house struct {
 	more  []*disk.Image // further disks, of nodes that boot from now on
 	drain bool          // the first disk, if there are more
 
+	// stale is what the node knows of the layout until it learns better; nil: the town's.
+	stale *cluster.View
+
 	env   *sched.Env
+	local *memkv.Store
 	store *block.Store
 	jobs  *job.Book
 }
 
-// topologyOf is a Topology that never changes.
+// topologyOf is a node's Topology.
 type topologyOf struct{ n *house }
 
 func (o topologyOf) EachView(f func(first, last layout.Prefix, v cluster.View)) {
 	f(0, 0xffff, o.n.c.view)
 }
-func (o topologyOf) View(layout.Prefix) (cluster.View, error) { return o.n.c.view, nil }
-func (o topologyOf) FullView() (cluster.View, error)          { return o.n.c.view, nil }
-func (o topologyOf) Patience([]rt.NodeID) time.Duration       { return 3 * roundTrip }
-func (o topologyOf) Learn(context.Context, rt.NodeID) error   { return nil }
-func (o topologyOf) SameZone(id rt.NodeID) bool               { return id == o.n.id }
-func (o topologyOf) Describe(id rt.NodeID) string             { return id.Short() }
+func (o topologyOf) View(layout.Prefix) (cluster.View, error) {
+	if o.n.stale != nil {
+		return *o.n.stale, nil
+	}
+	return o.n.c.view, nil
+}
+func (o topologyOf) FullView() (cluster.View, error)        { return o.n.c.view, nil }
+func (o topologyOf) Patience([]rt.NodeID) time.Duration     { return 3 * roundTrip }
+func (o topologyOf) Learn(context.Context, rt.NodeID) error { o.n.stale = nil; return nil }
+func (o topologyOf) SameZone(id rt.NodeID) bool             { return id == o.n.id }
+func (o topologyOf) Describe(id rt.NodeID) string           { return id.Short() }
 func (o topologyOf) Nearest(ids []rt.NodeID) []rt.NodeID {
 	ids = slices.Clone(ids)
 	if i := slices.Index(ids, o.n.id); i > 0 {
@@ -130,7 +140,7 @@ func (h *house) compose(tr rpc.Transport) {
 	if err != nil {
 		panic(err)
 	}
-	local := memkv.Open(h.env, h.kv, memkv.Options{
+	h.local = memkv.Open(h.env, h.kv, memkv.Options{
 		Latency: func(int, int64) time.Duration { return h.c.commit }})
 	clock := hlc.New(h.env, 0, func(context.Context, hlc.Stamp) error { return nil })
 	cfg := rpc.DefaultConfig()
@@ -149,9 +159,9 @@ func (h *house) compose(tr rpc.Transport) {
 	rows := block.RegisterTables(reg)
 	engine := quorum.New(h.env, group)
 	h.jobs = job.NewBook(h.env)
-	tables := table.New(table.Config{Env: h.env, Store: local, Clock: clock, Topology: topologyOf{h},
+	tables := table.New(table.Config{Env: h.env, Store: h.local, Clock: clock, Topology: topologyOf{h},
 		Quorum: engine, Endpoint: ep, Registry: reg, Group: group, Jobs: h.jobs})
-	h.store = block.New(block.Config{Env: h.env, KV: local, Disk: d, Tables: tables, Rows: rows,
+	h.store = block.New(block.Config{Env: h.env, KV: h.local, Disk: d, Tables: tables, Rows: rows,
 		Topology: topologyOf{h}, Quorum: engine, Endpoint: ep, Group: group, Jobs: h.jobs})
 	if err := h.store.Prepare(); err != nil {
 		panic(err)
@@ -249,6 +259,29 @@ func (h *house) release(owner byte, hashes ...block.Hash) error {
 	return h.do(func(ctx context.Context, s *block.Store) error {
 		return s.Release(ctx, block.Owner{owner}, hashes)
 	})
+}
+
+// fence makes g the guard of the node's store.
+func (h *house) fence(g cluster.Guard) {
+	h.c.t.Helper()
+	h.must(func(ctx context.Context, _ *block.Store) error {
+		return h.local.Update(ctx, func(w kv.Writer) error { g.Put(w); return nil })
+	})
+}
+
+// refers counts the live references to a block that the node holds.
+func (h *house) refers(hash block.Hash) (n int) {
+	h.c.t.Helper()
+	h.must(func(_ context.Context, s *block.Store) error {
+		refs, _, err := s.References(nil, 1000)
+		for _, r := range refs {
+			if r.Hash == hash {
+				n++
+			}
+		}
+		return err
+	})
+	return n
 }
 
 // known reports presence, whole that the file is there and verifies.

@@ -61,9 +61,14 @@ func (s *Store) present(h Hash) (ok bool, err error) {
 	return ok, err
 }
 
-// keep makes the stored form of a block, already verified, and its reference durable here.
+// keep makes the stored form of a block, already verified, and its reference durable here. What was planned
+// with an old layout is refused before anything is written, and once more with the reference.
 func (s *Store) keep(ctx context.Context, h Hash, stored []byte, ref table.Row, p cluster.Plan) error {
 	return s.withHash(ctx, h, func() error {
+		err := s.kv.View(func(r kv.Reader) error { _, err := cluster.AdmitWrite(s.env, r, p); return err })
+		if err != nil {
+			return err
+		}
 		have, err := s.intact(ctx, h)
 		if err != nil {
 			return err

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"granary/core/layout"
+	"granary/core/cluster"
 	"granary/core/quorum"
 	"granary/core/rpc"
 	"granary/core/rt"
@@ -24,18 +24,21 @@ const (
 type releaseRequest struct {
 	Owner  Owner    `cbor:"1,keyasint"`
 	Hashes [][]byte `cbor:"2,keyasint"`
+	// Plan is what the sender knows of the layouts, of the blocks that it knows least for.
+	Plan cluster.Plan `cbor:"3,keyasint,omitzero"`
 }
 
 type releaseResponse struct{}
 
 var methodRelease = rpc.NewMethod[releaseRequest, releaseResponse]("block.release", rpc.Meta)
 
-// Release marks an owner's references to blocks deleted, for good, at a write quorum of every live set of
-// each. References that are not there are marked too, so that a late one is refused. It may be repeated, in
-// whole or in part; the caller has made sure that what the owner is part of is dead.
+// Release marks an owner's references to blocks deleted, for good. It returns at a write quorum of every live
+// set of each block, and the rest goes on. References that are not there are marked too, so that a late one
+// is refused. It may be repeated, in whole or in part; the caller has made sure that what the owner is part of
+// is dead.
 //
-// Errors: *quorum.Error for the first block that too few replicas answered for; others may have been
-// released. ctx's. Cost: one round for every 256 hashes.
+// Errors: *quorum.Error for the first block that too few replicas answered for, or that ctx ended before they
+// did; others may have been released. Cost: one round for every 256 hashes.
 func (s *Store) Release(ctx context.Context, owner Owner, hashes []Hash) error {
 	for page := range slices.Chunk(hashes, releaseMax) {
 		if err := s.release(ctx, owner, page); err != nil {
@@ -45,57 +48,59 @@ func (s *Store) Release(ctx context.Context, owner Owner, hashes []Hash) error {
 	return nil
 }
 
+// release releases a page. Replicas may refuse what was planned with an old layout; then it learns theirs and
+// asks those of the newer one.
 func (s *Store) release(ctx context.Context, owner Owner, page []Hash) error {
-	asked, err := s.byReplica(page)
-	if err != nil {
-		return err
-	}
-	answers := make([]error, len(asked))
-	err = crew(ctx, s.env, "release", len(asked), len(asked), func(ctx context.Context, i int) error {
-		req := &releaseRequest{Owner: owner}
-		for _, at := range asked[i].at {
-			req.Hashes = append(req.Hashes, page[at][:])
+	asked, views, err := s.byReplica(page)
+	for err == nil {
+		fails, failed := s.releaseAt(ctx, owner, page, asked, views)
+		if failed == nil || !s.learn(ctx, fails) {
+			return failed
 		}
-		ctx, cancel := s.env.WithTimeout(ctx, releaseTimeout)
-		defer cancel()
-		_, answers[i] = methodRelease.Call(ctx, s.endpoint, asked[i].node, req)
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	for at, h := range page {
-		if err := s.released(h, at, asked, answers); err != nil {
-			return err
+		s.env.Sometimes("release planned anew with a newer layout", true)
+		old := views
+		if asked, views, err = s.byReplica(page); err == nil && slices.EqualFunc(views, old, samePlan) {
+			return failed
 		}
 	}
-	return nil
+	return err
 }
 
-// released reports whether a write quorum of every live set answered for a block, by now.
-func (s *Store) released(h Hash, at int, asked []share, answers []error) error {
-	view, err := s.topology.View(layout.PrefixOf(h[:]))
-	if err != nil {
-		return err
-	}
-	tally := quorum.NewTally(view, false)
+func samePlan(a, b cluster.View) bool { return a.Plan() == b.Plan() }
+
+// releaseAt makes one round over the replicas of a page. If that fails, it returns the failures of the first
+// block for which it did.
+func (s *Store) releaseAt(ctx context.Context, owner Owner, page []Hash, asked []share,
+	views []cluster.View) ([]quorum.Failure, error) {
+	nodes := make([]rt.NodeID, len(asked))
 	for i, a := range asked {
-		if _, its := slices.BinarySearch(a.at, at); !its {
-			continue
-		}
-		answer := quorum.Answer{Vote: quorum.Stored}
-		if answers[i] != nil {
-			answer = quorum.Answer{Vote: quorum.Failed, Err: answers[i]}
-		}
-		tally.Add(a.node, answer)
+		nodes[i] = a.node
 	}
-	if tally.Verdict(false) == quorum.Acked {
-		return nil
+	round := quorum.Start(s.env.Background(), s.quorum, nodes, 0,
+		func(ctx context.Context, to rt.NodeID) (struct{}, error) {
+			ctx, cancel := s.env.WithTimeout(ctx, releaseTimeout)
+			defer cancel()
+			a := asked[slices.Index(nodes, to)]
+			req := &releaseRequest{Owner: owner, Plan: a.plan}
+			for _, at := range a.at {
+				req.Hashes = append(req.Hashes, page[at][:])
+			}
+			_, err := methodRelease.Call(ctx, s.endpoint, to, req)
+			return struct{}{}, err
+		})
+	tallies := make([]*quorum.Tally, len(page))
+	for i, view := range views {
+		tallies[i] = quorum.NewTally(view, false)
 	}
-	return s.missed(h, view, tally, nil)
+	err := gather(ctx, round, nil, tallies...)
+	for i, tally := range tallies {
+		if tally.Verdict(false) != quorum.Acked {
+			round.Close()
+			return tally.Failures(), s.missed(page[i], tally, err)
+		}
+	}
+	round.Detach(int64(len(page) * len(Hash{})))
+	return nil, nil
 }
 
 func (s *Store) handleRelease(ctx context.Context, _ rt.NodeID, req *releaseRequest) (*releaseResponse,
@@ -112,8 +117,14 @@ func (s *Store) handleRelease(ctx context.Context, _ rt.NodeID, req *releaseRequ
 		return nil, err
 	}
 	return nil, s.tables.Change(ctx, func(rows func([]byte) *table.Tx) error {
-		for _, h := range hashes {
-			if err := rows(h[:]).ApplyRows([]table.Row{row}); err != nil {
+		for i, h := range hashes {
+			tx := rows(h[:])
+			if i == 0 && !s.env.Mutant("block: release past the fence") {
+				if _, err := cluster.AdmitWrite(s.env, tx.Records(), req.Plan); err != nil {
+					return err
+				}
+			}
+			if err := tx.ApplyRows([]table.Row{row}); err != nil {
 				return err
 			}
 		}

@@ -6,7 +6,6 @@ import (
 
 	"granary/core/job"
 	"granary/core/kv"
-	"granary/core/layout"
 	"granary/core/rt"
 	"granary/core/table"
 )
@@ -168,49 +167,6 @@ func (s *Store) dispose(ctx context.Context, h Hash) error {
 	}
 	return err
 }
-
-// DropSurplus queues for removal every block here that no live reference of this node names, of the hashes
-// with a prefix from first to last: what remains of prefixes that the node gave away, once their rows are
-// gone. It returns how many.
-//
-// Errors: those of the store, ctx's. Cost: a scan of all blocks of the node, in short transactions.
-func (s *Store) DropSurplus(ctx context.Context, first, last layout.Prefix) (n int64, err error) {
-	for after := (Hash{}); ; {
-		page, err := s.presentAfter(after, surplusPage)
-		if err != nil || len(page) == 0 {
-			return n, err
-		}
-		after = page[len(page)-1]
-		due, dropped := s.wallMillis(0), int64(0)
-		err = s.tables.Change(ctx, func(rows func([]byte) *table.Tx) error {
-			for _, h := range page {
-				if p := layout.PrefixOf(h[:]); p < first || p > last {
-					continue
-				}
-				tx := rows(h[:])
-				live, err := s.rows.live(&tx.Reader)
-				if err != nil {
-					return err
-				}
-				if !live {
-					tx.Records().Put(unwantedKey(due, h), []byte{})
-					dropped++
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return n, err
-		}
-		for range dropped {
-			s.removal.arrived()
-		}
-		n += dropped
-	}
-}
-
-// surplusPage is how many blocks one transaction of DropSurplus looks at.
-const surplusPage = 512
 
 // Here lists up to max blocks that this node holds, in the order of their hashes, behind a hash.
 //

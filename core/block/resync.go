@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"granary/core/cluster"
 	"granary/core/job"
 	"granary/core/kv"
 	"granary/core/layout"
@@ -349,7 +350,7 @@ func hashesOf(raw [][]byte, most int) ([]Hash, error) {
 
 // copies counts, for each block, the other replicas that hold it, of those that answer.
 func (s *Store) copies(ctx context.Context, page []Hash) ([]int, error) {
-	asked, err := s.byReplica(page)
+	asked, _, err := s.byReplica(page)
 	if err != nil {
 		return nil, err
 	}
@@ -381,25 +382,30 @@ func (s *Store) copies(ctx context.Context, page []Hash) ([]int, error) {
 type share struct {
 	node rt.NodeID
 	at   []int // their places among all
+	// plan is what is known of the layouts of all of them: of each number the least.
+	plan cluster.Plan
 }
 
-// byReplica says which blocks each node should hold, ordered by node.
-func (s *Store) byReplica(page []Hash) (all []share, err error) {
+// byReplica says which blocks each node should hold, ordered by node, and the live sets of each block.
+func (s *Store) byReplica(page []Hash) (all []share, views []cluster.View, err error) {
 	at := map[rt.NodeID]int{}
 	for i, h := range page {
 		view, err := s.topology.View(layout.PrefixOf(h[:]))
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
+		views = append(views, view)
 		for _, n := range view.Targets() {
 			k, known := at[n]
 			if !known {
 				k = len(all)
-				at[n], all = k, append(all, share{node: n})
+				at[n], all = k, append(all, share{node: n, plan: view.Plan()})
 			}
 			all[k].at = append(all[k].at, i)
+			all[k].plan.Newest = min(all[k].plan.Newest, view.Layout)
+			all[k].plan.Anchor = min(all[k].plan.Anchor, view.Plan().Anchor)
 		}
 	}
 	slices.SortFunc(all, func(a, b share) int { return a.node.Compare(b.node) })
-	return all, nil
+	return all, views, nil
 }

@@ -256,7 +256,7 @@ type spreading struct {
 	bytes int64   // of each call
 	held  *Buffer // kept while a call runs, if not nil
 	call  func(context.Context, rt.NodeID, cluster.Plan) error
-	// watch, if not nil, sees the tally after each answer that does not decide it.
+	// watch, if not nil, sees the tally whenever it waits for an answer.
 	watch func(cluster.View, *quorum.Tally)
 }
 
@@ -309,7 +309,11 @@ func (s *Store) spreadTo(ctx context.Context, c spreading, view cluster.View) ([
 			return struct{}{}, c.call(ctx, to, view.Plan())
 		})
 	tally := quorum.NewTally(view, false)
-	err := c.gather(ctx, round, tally, view)
+	var watch func()
+	if c.watch != nil {
+		watch = func() { c.watch(view, tally) }
+	}
+	err := gather(ctx, round, watch, tally)
 	if err == nil && tally.Verdict(false) == quorum.Acked {
 		round.Detach(c.bytes)
 		if c.held != nil {
@@ -318,7 +322,7 @@ func (s *Store) spreadTo(ctx context.Context, c spreading, view cluster.View) ([
 		return nil, nil
 	}
 	round.Close()
-	return tally.Failures(), s.missed(c.hash, view, tally, err)
+	return tally.Failures(), s.missed(c.hash, tally, err)
 }
 
 // giveWay lets the copies that make the write quorum go first, if this one is for a far replica beyond it: on
@@ -330,12 +334,12 @@ func (s *Store) giveWay(ctx context.Context, view cluster.View, targets []rt.Nod
 	return s.env.Sleep(ctx, blockTime)
 }
 
-// gather counts replies until they decide, or ctx ends.
-func (c spreading) gather(ctx context.Context, round *quorum.Round[struct{}], tally *quorum.Tally,
-	view cluster.View) error {
-	for tally.Verdict(false) == quorum.Waiting {
-		if c.watch != nil {
-			c.watch(view, tally)
+// gather counts replies until they decide all tallies, or ctx ends. It calls watch, if that is not nil, before it
+// waits.
+func gather(ctx context.Context, round *quorum.Round[struct{}], watch func(), tallies ...*quorum.Tally) error {
+	for slices.ContainsFunc(tallies, waiting) {
+		if watch != nil {
+			watch()
 		}
 		reply, err := round.Next(ctx, 0)
 		if err != nil {
@@ -345,19 +349,22 @@ func (c spreading) gather(ctx context.Context, round *quorum.Round[struct{}], ta
 		if reply.Err != nil {
 			answer = quorum.Answer{Vote: quorum.Failed, Err: reply.Err}
 		}
-		tally.Add(reply.Node, answer)
+		for _, tally := range tallies {
+			tally.Add(reply.Node, answer)
+		}
 	}
 	return nil
 }
 
-// missed explains a write quorum that was not reached; own is why this node stopped waiting, if it did.
-func (s *Store) missed(h Hash, view cluster.View, tally *quorum.Tally, own error) error {
+func waiting(t *quorum.Tally) bool { return t.Verdict(false) == quorum.Waiting }
+
+// missed explains a write quorum that was not reached; own is why this node stopped waiting, if it did. The
+// outcome is never called unknown: nothing depends yet on a block that was not acknowledged, and a release is
+// repeated.
+func (s *Store) missed(h Hash, tally *quorum.Tally, own error) error {
 	s.quorum.Missed("write")
-	e := &quorum.Error{Op: "write", Subject: fmt.Sprintf("block %v", h), Need: view.Live[0].Write,
-		Got: tally.Got(), Of: len(view.Targets())}
-	for _, f := range tally.Failures() {
-		e.Causes = append(e.Causes, quorum.Cause{Node: s.topology.Describe(f.Node), Err: f.Err})
-	}
+	e := tally.Missed(fmt.Sprintf("block %v", h), s.topology.Describe, false)
+	e.Unknown = false
 	if own != nil {
 		e.Causes = append(e.Causes, quorum.Cause{Node: "this node", Err: own})
 	}

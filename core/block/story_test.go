@@ -2,10 +2,13 @@ package block_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
 	"granary/core/block"
+	"granary/core/cluster"
+	"granary/core/layout"
 	"granary/core/rt"
 	"granary/sim/disk"
 	"granary/sim/sched"
@@ -177,4 +180,84 @@ func TestStoryCrashInRemoval(t *testing.T) {
 		}
 		return bad
 	})
+}
+
+// A block is released by a node that does not know that the layout has changed: the fence of the replicas
+// sends it to the new set, a write quorum of which has the reference marked when Release returns.
+func TestStoryReleasePlannedWithAnOldLayout(t *testing.T) {
+	caught(t, "block: release past the fence", func(t *testing.T, o sched.Options) (bad int) {
+		c := newTown(t, 4, o)
+		a, data := c.nodes[0], some(1, 4000)[0]
+		h := block.HashOf(data)
+		set := func(version uint64, of ...*house) layout.Set {
+			var ids []rt.NodeID
+			for _, n := range of {
+				ids = append(ids, n.id)
+			}
+			return cluster.Majority(version, ids)
+		}
+		old, next := set(1, c.nodes[:3]...), set(2, c.nodes[1:]...)
+		c.view = cluster.View{Layout: 2, Live: []layout.Set{old, next}}
+		if err := a.put(data, 1); err != nil {
+			t.Fatal(err)
+		}
+		c.run(time.Minute)
+		a.stale = &cluster.View{Layout: 1, Live: []layout.Set{old}}
+		for _, n := range c.nodes[1:] {
+			n.fence(cluster.Guard{Newest: 2, Synced: 1})
+		}
+		c.nodes[2].crash()
+		if err := a.release(1, h); err != nil {
+			t.Fatal(err)
+		}
+		marked := 0
+		for _, n := range []*house{c.nodes[1], c.nodes[3]} {
+			if n.refers(h) == 0 {
+				marked++
+			}
+		}
+		if marked < next.Write {
+			bad++
+		}
+		return bad
+	})
+}
+
+// A block that was planned with an old layout is refused before its file is written.
+func TestKeepLooksAtTheFenceFirst(t *testing.T) {
+	c := newTown(t, 3, sched.Options{Seed: 1})
+	a := c.nodes[0]
+	wrote := 0
+	for _, n := range c.nodes {
+		n.fence(cluster.Guard{Newest: 2, Synced: 1})
+		n.disk.Interrupt = func() { wrote++ }
+	}
+	if err := a.put(some(1, 4000)[0], 1); !errors.Is(err, cluster.ErrOldLayout) {
+		t.Errorf("a block that was planned with an old layout: %v", err)
+	}
+	if wrote != 0 {
+		t.Errorf("%d nodes wrote it", wrote)
+	}
+}
+
+// Release returns when a write quorum has answered: it does not wait for a replica that is silent.
+func TestReleaseWaitsForAQuorumOnly(t *testing.T) {
+	c := newTown(t, 3, sched.Options{Seed: 1})
+	a, data := c.nodes[0], some(1, 4000)[0]
+	if err := a.put(data, 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.release(2, block.HashOf(data)); err != nil { // so that all connections are there
+		t.Fatal(err)
+	}
+	c.run(time.Minute)
+	c.s.After(0, c.nodes[2].env.Pause)
+	c.run(time.Millisecond)
+	start := a.env.Now()
+	if err := a.release(1, block.HashOf(data)); err != nil {
+		t.Fatal(err)
+	}
+	if took := a.env.Now() - start; took > 2*roundTrip {
+		t.Errorf("released after %v, a round trip is %v", took, roundTrip)
+	}
 }
