@@ -47,8 +47,9 @@ func (s *Store) pendingOf(h Hash, owner Owner, view cluster.View, tally *quorum.
 	if len(view.Live) != 1 || tally.Got() == 0 || tally.Got() != view.Live[0].Write-1 {
 		return p, false
 	}
-	p = Pending{Hash: h, Owner: owner, Holders: slices.DeleteFunc(slices.Clone(view.Targets()), tally.Answered)}
-	return p, len(p.Holders) > 0 && !slices.ContainsFunc(p.Holders, func(n rt.NodeID) bool { return !s.far(n) })
+	left := slices.DeleteFunc(slices.Clone(view.Targets()), tally.Answered)
+	near := slices.ContainsFunc(left, func(n rt.NodeID) bool { return !s.far(n) })
+	return Pending{Hash: h, Owner: owner, Holders: left}, len(left) > 0 && !near
 }
 
 // met waits until blocks that a row refers to are durable, as nodes of this zone can tell.

@@ -385,7 +385,8 @@ func TestOrphans(t *testing.T) {
 		}
 	}
 	a.must(func(ctx context.Context, s *Store) error {
-		_, err := s.savePart(ctx, testBucket, "open", open, 1, block.Owner{5}, uploadRow{}, partRow{}, nil, nil)
+		_, err := s.savePart(ctx, testBucket, "open", open, 1, block.Owner{5}, uploadRow{}, partRow{}, nil,
+			nil)
 		if !errors.Is(err, ErrNoSuchUpload) {
 			return fmt.Errorf("late attempt: %w", err)
 		}
