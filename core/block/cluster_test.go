@@ -78,8 +78,15 @@ func (o topologyOf) View(layout.Prefix) (cluster.View, error) {
 func (o topologyOf) FullView() (cluster.View, error)        { return o.n.c.view, nil }
 func (o topologyOf) Patience([]rt.NodeID) time.Duration     { return 3 * roundTrip }
 func (o topologyOf) Learn(context.Context, rt.NodeID) error { o.n.stale = nil; return nil }
-func (o topologyOf) SameZone(id rt.NodeID) bool             { return id == o.n.id }
-func (o topologyOf) Describe(id rt.NodeID) string           { return id.Short() }
+func (o topologyOf) Holders() []rt.NodeID {
+	var ids []rt.NodeID
+	for _, n := range o.n.c.nodes {
+		ids = append(ids, n.id)
+	}
+	return ids
+}
+func (o topologyOf) SameZone(id rt.NodeID) bool   { return id == o.n.id }
+func (o topologyOf) Describe(id rt.NodeID) string { return id.Short() }
 func (o topologyOf) Nearest(ids []rt.NodeID) []rt.NodeID {
 	ids = slices.Clone(ids)
 	if i := slices.Index(ids, o.n.id); i > 0 {

@@ -27,3 +27,6 @@ func (s *Store) Backlog() int64 { return s.resync.len() }
 
 // DiskOf is what the store writes to.
 func (s *Store) DiskOf() Disk { return s.disk }
+
+// Suspect has a block looked at.
+func (s *Store) Suspect(h Hash) { s.suspect(h) }

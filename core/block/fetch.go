@@ -123,7 +123,7 @@ func (s *Store) fill(ctx context.Context, h Hash, from rt.NodeID, size int64, bu
 	var stored []byte
 	var err error
 	if from == s.env.Self() {
-		stored, err = s.disk.Read(ctx, h, buf.Data[:0])
+		stored, err = s.stored(ctx, h, buf.Data[:0])
 	} else {
 		stored, err = s.receive(ctx, h, from, size, buf, &source.arrived)
 	}

@@ -109,7 +109,7 @@ func (s *Store) readLoan(ctx context.Context, h Hash) (*Buffer, error) {
 	if err != nil {
 		return nil, err
 	}
-	buf.Data, err = s.disk.Read(ctx, h, buf.Data[:0])
+	buf.Data, err = s.stored(ctx, h, buf.Data[:0])
 	return buf, err
 }
 

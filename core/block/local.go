@@ -122,11 +122,19 @@ func (s *Store) record(ctx context.Context, h Hash, size int, ref table.Row, p c
 		if _, err := cluster.AdmitWrite(s.env, w, p); err != nil {
 			return err
 		}
+		rows := []table.Row{ref}
 		if size >= 0 {
 			w.Put(presentKey(h), sizeRecord(size))
-			was, _ = unwant(w, h)
+			var why reason
+			if was, why = unwant(w, h); why == reasonGivenUp {
+				found, err := s.rows.foundRows(w, h)
+				if err != nil {
+					return err
+				}
+				rows = append(found, ref)
+			}
 		}
-		return s.tables.ApplyIn(w, h[:], []table.Row{ref})
+		return s.tables.ApplyIn(w, h[:], rows)
 	})
 	if err == nil {
 		s.arrived(h, nil)

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"granary/core/kv/memkv"
 	"granary/core/rpc"
 	"granary/core/rt"
 	"granary/core/table"
@@ -30,7 +31,8 @@ func (d *shelfDisk) Read(_ context.Context, _ Hash, dst []byte) ([]byte, error) 
 
 // bareStore has what pieces need and nothing to keep a block in.
 func bareStore(env *sched.Env, d Disk) *Store {
-	return &Store{env: env, lock: env.NewLock(), former: newFormer(env, false), disk: d,
+	return &Store{env: env, kv: memkv.Open(env, memkv.NewImage(), memkv.Options{}), lock: env.NewLock(),
+		former: newFormer(env, false), disk: d,
 		group:     rt.NewGroup(env, env.Background()),
 		inbound:   newPool(env, "inbound", 2),
 		serving:   newPool(env, "serving", 2),

@@ -32,6 +32,8 @@ type reason uint8
 const (
 	reasonNew  reason = iota // it was never here
 	reasonLost               // scrub found it damaged or missing
+	// reasonGivenUp: nobody waits for it, though whoever has a copy is still asked.
+	reasonGivenUp
 )
 
 // rank says how urgent a wanted block is. Between the named ones it is the number of other replicas that hold
@@ -40,7 +42,8 @@ type rank uint8
 
 const (
 	rankUnknown rank = 0    // not asked yet
-	rankMany    rank = 0xfe // as many copies as that, or more
+	rankMany    rank = 0xfd // as many copies as that, or more
+	rankGivenUp rank = 0xfe // no replica in reach holds it, nor had any member when it was given up
 	rankNowhere rank = 0xff // no replica in reach holds it
 )
 
@@ -82,15 +85,42 @@ func unwant(w kv.Writer, h Hash) (was bool, why reason) {
 	return true, why
 }
 
-// rerank changes the rank of a block that is still wanted.
-func rerank(w kv.Writer, h Hash, to rank) {
-	key := wantedKey(h)
-	if old := w.Get(key); old != nil && rank(old[0]) != to {
-		was, why := rank(old[0]), old[1]
-		w.Delete(rankKey(was, h))
-		w.Put(key, []byte{byte(to), why})
-		w.Put(rankKey(to, h), []byte{})
+// wantedFor says why a block is wanted, if it is.
+func wantedFor(r kv.Reader, h Hash) (why reason, ok bool) {
+	old := r.Get(wantedKey(h))
+	if old == nil {
+		return 0, false
 	}
+	return reason(old[1]), true
+}
+
+// rerank changes the rank of a block that is still wanted. Of those that are nowhere the ones that were given
+// up have a rank of their own.
+func rerank(w kv.Writer, h Hash, to rank) {
+	if old := w.Get(wantedKey(h)); old != nil {
+		requeue(w, h, rank(old[0]), to, reason(old[1]))
+	}
+}
+
+// resign makes a wanted block one that nobody waits for, or is waited for again.
+func resign(w kv.Writer, h Hash, givenUp bool) {
+	old := w.Get(wantedKey(h))
+	switch {
+	case old == nil || (reason(old[1]) == reasonGivenUp) == givenUp:
+	case givenUp:
+		requeue(w, h, rank(old[0]), rank(old[0]), reasonGivenUp)
+	default:
+		requeue(w, h, rank(old[0]), rankUnknown, reasonNew)
+	}
+}
+
+func requeue(w kv.Writer, h Hash, was, to rank, why reason) {
+	if to == rankNowhere && why == reasonGivenUp {
+		to = rankGivenUp
+	}
+	w.Delete(rankKey(was, h))
+	w.Put(wantedKey(h), []byte{byte(to), byte(why)})
+	w.Put(rankKey(to, h), []byte{})
 }
 
 // checkQueues judges a record of the queues. known is false if it is not one.
@@ -117,8 +147,12 @@ func checkQueues(key, value []byte) (known bool, err error) {
 }
 
 // ranked returns up to limit wanted blocks of ranks in [from, to], the most urgent first.
-func (s *Store) ranked(from, to rank, limit int) (page []Hash, err error) {
-	lo, hi := rankKey(from, Hash{})[:len(keyRank)+1], behind(rankKey(to, Hash{})[:len(keyRank)+1])
+func (s *Store) ranked(from, to rank, limit int) ([]Hash, error) {
+	return s.rankedIn(rankKey(from, Hash{}), behind(rankKey(to, Hash{})[:len(keyRank)+1]), limit)
+}
+
+// rankedIn returns up to limit wanted blocks in [lo, hi) of the order of fetching.
+func (s *Store) rankedIn(lo, hi []byte, limit int) (page []Hash, err error) {
 	err = s.kv.View(func(r kv.Reader) error {
 		r.Ascend(lo, hi, func(k, _ []byte) bool {
 			page = append(page, Hash(k[len(k)-len(Hash{}):]))
@@ -144,28 +178,42 @@ func behind(prefix []byte) []byte {
 const countMax = 10_000
 
 // Missing counts the blocks that live references of this node name and that are not here, of the hashes with
-// a prefix from first to last.
+// a prefix from first to last. Those that were given up, and that no replica in reach holds, are not among
+// them.
 //
 // Errors: those of the store. Cost: one scan of what is missing, in short transactions.
 func (s *Store) Missing(first, last layout.Prefix) (n int64, err error) {
 	lo := binary.BigEndian.AppendUint16(append([]byte(nil), keyWanted...), uint16(first))
 	hi := behind(binary.BigEndian.AppendUint16(append([]byte(nil), keyWanted...), uint16(last)))
-	return s.countKeys(lo, hi)
+	return s.count(lo, hi, func(value []byte) bool { return rank(value[0]) != rankGivenUp })
 }
 
 // countKeys counts the records in [lo, hi), in short transactions.
-func (s *Store) countKeys(lo, hi []byte) (n int64, err error) {
+func (s *Store) countKeys(lo, hi []byte) (int64, error) {
+	return s.count(lo, hi, func([]byte) bool { return true })
+}
+
+// countRank counts the wanted blocks of a rank.
+func (s *Store) countRank(r rank) (int64, error) {
+	lo := rankKey(r, Hash{})[:len(keyRank)+1]
+	return s.countKeys(lo, behind(lo))
+}
+
+// count counts the records in [lo, hi) whose values are of that kind, in short transactions.
+func (s *Store) count(lo, hi []byte, of func(value []byte) bool) (n int64, err error) {
 	for {
 		seen := 0
 		err := s.kv.View(func(r kv.Reader) error {
-			r.Ascend(lo, hi, func(k, _ []byte) bool {
-				seen++
+			r.Ascend(lo, hi, func(k, value []byte) bool {
+				if seen++; of(value) {
+					n++
+				}
 				lo = append(append(lo[:0:0], k...), 0)
 				return seen < countMax
 			})
 			return nil
 		})
-		if n += int64(seen); err != nil || seen < countMax {
+		if err != nil || seen < countMax {
 			return n, err
 		}
 	}

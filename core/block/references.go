@@ -20,10 +20,7 @@ func (s *Store) References(from []byte, max int) (page []Reference, next []byte,
 		if row.Deleted || len(at.Sort) != len(Owner{}) {
 			return
 		}
-		r := Reference{Hash: Hash(at.PK), Ref: Ref{Owner: Owner(at.Sort), Bucket: row.Bucket,
-			Key: string(row.Key), Part: row.Part, Made: row.Made}}
-		copy(r.Upload[:], row.Upload)
-		page = append(page, r)
+		page = append(page, Reference{Hash: Hash(at.PK), Ref: row.ref(at.Sort)})
 	})
 	return page, next, err
 }

@@ -1,10 +1,12 @@
 package block
 
 import (
+	"bytes"
 	"errors"
 
 	"granary/core/codec"
 	"granary/core/hlc"
+	"granary/core/kv"
 	"granary/core/rpc"
 	"granary/core/table"
 )
@@ -32,15 +34,21 @@ type refRow struct {
 	Deleted bool      `cbor:"4,keyasint,omitempty"`
 	Part    int       `cbor:"5,keyasint,omitempty"`
 	Made    hlc.Stamp `cbor:"6,keyasint,omitempty"`
+	// Lost is odd once the block was given up as lost, and even again once a copy turned up after all.
+	Lost uint32 `cbor:"7,keyasint,omitempty"`
 }
 
-// Join implements crdt.Lattice: an owner's reference never changes but for being deleted.
+// lost reports whether nobody waits for the block any more, as far as this reference is concerned.
+func (r refRow) lost() bool { return r.Lost%2 == 1 }
+
+// Join implements crdt.Lattice: an owner's reference never changes but for being deleted, and for what is
+// known of the block's loss.
 func (r refRow) Join(o refRow) refRow {
 	if string(o.Key) > string(r.Key) {
 		r, o = o, r
 	}
 	r.Deleted = r.Deleted || o.Deleted
-	r.Made = max(r.Made, o.Made)
+	r.Made, r.Lost = max(r.Made, o.Made), max(r.Lost, o.Lost)
 	return r
 }
 
@@ -86,8 +94,11 @@ func (r *Rows) dropped(tx *table.Tx, at table.Address, _ refRow) error {
 func (r *Rows) gone(tx *table.Tx, at table.Address) error {
 	h, w := Hash(at.PK), tx.Records()
 	live, err := r.live(&tx.Reader)
-	if err != nil || live {
+	if err != nil {
 		return err
+	}
+	if live {
+		return r.follow(tx, h)
 	}
 	if was, _ := unwant(w, h); was {
 		tx.After(r.store.resync.left)
@@ -105,15 +116,66 @@ func (r *Rows) applied(tx *table.Tx, at table.Address, old *refRow, _, joined re
 	h, w := Hash(at.PK), tx.Records()
 	switch {
 	case r.store == nil:
-	case !joined.Deleted && old == nil:
-		if w.Get(presentKey(h)) == nil && !r.store.env.Mutant("block: reference does not fetch its block") &&
-			want(w, h, reasonNew) {
-			tx.After(r.store.resync.arrived)
-		}
 	case joined.Deleted && (old == nil || !old.Deleted):
 		return r.gone(tx, at)
+	case joined.Deleted || old != nil && old.lost() == joined.lost():
+	case w.Get(presentKey(h)) != nil:
+		if joined.lost() {
+			return r.refs.Merge(tx, at.Sort, joined.found())
+		}
+	case r.store.env.Mutant("block: reference does not fetch its block"):
+	default:
+		if old == nil && want(w, h, reasonNew) {
+			tx.After(r.store.resync.arrived)
+		}
+		return r.follow(tx, h)
 	}
 	return nil
+}
+
+// found is a reference to a block that was given up, and is here.
+func (r refRow) found() refRow {
+	r.Lost++
+	return r
+}
+
+// follow makes the entry of a wanted block say whether it is waited for: whether a live reference to it was
+// not given up.
+func (r *Rows) follow(tx *table.Tx, h Hash) error {
+	why, wanted := wantedFor(tx.Records(), h)
+	if !wanted {
+		return nil
+	}
+	lost := true
+	err := r.refs.Scan(&tx.Reader, nil, nil, func(_ []byte, v refRow) bool {
+		lost = v.Deleted || v.lost()
+		return lost
+	})
+	if err != nil {
+		return err
+	}
+	if lost != (why == reasonGivenUp) {
+		resign(tx.Records(), h, lost)
+		tx.After(r.store.resync.bell.Unpark)
+	}
+	return nil
+}
+
+// foundRows are the rows that say of a block which was given up that it is here.
+func (r *Rows) foundRows(at kv.Reader, h Hash) (rows []table.Row, err error) {
+	if r.store.env.Mutant("block: a copy does not tell that it was given up") {
+		return nil, nil
+	}
+	var failed error
+	err = r.refs.ScanAt(at, h[:], func(sort []byte, v refRow) bool {
+		if v.Deleted || !v.lost() {
+			return true
+		}
+		row, err := r.refs.Row(bytes.Clone(sort), v.found())
+		rows, failed = append(rows, row), err
+		return err == nil
+	})
+	return rows, errors.Join(err, failed)
 }
 
 // live reports whether a reference to the block whose rows r reads is not deleted.
@@ -127,6 +189,13 @@ func (r *Rows) live(rows *table.Reader) (live bool, err error) {
 
 // deleted is the row that marks an owner's reference deleted, whether it is known or not.
 func (r *Rows) deleted(o Owner) (table.Row, error) { return r.refs.Row(o[:], refRow{Deleted: true}) }
+
+// ref is what a reference says.
+func (r refRow) ref(owner []byte) Ref {
+	ref := Ref{Owner: Owner(owner), Bucket: r.Bucket, Key: string(r.Key), Part: r.Part, Made: r.Made}
+	copy(ref.Upload[:], r.Upload)
+	return ref
+}
 
 func (r *Rows) row(ref Ref) (table.Row, error) {
 	row := refRow{Bucket: ref.Bucket, Key: []byte(ref.Key), Part: ref.Part, Made: ref.Made}

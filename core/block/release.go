@@ -14,10 +14,10 @@ import (
 )
 
 const (
-	// releaseMax is how many references one message marks deleted, in one transaction.
+	// releaseMax is how many references one message marks, in one transaction.
 	releaseMax = 256
-	// releaseTimeout bounds the wait for one answer.
-	releaseTimeout = 10 * time.Second
+	// markTimeout bounds the wait for one answer.
+	markTimeout = 10 * time.Second
 )
 
 // releaseRequest marks an owner's references deleted.
@@ -48,16 +48,30 @@ func (s *Store) Release(ctx context.Context, owner Owner, hashes []Hash) error {
 	return nil
 }
 
-// release releases a page. Replicas may refuse what was planned with an old layout; then it learns theirs and
-// asks those of the newer one.
 func (s *Store) release(ctx context.Context, owner Owner, page []Hash) error {
+	return s.mark(ctx, page, func(ctx context.Context, to share) error {
+		req := &releaseRequest{Owner: owner, Plan: to.plan}
+		for _, at := range to.at {
+			req.Hashes = append(req.Hashes, page[at][:])
+		}
+		_, err := methodRelease.Call(ctx, s.endpoint, to.node, req)
+		return err
+	})
+}
+
+// mark has the replicas of a page of blocks change something, each for those that are its own, until a write
+// quorum of every live set of each has. Replicas may refuse what was planned with an old layout; then it
+// learns theirs and asks those of the newer one.
+//
+// Errors: *quorum.Error for the first block that too few replicas answered for.
+func (s *Store) mark(ctx context.Context, page []Hash, call func(context.Context, share) error) error {
 	asked, views, err := s.byReplica(page)
 	for err == nil {
-		fails, failed := s.releaseAt(ctx, owner, page, asked, views)
+		fails, failed := s.markAt(ctx, page, asked, views, call)
 		if failed == nil || !s.learn(ctx, fails) {
 			return failed
 		}
-		s.env.Sometimes("release planned anew with a newer layout", true)
+		s.env.Sometimes("references marked anew with a newer layout", true)
 		old := views
 		if asked, views, err = s.byReplica(page); err == nil && slices.EqualFunc(views, old, samePlan) {
 			return failed
@@ -68,25 +82,19 @@ func (s *Store) release(ctx context.Context, owner Owner, page []Hash) error {
 
 func samePlan(a, b cluster.View) bool { return a.Plan() == b.Plan() }
 
-// releaseAt makes one round over the replicas of a page. If that fails, it returns the failures of the first
+// markAt makes one round over the replicas of a page. If that fails, it returns the failures of the first
 // block for which it did.
-func (s *Store) releaseAt(ctx context.Context, owner Owner, page []Hash, asked []share,
-	views []cluster.View) ([]quorum.Failure, error) {
+func (s *Store) markAt(ctx context.Context, page []Hash, asked []share, views []cluster.View,
+	call func(context.Context, share) error) ([]quorum.Failure, error) {
 	nodes := make([]rt.NodeID, len(asked))
 	for i, a := range asked {
 		nodes[i] = a.node
 	}
 	round := quorum.Start(s.env.Background(), s.quorum, nodes, 0,
 		func(ctx context.Context, to rt.NodeID) (struct{}, error) {
-			ctx, cancel := s.env.WithTimeout(ctx, releaseTimeout)
+			ctx, cancel := s.env.WithTimeout(ctx, markTimeout)
 			defer cancel()
-			a := asked[slices.Index(nodes, to)]
-			req := &releaseRequest{Owner: owner, Plan: a.plan}
-			for _, at := range a.at {
-				req.Hashes = append(req.Hashes, page[at][:])
-			}
-			_, err := methodRelease.Call(ctx, s.endpoint, to, req)
-			return struct{}{}, err
+			return struct{}{}, call(ctx, asked[slices.Index(nodes, to)])
 		})
 	tallies := make([]*quorum.Tally, len(page))
 	for i, view := range views {
@@ -116,15 +124,26 @@ func (s *Store) handleRelease(ctx context.Context, _ rt.NodeID, req *releaseRequ
 	if err != nil {
 		return nil, err
 	}
-	return nil, s.tables.Change(ctx, func(rows func([]byte) *table.Tx) error {
+	return nil, s.changeMarked(ctx, hashes, req.Plan, func(tx *table.Tx, _ int) error {
+		return tx.ApplyRows([]table.Row{row})
+	})
+}
+
+// changeMarked changes the rows of blocks in one transaction, in which it looks whether that was planned with
+// an old layout.
+//
+// Errors: cluster.ErrOldLayout, those of change.
+func (s *Store) changeMarked(ctx context.Context, hashes []Hash, p cluster.Plan,
+	change func(tx *table.Tx, i int) error) error {
+	return s.tables.Change(ctx, func(rows func([]byte) *table.Tx) error {
 		for i, h := range hashes {
 			tx := rows(h[:])
-			if i == 0 && !s.env.Mutant("block: release past the fence") {
-				if _, err := cluster.AdmitWrite(s.env, tx.Records(), req.Plan); err != nil {
+			if i == 0 && !s.env.Mutant("block: marked past the fence") {
+				if _, err := cluster.AdmitWrite(s.env, tx.Records(), p); err != nil {
 					return err
 				}
 			}
-			if err := tx.ApplyRows([]table.Row{row}); err != nil {
+			if err := change(tx, i); err != nil {
 				return err
 			}
 		}

@@ -111,11 +111,15 @@ func (q *resync) rest(ctx context.Context, failed error) error {
 		q.job.Hinder(nil)
 		return q.bell.Park(ctx)
 	}
-	q.job.Hinder(fmt.Errorf("%d blocks: no replica that answers holds them", n))
+	lost, err := q.s.Nowhere()
+	if err != nil {
+		return err
+	}
+	q.job.Hinder(nowhere(lost, n-lost))
 	if q.retryAt == 0 {
 		q.retryAt = env.Now() + q.wait.take()
 	}
-	err := q.bell.ParkFor(ctx, q.retryAt-env.Now())
+	err = q.bell.ParkFor(ctx, q.retryAt-env.Now())
 	if !errors.Is(err, rt.ErrTimeout) {
 		return err
 	}
@@ -126,10 +130,18 @@ func (q *resync) rest(ctx context.Context, failed error) error {
 	return q.retry(ctx)
 }
 
+// nowhere says that no replica has some blocks, of which some were given up.
+func nowhere(lost, givenUp int64) error {
+	if lost > 0 {
+		return fmt.Errorf("%d blocks: no replica that answers holds them; granary block lost lists them", lost)
+	}
+	return fmt.Errorf("%d blocks were given up; should one turn up it is fetched", givenUp)
+}
+
 // retry makes what no replica held unknown again.
 func (q *resync) retry(ctx context.Context) error {
 	for {
-		page, err := q.s.ranked(rankNowhere, rankNowhere, haveMax)
+		page, err := q.s.ranked(rankGivenUp, rankNowhere, haveMax)
 		if err != nil || len(page) == 0 {
 			return err
 		}
@@ -279,10 +291,10 @@ func (s *Store) restore(ctx context.Context, h Hash, stored []byte) error {
 				return err
 			}
 			was, why = unwant(tx.Records(), h)
-			if live {
-				tx.Records().Put(presentKey(h), sizeRecord(len(stored)))
+			if !live {
+				return nil
 			}
-			return nil
+			return s.here(tx, h, len(stored), why)
 		})
 		if err != nil {
 			return err
@@ -298,6 +310,20 @@ func (s *Store) restore(ctx context.Context, h Hash, stored []byte) error {
 		}
 		return nil
 	})
+}
+
+// here notes that a block which was wanted for that reason is here.
+func (s *Store) here(tx *table.Tx, h Hash, size int, why reason) error {
+	tx.Records().Put(presentKey(h), sizeRecord(size))
+	if why != reasonGivenUp {
+		return nil
+	}
+	s.env.Sometimes("a block that was given up turned up", true)
+	found, err := s.rows.foundRows(tx.Records(), h)
+	if err != nil {
+		return err
+	}
+	return tx.ApplyRows(found)
 }
 
 // haveMax is how many blocks one message asks about.

@@ -553,10 +553,10 @@ func (c *scrub) unknown(ctx context.Context, part int, d Disk, h Hash, stored []
 			return err
 		}
 		if adopted = live && whole; adopted {
-			w.Put(presentKey(h), sizeRecord(len(stored)))
 			w.Delete(unknownKey(h))
-			was, _ = unwant(w, h)
-			return nil
+			var why reason
+			was, why = unwant(w, h)
+			return s.here(tx, h, len(stored), why)
 		}
 		if seen := w.Get(unknownKey(h)); seen == nil {
 			w.Put(unknownKey(h), binary.BigEndian.AppendUint64(nil, uint64(now)))

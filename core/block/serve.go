@@ -41,7 +41,7 @@ func (s *Store) handleGet(ctx context.Context, _ rt.NodeID, req *getRequest, _ i
 	if err != nil {
 		return nil, rpc.Body{}, err
 	}
-	stored, err := s.disk.Read(ctx, req.Hash, buf.Data[:0])
+	stored, err := s.stored(ctx, req.Hash, buf.Data[:0])
 	if err != nil {
 		buf.Release()
 		return nil, rpc.Body{}, err

@@ -29,6 +29,8 @@ type Topology interface {
 	Patience([]rt.NodeID) time.Duration
 	SameZone(rt.NodeID) bool
 	Describe(rt.NodeID) string
+	// Holders are the members that may have blocks, of whatever layout: all that were not given up.
+	Holders() []rt.NodeID
 	Learn(context.Context, rt.NodeID) error
 }
 
@@ -132,6 +134,8 @@ func New(c Config) *Store {
 	rpc.Handle(c.Endpoint, methodRelease, s.handleRelease)
 	rpc.Handle(c.Endpoint, methodHeld, s.handleHeld)
 	c.Tables.Needs(s.met)
+	rpc.Handle(c.Endpoint, methodSeek, s.handleSeek)
+	rpc.Handle(c.Endpoint, methodGiveUp, s.handleGiveUp)
 	if c.Jobs == nil {
 		c.Jobs = job.NewBook(c.Env)
 	}
@@ -149,7 +153,7 @@ func New(c Config) *Store {
 //
 // Errors: those of the store. Cost: a scan of the queues.
 func (s *Store) Prepare() error {
-	missing, err := s.Missing(0, ^layout.Prefix(0))
+	missing, err := s.countKeys(keyWanted, behind(keyWanted))
 	if err != nil {
 		return err
 	}

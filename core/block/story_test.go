@@ -185,7 +185,7 @@ func TestStoryCrashInRemoval(t *testing.T) {
 // A block is released by a node that does not know that the layout has changed: the fence of the replicas
 // sends it to the new set, a write quorum of which has the reference marked when Release returns.
 func TestStoryReleasePlannedWithAnOldLayout(t *testing.T) {
-	caught(t, "block: release past the fence", func(t *testing.T, o sched.Options) (bad int) {
+	caught(t, "block: marked past the fence", func(t *testing.T, o sched.Options) (bad int) {
 		c := newTown(t, 4, o)
 		a, data := c.nodes[0], some(1, 4000)[0]
 		h := block.HashOf(data)

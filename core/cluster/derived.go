@@ -107,6 +107,18 @@ func (c *Cluster) FullView() (View, error) {
 	return cache.full, nil
 }
 
+// Holders are the members that may have stored something, under whatever layout: all that were neither removed
+// nor given up.
+func (c *Cluster) Holders() (ids []rt.NodeID) {
+	doc, _ := c.snapshot()
+	for id, m := range doc.Members.All() {
+		if !m.Removed && !m.Standing.Lost {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
 // unknownRTT stands for the distance to a node of another zone that was not measured yet.
 const unknownRTT = 10 * time.Second
 

@@ -268,6 +268,61 @@ func TestBlocksComeBeforeSync(t *testing.T) {
 	}
 }
 
+// A block that is nowhere any more keeps a node which takes over partitions from ever being in sync, until it is
+// given up; then the change goes on, the object is listed, and reading it says what was lost.
+func TestLostBlockGivenUp(t *testing.T) {
+	w, c := spareWorld(t, 1)
+	m := &moving{client: c, text: map[int]string{}}
+	for i := range 17 { // three in blocks
+		m.put(i, 1)
+	}
+	w.mustRun(t, time.Minute)
+	operator, added := w.Machines[1], w.Machines[3]
+	h := operator.Disk.Files()[0]
+	for _, m := range w.Machines[:3] {
+		m.Disk.FlipBit(h, 77)
+		m.Node.Blocks().StartScrub()
+	}
+	w.mustRun(t, 5*time.Minute)
+	before := operator.Node.Cluster().LayoutNumber()
+	if err := errors.Join(w.stage(operator, added, 1<<40), w.stage(operator, w.Machines[0], -1),
+		w.apply(operator)); err != nil {
+		t.Fatal(err)
+	}
+	w.mustRun(t, 10*time.Minute)
+	if synced(added) {
+		t.Fatal("in sync without a block")
+	}
+	lost, err := added.Node.Blocks().Lost(block.Hash{})
+	if err != nil || len(lost) != 1 || lost[0].Hash != h {
+		t.Fatalf("lost are %+v, %v", lost, err)
+	}
+	err = w.Do(time.Minute, func(ctx context.Context) error {
+		why, err := added.Node.Blocks().GiveUp(ctx, []block.Hash{h})
+		return errors.Join(append(why, err)...)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.mustSettle(t, before)
+	w.mustRun(t, 30*time.Minute)
+	c.at = 4
+	for i := range 17 {
+		if m.path(i) != "/photos/"+lost[0].Refs[0].Key {
+			m.get(i)
+		}
+	}
+	got := c.do("GET", "/photos/"+lost[0].Refs[0].Key, nil)
+	if body := got.Body.String(); got.Code != 500 || !strings.Contains(body, "<Code>BlockLost</Code>") ||
+		!strings.Contains(body, h.String()) {
+		t.Errorf("the object that lost a block: %d %s", got.Code, body)
+	}
+	c.expect(200, "HEAD", "/photos/"+lost[0].Refs[0].Key, nil)
+	for _, wrong := range m.wrong {
+		t.Error(wrong)
+	}
+}
+
 // standings are what every machine that is up knows of what each has done for the layout.
 func standings(w *World) (s string) {
 	for _, m := range w.Machines {

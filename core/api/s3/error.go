@@ -30,6 +30,8 @@ var codes = []code{
 	{"AuthorizationQueryParametersError", 400, "The parameters of the presigned URL are malformed."},
 	{"BadDigest", 400, "The body does not match the digest or checksum that was sent."},
 	{"BadRequest", 400, "The request is not valid."},
+	{"BlockLost", 500, "A part of the object's content was lost, and given up by an operator: the rest " +
+		"can be read by ranges; write the object again, or delete it."},
 	{"BucketAlreadyExists", 409, "The bucket name is taken by another owner."},
 	{"BucketAlreadyOwnedByYou", 409, "The bucket exists and is yours."},
 	{"BucketNotEmpty", 409, "The bucket is not empty."},
@@ -99,6 +101,7 @@ var kinds = []struct {
 	{bucket.ErrClosed, "OutcomeUnknown", true},
 	{block.ErrDiskFull, "InsufficientStorage", true},
 	{rpc.ErrOverloaded, "SlowDown", true},
+	{block.ErrLost, "BlockLost", true},
 	{quorum.ErrUnavailable, "ServiceUnavailable", true},
 	{object.ErrNoSuchKey, "NoSuchKey", false},
 	{object.ErrNoSuchUpload, "NoSuchUpload", false},
