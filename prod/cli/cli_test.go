@@ -97,6 +97,8 @@ const (
 "limit":{"level":"zone","spread":3,"full":[],"limiting":["neptune"],"text":"neptune limits"}}`
 	refusedPlanJSON = `{"version":3,"refusals":[{"code":"too_few_nodes","text":"2 storing nodes, 3 needed",
 "remedy":"add nodes"}]}`
+	lostJSON = `{"blocks":[{"block":"00aa","objects":[{"bucket":"photos","key":"a b.jpg"},
+{"bucket":"0011","key":"c"}]}],"next":"00aa"}`
 	tokenJSON = `{"token":"granary-join-XYZ","expires":"2026-03-04T05:06:07Z","address":"a.example:3901"}`
 )
 
@@ -228,6 +230,15 @@ func TestGolden(t *testing.T) {
 		"node-list":           {"node list", map[string]string{"GET /v1/nodes": "[]"}, ""},
 		"node-accept-loss": {"node accept-loss old --yes",
 			map[string]string{"POST /v1/nodes/old/accept-loss": "{}"}, `{"yes":true}`},
+		"block-lost": {"block lost", map[string]string{"GET /v1/blocks/lost": lostJSON,
+			"GET /v1/blocks/lost?after=00aa": `{"blocks":[{"block":"00bb","given_up":true,"objects":[
+{"bucket":"photos","key":"b\n","part":7}]}]}`}, ""},
+		"block-lost-none":     {"block lost", map[string]string{"GET /v1/blocks/lost": `{"blocks":[]}`}, ""},
+		"block-give-up-which": {"block give-up --yes", nil, ""},
+		"block-give-up": {"block give-up --all --yes", map[string]string{
+			"GET /v1/blocks/lost": lostJSON, "GET /v1/blocks/lost?after=00aa": `{"blocks":[]}`,
+			"POST /v1/blocks/give-up": `{"given_up":["00aa"],"refused":[{"block":"00cc",
+"cause":"beta (zone lyon) has it"}]}`}, ""},
 		"node-remove":     {"node remove old", map[string]string{"DELETE /v1/nodes/old": "{}"}, ""},
 		"token":           {"token", map[string]string{"POST /v1/tokens": tokenJSON}, ""},
 		"refused":         {"bucket info photos", nil, ""},

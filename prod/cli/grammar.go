@@ -52,8 +52,12 @@ type grammar struct {
 		Remove     nodeRemoveCmd     `cmd:"" help:"Remove a member for good."`
 		AcceptLoss nodeAcceptLossCmd `cmd:"" help:"Give a node up whose data is gone for good."`
 	} `cmd:"" help:"Members of the cluster."`
+	Block struct {
+		Lost   blockLostCmd   `cmd:"" help:"List the blocks that are on no node in reach, and their objects."`
+		GiveUp blockGiveUpCmd `cmd:"" help:"Have nobody wait for blocks that no node has any more."`
+	} `cmd:"" help:"Blocks that are lost."`
 	Scrub struct {
-		Start  scrubStartCmd  `cmd:"" help:"Read every block of the node now, and heal what is damaged."`
+		Start  scrubStartCmd  `cmd:"" help:"Read every block on this node's disks now; heal what is damaged."`
 		Status scrubStatusCmd `cmd:"" help:"Show what the scrub has found, disk by disk."`
 	} `cmd:"" help:"The blocks of the node, verified."`
 	Job struct {

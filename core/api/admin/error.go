@@ -45,7 +45,7 @@ var kinds = []struct {
 	{bucket.ErrInvalidKey, http.StatusBadRequest, "invalid_key", ""},
 	{cluster.ErrNotMember, http.StatusNotFound, "no_such_node", "see granary status"},
 	{cluster.ErrHasData, http.StatusConflict, "has_data",
-		"granary layout drain gives it no part in the next layout; see granary status"},
+		"granary layout remove gives it no part in the next layout; see granary status"},
 	{cluster.ErrChanged, http.StatusConflict, "layout_changed",
 		"somebody else staged or applied something: look at granary layout plan again"},
 	{cluster.ErrNoVersion, http.StatusNotFound, "no_such_version", "see granary layout history"},

@@ -242,6 +242,30 @@ func (f *fakeCluster) Remove(_ context.Context, n rt.NodeID) error {
 type fakeBlocks struct {
 	started   int
 	now, last block.ScrubPass
+	lost      []block.LostBlock
+	after     block.Hash
+	gone      []block.Hash
+	why       []error
+	err       error // of GiveUp
+}
+
+func (f *fakeBlocks) Lost(after block.Hash) ([]block.LostBlock, error) {
+	f.after = after
+	return f.lost, nil
+}
+
+func (f *fakeBlocks) Nowhere() (n int64, err error) {
+	for _, l := range f.lost {
+		if !l.GivenUp {
+			n++
+		}
+	}
+	return n, nil
+}
+
+func (f *fakeBlocks) GiveUp(_ context.Context, list []block.Hash) ([]error, error) {
+	f.gone = list
+	return f.why, f.err
 }
 
 func (f *fakeBlocks) StartScrub()                         { f.started++ }

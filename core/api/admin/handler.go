@@ -67,6 +67,8 @@ func (h *Handler) routes() {
 	route(h, "POST /v1/layout/buy", h.buy)
 	route(h, "POST /v1/layout/apply", h.apply)
 	route(h, "POST /v1/layout/rebalance", h.rebalance)
+	route(h, "GET /v1/blocks/lost", h.lostBlocks)
+	route(h, "POST /v1/blocks/give-up", h.giveUpBlocks)
 	route(h, "GET /v1/scrub", h.scrub)
 	route(h, "POST /v1/scrub", h.startScrub)
 	route(h, "GET /v1/jobs", h.listJobs)

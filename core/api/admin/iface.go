@@ -88,6 +88,12 @@ type Blocks interface {
 	StartScrub()
 	// Scrubs are the pass that goes on, or was the last, and the last that read content to the end.
 	Scrubs() (now, last block.ScrubPass)
+	// Nowhere counts the blocks that no replica in reach holds, and that were not given up.
+	Nowhere() (int64, error)
+	// Lost lists them, and those that were given up, behind a hash.
+	Lost(after block.Hash) ([]block.LostBlock, error)
+	// GiveUp has nobody wait for blocks any more that no member holds.
+	GiveUp(context.Context, []block.Hash) ([]error, error)
 }
 
 // Config is what a Handler stands on. Env, Cluster, Buckets and Facts must be set.

@@ -31,6 +31,16 @@ func (h *Handler) status(r request, _ none) (Status, error) {
 			Error: f.DiskError, Disks: f.Disks},
 		Nodes: h.nodes(c), Warnings: warnings(f, c), Notes: notes,
 	}
+	if h.Blocks != nil {
+		lost, err := h.Blocks.Nowhere()
+		if err != nil {
+			return s, err
+		}
+		if lost > 0 {
+			s.Warnings = append(s.Warnings, fmt.Sprintf("%d blocks that objects need are on no node in "+
+				"reach: bring back nodes and disks that are away; see granary block lost", lost))
+		}
+	}
 	if f.K2VListen != "" {
 		s.K2V = scheme + "://" + f.K2VListen
 	}
