@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"granary/core/hlc"
@@ -144,7 +146,7 @@ func (c *Cluster) Adopt(ctx context.Context, v *layout.Version) error {
 	return err
 }
 
-// Sync makes this node and a majority of the storage nodes know the same, in particular of what is staged;
+// Sync makes this node and a quorum of the voters know the same, in particular of what is staged;
 // before the first layout, this node and the founder.
 //
 // Errors: ErrNoCluster; ErrNotReady if too few can be asked.
@@ -163,45 +165,74 @@ func (c *Cluster) Sync(ctx context.Context) error {
 		return nil
 	}
 	set := cache.full.Live[len(cache.full.Live)-1]
-	heard := rt.NewQueue[error](c.env, len(set.Nodes))
+	heard := rt.NewQueue[hearing](c.env, len(set.Nodes))
 	for _, id := range set.Nodes {
 		c.group.Go("cluster sync", func(context.Context) error {
 			var err error
 			if id != self {
 				err = c.exchange(ctx, id, true)
 			}
-			heard.TryPut(err)
+			heard.TryPut(hearing{id, err})
 			return nil
 		})
 	}
-	return c.majority(ctx, set, heard)
+	return c.hear(ctx, set, heard)
 }
 
-// majority waits until a write quorum of a set was heard, and for the others as long as they usually take.
-func (c *Cluster) majority(ctx context.Context, set layout.Set, heard *rt.Queue[error]) error {
+// hearing is what came of asking a node.
+type hearing struct {
+	node rt.NodeID
+	err  error
+}
+
+// hear waits until a write quorum of a set was heard, and for the others as long as they usually take.
+//
+// Errors: ErrNotReady.
+func (c *Cluster) hear(ctx context.Context, set layout.Set, heard *rt.Queue[hearing]) error {
+	var good, bad []rt.NodeID
 	var fails []error
-	for got := 0; got+len(fails) < len(set.Nodes); {
-		var err, ended error
-		if got < set.Write {
-			err, ended = heard.Get(ctx)
+	for len(good)+len(bad) < len(set.Nodes) {
+		var h hearing
+		var ended error
+		if enough := set.Writes(in(good)); enough {
+			h, ended = heard.GetFor(ctx, c.Patience(set.Nodes))
 		} else {
-			err, ended = heard.GetFor(ctx, c.Patience(set.Nodes))
+			h, ended = heard.Get(ctx)
 		}
 		switch {
 		case errors.Is(ended, rt.ErrTimeout):
 			return nil
 		case ended != nil:
 			return ended
-		case err == nil:
-			got++
+		case h.err == nil:
+			good = append(good, h.node)
 			continue
 		}
-		if fails = append(fails, err); len(set.Nodes)-len(fails) < set.Write {
-			return fmt.Errorf("%w: %d of %d storage nodes must be heard: %w", ErrNotReady, set.Write,
-				len(set.Nodes), errors.Join(fails...))
+		bad, fails = append(bad, h.node), append(fails, h.err)
+		failed := in(bad)
+		if left := func(id rt.NodeID) bool { return !failed(id) }; !set.Writes(left) {
+			return fmt.Errorf("%w: %s: %w", ErrNotReady, short(set, left), errors.Join(fails...))
 		}
 	}
 	return nil
+}
+
+// in says which nodes are in a list.
+func in(list []rt.NodeID) func(rt.NodeID) bool {
+	return func(id rt.NodeID) bool { return slices.Contains(list, id) }
+}
+
+// short says in words of which quorum some nodes fall short; empty if they are one.
+func short(set layout.Set, has func(rt.NodeID) bool) string {
+	switch lacking := set.Lacking(has); {
+	case set.Writes(has):
+		return ""
+	case len(lacking) > 0:
+		return fmt.Sprintf("%d of %d zones must be heard, missing %s", set.Write, len(set.Zones),
+			strings.Join(lacking, " and "))
+	}
+	return fmt.Sprintf("%d of %d storage nodes must be heard, and there are %d", set.Write, len(set.Nodes),
+		layout.Count(set.Nodes, has))
 }
 
 // apply is Apply and Adopt; a nil version is what is staged.

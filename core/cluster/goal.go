@@ -64,27 +64,48 @@ func (c *Cluster) Surplus() (version uint64, surplus []Range) {
 	return doc.number(), surplus
 }
 
-// Share says whether a node that has this goal has to hold the part of the keys with this view, and from how
-// many nodes of its read set it has to take it over before it knows all that was acknowledged: a read quorum,
-// among which it counts itself if it knows what a member of that set has to know. In the set of the newest
-// version every member has stored, since that version was chosen, what it acknowledged; before that, all that
-// was acknowledged is at each of them that is in sync. The only replica of a part has nobody to ask: what it
-// has is all there is.
-func (g Goal) Share(self rt.NodeID, v View) (need int, ok bool) {
+// Share is a part of the keys that a node has to hold, and from whom it takes it over.
+type Share struct {
+	Set   layout.Set // whose nodes are asked
+	self  rt.NodeID
+	knows bool // what the node itself has counts as one answer
+	fresh bool // but only together with another's
+}
+
+// Share says whether a node that has this goal has to hold the part of the keys with this view. Then it has to
+// take it over from nodes of its read set before it knows all that was acknowledged: a read quorum, among
+// which it counts itself if it knows what a member of that set has to know. In the set of the newest version
+// every member has stored, since that version was chosen, what it acknowledged; before that, all that was
+// acknowledged is at each of them that is in sync.
+func (g Goal) Share(self rt.NodeID, v View) (s Share, ok bool) {
 	newest, set := v.Live[len(v.Live)-1], v.ReadSet()
-	if newest.Version != g.Version || !slices.Contains(newest.Nodes, self) {
-		return 0, false
+	s = Share{Set: set, self: self}
+	member := slices.Contains(set.Nodes, self)
+	s.fresh = set.Version == g.Version && !g.Lost
+	s.knows = s.fresh || set.Version < g.Version && g.Synced >= set.Version && member
+	return s, newest.Version == g.Version && slices.Contains(newest.Nodes, self)
+}
+
+// Done reports whether the share was taken over from enough nodes, if it was from those for which taken is
+// true. The only replica of a part has nobody to ask: what it has is all there is; and where fewer are left
+// than a quorum wants, all of them are enough.
+func (s Share) Done(taken func(rt.NodeID) bool) bool {
+	others, from := 0, 0
+	for _, id := range s.Set.Nodes {
+		if id == s.self {
+			continue
+		}
+		if others++; taken(id) {
+			from++
+		}
 	}
-	need = set.Read
-	switch {
-	case set.Version == g.Version && !g.Lost:
-		need = max(need-1, 1)
-	case set.Version < g.Version && g.Synced >= set.Version && slices.Contains(set.Nodes, self):
-		need--
+	if from == others {
+		return true
 	}
-	others := len(set.Nodes)
-	if slices.Contains(set.Nodes, self) {
-		others--
-	}
-	return min(need, others), true
+	return s.Set.Reads(func(id rt.NodeID) bool {
+		if id == s.self {
+			return s.knows
+		}
+		return taken(id)
+	}) && (from > 0 || !s.fresh)
 }

@@ -69,3 +69,14 @@ func (c *Cluster) copies(doc document, cache *derived) (counts []int) {
 	}
 	return counts
 }
+
+// undecided says which voters are out of reach that a quorum needs; empty if none are.
+func (c *Cluster) undecided(cache *derived) string {
+	for _, set := range cache.full.Live {
+		why := short(set, func(id rt.NodeID) bool { return id == c.env.Self() || c.endpoint.Connected(id) })
+		if why != "" {
+			return why
+		}
+	}
+	return ""
+}

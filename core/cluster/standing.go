@@ -52,14 +52,9 @@ func stand(id rt.NodeID, s standing) document {
 	return document{Members: members{}.With(id, membership{Standing: s})}
 }
 
-// count is the number of nodes of a set of which has holds.
-func (d document) count(set layout.Set, has func(standing) bool) (n int) {
-	for _, id := range set.Nodes {
-		if has(d.standing(id)) {
-			n++
-		}
-	}
-	return n
+// stands says of which nodes' standings has is true.
+func (d document) stands(has func(standing) bool) func(rt.NodeID) bool {
+	return func(id rt.NodeID) bool { return has(d.standing(id)) }
 }
 
 // closing reports whether some node has closed what is before version j. It found all sets of j readable.
@@ -76,14 +71,13 @@ func (d document) closing(j uint64) bool {
 // acknowledged.
 func (d document) readable(set layout.Set) bool {
 	j := set.Version
-	return d.closing(j) || d.count(set, func(s standing) bool { return s.Synced >= j }) >= set.Write
+	return d.closing(j) || set.Writes(d.stands(func(s standing) bool { return s.Synced >= j }))
 }
 
 // retired reports whether no coordinator can make a read or write quorum any more of a set of the version
-// before, which one that knows nothing newer would need: so many of it have closed that R do not remain.
+// before, which one that knows nothing newer would need: what has not closed is no read quorum.
 func (d document) retired(set layout.Set, j uint64) bool {
-	closed := d.count(set, func(s standing) bool { return s.Closed >= j })
-	return closed >= len(set.Nodes)+1-set.Read
+	return !set.Reads(d.stands(func(s standing) bool { return s.Closed < j }))
 }
 
 // beforeLives reports whether the version before the newest is live.
@@ -91,7 +85,7 @@ func (d document) beforeLives() bool { return d.Before != nil && d.Settled < d.n
 
 // fullSet is the set of the full-copy tables and the registers in a version.
 func (d document) fullSet(v *layout.Version) layout.Set {
-	return d.withoutLost(Majority(v.Number, v.StorageNodes()))
+	return v.Voters().Without(d.stands(func(s standing) bool { return s.Lost }))
 }
 
 // setOf is the set of a prefix in a version.
@@ -102,7 +96,7 @@ func (d document) setOf(v *layout.Version, x layout.Prefix) layout.Set {
 // withoutLost leaves the lost nodes out of a set, whose quorums do without them as if they had answered. What
 // they alone knew is lost. A set without any other stays as it is.
 func (d document) withoutLost(s layout.Set) layout.Set {
-	lost := func(id rt.NodeID) bool { return d.standing(id).Lost }
+	lost := d.stands(func(s standing) bool { return s.Lost })
 	if !slices.ContainsFunc(s.Nodes, lost) {
 		return s
 	}
@@ -144,6 +138,5 @@ func (d document) mayClose(v *derived, self rt.NodeID) bool {
 			return false
 		}
 	}
-	carried := d.count(before, func(s standing) bool { return s.Carried >= d.number() })
-	return carried >= before.Read
+	return before.Reads(d.stands(func(s standing) bool { return s.Carried >= d.number() }))
 }

@@ -43,7 +43,7 @@ func (v View) Targets() []rt.NodeID {
 	return all
 }
 
-// Majority returns the set of all nodes with majority quorums, as full-copy tables use it.
+// Majority returns the set of all nodes with quorums of so many nodes.
 func Majority(version uint64, nodes []rt.NodeID) layout.Set {
 	w := len(nodes)/2 + 1
 	return layout.Set{Version: version, Nodes: nodes, Write: w, Read: len(nodes) + 1 - w}

@@ -97,8 +97,7 @@ func (s *Store) lookOnce(ctx context.Context, b bucket.BucketID) (empty bool, fa
 	var nodes []rt.NodeID
 	plans := map[rt.NodeID][]cluster.Plan{}
 	s.topology.EachView(func(_, _ layout.Prefix, v cluster.View) {
-		set := v.ReadSet()
-		set.Write = set.Read // answers that are needed
+		set := v.ReadSet().Reading()
 		tallies = append(tallies, quorum.NewTally(cluster.View{Live: []layout.Set{set}}, false))
 		for _, n := range set.Nodes {
 			if plans[n] == nil {

@@ -94,14 +94,6 @@ func (v *Version) Replicas(p Partition) []rt.NodeID {
 // PartitionOf returns the partition of a prefix in this version.
 func (v *Version) PartitionOf(x Prefix) Partition { return PartitionOf(x, v.Params.Partitions) }
 
-// Set is the replicas of one key in one live version, and how many of them a write and a read need.
-type Set struct {
-	Version uint64
-	Nodes   []rt.NodeID // ascending
-	Write   int         // W
-	Read    int         // R
-}
-
 // Set returns the replicas of a prefix, with the quorums they answer in.
 func (v *Version) Set(x Prefix) Set {
 	return Set{

@@ -12,7 +12,8 @@ func TestSet(t *testing.T) {
 	params.Partitions *= 2
 	for _, v := range []*Version{first, assign(t, talk(), params, first)} {
 		for _, x := range []Prefix{0, 0x7fff, 0x8000, 0xffff} {
-			want := Set{v.Number, v.Replicas(PartitionOf(x, v.Params.Partitions)), 2, 2}
+			want := Set{Version: v.Number, Nodes: v.Replicas(PartitionOf(x, v.Params.Partitions)), Write: 2,
+				Read: 2}
 			if diff := cmp.Diff(want, v.Set(x)); diff != "" {
 				t.Errorf("version %d, prefix %#x (-want +got):\n%s", v.Number, uint16(x), diff)
 			}

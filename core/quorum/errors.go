@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"granary/core/layout"
+	"granary/core/rt"
 )
 
 // Kinds of errors, for errors.Is.
@@ -31,13 +34,28 @@ type Error struct {
 	Got     int
 	Of      int // replicas asked; 0 if it did not come to that
 	Unknown bool
-	Causes  []Cause
+	// Zones are those that the quorum lacks, where voters count by zones: Need, Got and Of are zones then.
+	Zones  []string
+	Causes []Cause
+}
+
+// Lack says of which quorum the answers of those nodes fall short.
+func (e *Error) Lack(set layout.Set, answered func(rt.NodeID) bool) {
+	e.Need, e.Of, e.Zones = set.Write, len(set.Nodes), set.Lacking(answered)
+	e.Got = layout.Count(set.Nodes, answered)
+	if set.Zones != nil {
+		e.Of, e.Got = len(set.Zones), len(set.Zones)-len(e.Zones)
+	}
 }
 
 func (e *Error) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s", e.Op, e.Subject)
-	if e.Of > 0 {
+	switch {
+	case len(e.Zones) > 0:
+		fmt.Fprintf(&b, ": %d of %d zones needed, %d answered, missing %s", e.Need, e.Of, e.Got,
+			strings.Join(e.Zones, " and "))
+	case e.Of > 0:
 		fmt.Fprintf(&b, ": %d of %d replicas needed, %d answered", e.Need, e.Of, e.Got)
 	}
 	for i, c := range e.Causes {

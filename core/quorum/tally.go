@@ -48,18 +48,21 @@ const (
 
 // Tally counts the answers to one item of a write over the live sets of its partition.
 //
-// A voted write is acknowledged at W Clean answers in the read set and W stored answers (Clean, Behind or
-// Stored) in every other live set; an unvoted one at W stored answers in every set. Add counts a node's first
-// answer only, and only the answers of nodes of the sets: learners decide nothing.
+// A voted write is acknowledged at a write quorum of Clean answers in the read set and one of stored answers
+// (Clean, Behind or Stored) in every other live set; an unvoted one at one of stored answers in every set. Add
+// counts a node's first answer only, and only the answers of nodes of the sets: learners decide nothing.
 // Source: DESIGN.md, "Acknowledgement".
 type Tally struct {
-	sets    []setTally // oldest first
-	anchor  int        // the set that votes
+	sets    []layout.Set // oldest first
+	anchor  int          // the set that votes
 	voted   bool
 	certain bool
 	head    hlc.Stamp
 	answers []answered // in order of arrival
 }
+
+// pending is the vote of a node that has not answered yet.
+const pending = Clean + 1
 
 type answered struct {
 	node rt.NodeID
@@ -72,22 +75,9 @@ type Failure struct {
 	Err  error
 }
 
-// setTally counts the answers of one set's nodes; each is in one of the four counts, or pending.
-type setTally struct {
-	set                           layout.Set
-	clean, behind, stored, failed int
-}
-
-func (s *setTally) pending() int { return len(s.set.Nodes) - s.have() - s.failed }
-func (s *setTally) have() int    { return s.clean + s.behind + s.stored }
-
 // NewTally starts a count over view; voted says whether the item has a stamp to be voted on.
 func NewTally(view cluster.View, voted bool) *Tally {
-	t := &Tally{sets: make([]setTally, len(view.Live)), anchor: view.Read, voted: voted}
-	for i, set := range view.Live {
-		t.sets[i].set = set
-	}
-	return t
+	return &Tally{sets: view.Live, anchor: view.Read, voted: voted}
 }
 
 // Certain makes the tally ask for a new stamp only when W clean votes are impossible for ever: when too many
@@ -104,14 +94,8 @@ func (t *Tally) Add(node rt.NodeID, a Answer) {
 	if _, again := t.answer(node); again {
 		return
 	}
-	member := false
-	for i := range t.sets {
-		if s := &t.sets[i]; slices.Contains(s.set.Nodes, node) {
-			s.count(a.Vote)
-			member = true
-		}
-	}
-	if !member {
+	member := func(set layout.Set) bool { return slices.Contains(set.Nodes, node) }
+	if !slices.ContainsFunc(t.sets, member) {
 		return
 	}
 	t.answers = append(t.answers, answered{node, a})
@@ -130,19 +114,6 @@ func (t *Tally) answer(node rt.NodeID) (Answer, bool) {
 		}
 	}
 	return Answer{}, false
-}
-
-func (s *setTally) count(v Vote) {
-	switch v {
-	case Clean:
-		s.clean++
-	case Behind:
-		s.behind++
-	case Stored:
-		s.stored++
-	default:
-		s.failed++
-	}
 }
 
 // Head is the newest stamp that a Behind answer named.
@@ -168,53 +139,76 @@ func (t *Tally) Got() (n int) {
 	return n
 }
 
+// vote is that of a node, or pending.
+func (t *Tally) vote(node rt.NodeID) Vote {
+	if a, ok := t.answer(node); ok {
+		return a.Vote
+	}
+	return pending
+}
+
+// holds reports whether the nodes of a set whose votes f takes are a write quorum.
+func (t *Tally) holds(set layout.Set, f func(Vote) bool) bool {
+	return set.Writes(func(id rt.NodeID) bool { return f(t.vote(id)) })
+}
+
+// some reports whether a node of a set has this vote.
+func (t *Tally) some(set layout.Set, v Vote) bool {
+	return slices.ContainsFunc(set.Nodes, func(id rt.NodeID) bool { return t.vote(id) == v })
+}
+
 // Verdict decides. hurried asks to stamp anew as soon as a Behind answer is there and no acknowledgement,
 // instead of waiting for replicas that have been silent for long.
 func (t *Tally) Verdict(hurried bool) Verdict {
 	acked := true
-	for i := range t.sets {
-		s := &t.sets[i]
-		if s.have()+s.pending() < s.set.Write {
+	for i, set := range t.sets {
+		if !t.holds(set, func(v Vote) bool { return v >= Stored }) {
 			return Exhausted
 		}
-		acked = acked && t.reached(i) >= s.set.Write
+		acked = acked && t.reached(i)
 	}
 	if acked {
 		return Acked
 	}
-	voters := &t.sets[t.anchor]
-	if !t.voted || voters.clean >= voters.set.Write {
+	voters := t.sets[t.anchor]
+	if !t.voted || t.reached(t.anchor) {
 		return Waiting // for other sets, where Behind is as good
 	}
-	possible := voters.clean + voters.pending()
 	switch {
-	case possible+voters.behind < voters.set.Write:
+	case !t.holds(voters, func(v Vote) bool { return v >= Behind }):
 		return Exhausted // too many replicas cannot vote; a new stamp would not help
 	case t.certain:
 		return t.certainly(voters)
-	case possible < voters.set.Write, hurried && voters.behind > 0:
+	case !t.holds(voters, func(v Vote) bool { return v >= Clean }), hurried && t.some(voters, Behind):
 		return Restamp
 	}
 	return Waiting
 }
 
 // certainly decides while the voting set lacks clean answers, if only what is certain counts.
-func (t *Tally) certainly(voters *setTally) Verdict {
+func (t *Tally) certainly(voters layout.Set) Verdict {
 	switch {
-	case len(voters.set.Nodes)-voters.behind < voters.set.Write:
+	case !t.holds(voters, func(v Vote) bool { return v != Behind }):
 		return Restamp
-	case voters.pending() == 0:
+	case !t.some(voters, pending):
 		return Exhausted
 	}
 	return Waiting
 }
 
-// reached is how many of the answers that set i needs are there.
-func (t *Tally) reached(i int) int {
+// reached reports whether the answers that set i needs are there.
+func (t *Tally) reached(i int) bool { return t.sets[i].Writes(t.counts(i)) }
+
+// counts says which nodes gave an answer that counts in set i.
+func (t *Tally) counts(i int) func(rt.NodeID) bool {
+	least := Stored
 	if t.voted && i == t.anchor {
-		return t.sets[i].clean
+		least = Clean
 	}
-	return t.sets[i].have()
+	return func(id rt.NodeID) bool {
+		v := t.vote(id)
+		return v >= least && v < pending
+	}
 }
 
 // Why a replica's answer did not count, in an Error.
@@ -228,17 +222,15 @@ var (
 // anyway, by an earlier attempt.
 func (t *Tally) Missed(subject string, describe func(rt.NodeID) string, earlier bool) *Error {
 	e := &Error{Op: "write", Subject: subject, Unknown: earlier}
-	for i := range t.sets {
-		s := &t.sets[i]
-		for _, node := range s.set.Nodes {
-			a, ok := t.answer(node)
-			e.Unknown = e.Unknown || !ok || a.Vote != Refused
+	for i, set := range t.sets {
+		for _, node := range set.Nodes {
+			e.Unknown = e.Unknown || t.vote(node) != Refused
 		}
-		if e.Of > 0 || t.reached(i) >= s.set.Write {
+		if e.Of > 0 || t.reached(i) {
 			continue
 		}
-		e.Need, e.Got, e.Of = s.set.Write, t.reached(i), len(s.set.Nodes)
-		for _, node := range s.set.Nodes {
+		e.Lack(set, t.counts(i))
+		for _, node := range set.Nodes {
 			if why := t.fault(i, node); why != nil {
 				e.Causes = append(e.Causes, Cause{Node: describe(node), Err: why})
 			}

@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"time"
 
 	"granary/core/cluster"
 	"granary/core/kv"
+	"granary/core/layout"
 	"granary/core/quorum"
 	"granary/core/rpc"
 	"granary/core/rt"
@@ -91,7 +93,7 @@ type Fetched struct {
 	tables  *Tables
 	round   *quorum.Round[*fetchResponse]
 	view    cluster.View
-	need    int // replies
+	wants   layout.Set // whose write quorum of replies makes the answer
 	pk      []byte
 	subject string
 	prune   func(*Fetched)
@@ -135,12 +137,12 @@ func (t *Tables) FetchFull(ctx context.Context, name string, args []byte, subjec
 func (t *Tables) fetch(ctx context.Context, view func() (cluster.View, error), any bool, req fetchRequest,
 	subject string) (f *Fetched, err error) {
 	err = t.planned(ctx, view, func(v cluster.View) (fails []quorum.Failure, err error) {
-		asked, need := req, v.ReadSet().Read
+		asked, wants := req, v.ReadSet().Reading()
 		asked.Plan = v.Plan()
 		if any {
-			need = 1
+			wants.Write, wants.Zones = 1, nil
 		}
-		f, fails, err = t.fetchOf(ctx, v, need, &asked, subject)
+		f, fails, err = t.fetchOf(ctx, v, wants, &asked, subject)
 		return fails, err
 	})
 	return f, err
@@ -152,15 +154,15 @@ func (t *Tables) planned(ctx context.Context, view func() (cluster.View, error),
 	return quorum.Planned(ctx, t.env, t.topology, view, attempt)
 }
 
-// fetchOf joins the first need replies. All replicas are asked at once, except for a single reply: then the
-// nearest, and the next ones when it fails or is silent for longer than usual.
-func (t *Tables) fetchOf(ctx context.Context, view cluster.View, need int, req *fetchRequest,
+// fetchOf joins the first replies that are a write quorum of wants. All replicas are asked at once, except for
+// a single reply: then the nearest, and the next ones when it fails or is silent for longer than usual.
+func (t *Tables) fetchOf(ctx context.Context, view cluster.View, wants layout.Set, req *fetchRequest,
 	subject string) (*Fetched, []quorum.Failure, error) {
-	f := &Fetched{tables: t, view: view, need: need, pk: req.PK, subject: subject, prune: t.pruners[req.Name],
-		rows: map[rowKey]Row{}}
-	nodes, first := t.topology.Nearest(view.ReadSet().Nodes), 0
-	if need < view.ReadSet().Read {
-		first = need
+	f := &Fetched{tables: t, view: view, wants: wants, pk: req.PK, subject: subject,
+		prune: t.pruners[req.Name], rows: map[rowKey]Row{}}
+	nodes, first := t.topology.Nearest(wants.Nodes), 0
+	if wants.Zones == nil && wants.Write < view.ReadSet().Read {
+		first = wants.Write
 		f.patience = t.topology.Patience(nodes)
 	}
 	f.round = quorum.Start(t.env.Background(), t.quorum, nodes, first,
@@ -171,7 +173,7 @@ func (t *Tables) fetchOf(ctx context.Context, view cluster.View, need int, req *
 		})
 	rctx, cancel := t.env.WithTimeout(ctx, ReadTimeout)
 	defer cancel()
-	for len(f.replies) < need {
+	for !wants.Writes(f.replied) {
 		if err := f.next(rctx); err != nil {
 			f.round.Close()
 			return nil, f.failed, f.missed(err)
@@ -194,10 +196,20 @@ func (f *Fetched) next(ctx context.Context) error {
 		return nil
 	}
 	f.failed = append(f.failed, quorum.Failure{Node: reply.Node, Err: reply.Err})
-	if left := len(f.replies) + f.round.Left(); left < f.need {
+	if !f.wants.Writes(f.mayReply) {
 		return quorum.ErrAllAnswered
 	}
 	return nil
+}
+
+// replied reports whether a node gave a good answer.
+func (f *Fetched) replied(node rt.NodeID) bool {
+	return slices.ContainsFunc(f.replies, func(r quorum.Reply[*fetchResponse]) bool { return r.Node == node })
+}
+
+// mayReply reports whether it did, or may yet.
+func (f *Fetched) mayReply(node rt.NodeID) bool {
+	return !slices.ContainsFunc(f.failed, func(q quorum.Failure) bool { return q.Node == node })
 }
 
 func (f *Fetched) joinAll(rows []Row) error {
@@ -229,8 +241,8 @@ func (f *Fetched) join(row Row) error {
 
 func (f *Fetched) missed(err error) error {
 	f.tables.quorum.Missed("read")
-	set := f.view.ReadSet()
-	e := &quorum.Error{Op: "read", Subject: f.subject, Need: f.need, Got: len(f.replies), Of: len(set.Nodes)}
+	e := &quorum.Error{Op: "read", Subject: f.subject}
+	e.Lack(f.wants, f.replied)
 	heard := map[rt.NodeID]bool{}
 	for _, reply := range f.replies {
 		heard[reply.Node] = true
@@ -239,7 +251,7 @@ func (f *Fetched) missed(err error) error {
 		heard[fail.Node] = true
 		e.Causes = append(e.Causes, quorum.Cause{Node: f.tables.topology.Describe(fail.Node), Err: fail.Err})
 	}
-	for _, node := range set.Nodes {
+	for _, node := range f.wants.Nodes {
 		if !heard[node] {
 			e.Causes = append(e.Causes, quorum.Cause{Node: f.tables.topology.Describe(node),
 				Err: quorum.ErrSilent})

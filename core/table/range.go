@@ -259,7 +259,7 @@ func askRanges[T any](ctx context.Context, t *Tables, tab *Table[T], a *rangesAs
 			parts = append(parts, quorum.Reply[*fetchResponse]{Node: reply.Node,
 				Value: &fetchResponse{Rows: part.Rows}})
 		}
-		f := &Fetched{tables: t, view: a.view, need: a.view.ReadSet().Read, pk: a.req.Ranges[n].PK,
+		f := &Fetched{tables: t, view: a.view, wants: a.view.ReadSet().Reading(), pk: a.req.Ranges[n].PK,
 			subject: a.subject,
 			rows:    map[rowKey]Row{}, replies: parts, round: ended(t)}
 		if out[at], err = joinRange(f, tab, cut, out[at].Rest); err != nil {
@@ -283,8 +283,8 @@ func (t *Tables) rangesReplies(ctx context.Context, a *rangesAsk) ([]quorum.Repl
 	ctx, cancel := t.env.WithTimeout(ctx, ReadTimeout)
 	defer cancel()
 	var replies []quorum.Reply[*rangesResponse]
-	f := &Fetched{tables: t, view: a.view, need: set.Read, subject: a.subject} // for the error
-	for len(replies) < set.Read {
+	f := &Fetched{tables: t, view: a.view, wants: set.Reading(), subject: a.subject} // for the error
+	for !f.wants.Writes(f.replied) {
 		reply, err := round.Next(ctx, 0)
 		if err != nil {
 			return nil, f.failed, f.missed(err)

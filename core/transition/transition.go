@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"granary/core/cluster"
@@ -73,11 +74,10 @@ type part struct {
 	full        bool
 }
 
-// share is a part that this node has to hold, and what is left to be done for it.
+// share is a part that this node has to hold, and from whom it is taken over.
 type share struct {
 	part
-	set  layout.Set // whose nodes are asked
-	need int        // how many of them
+	cluster.Share
 }
 
 // New returns a node's mover.
@@ -218,7 +218,7 @@ func (m *Mover) takeOver(ctx context.Context) error {
 
 // takeFrom takes shares over from one peer.
 func (m *Mover) takeFrom(ctx context.Context, peer rt.NodeID, shares []share) error {
-	source := cluster.Source{Fenced: m.goal.Version, Synced: shares[0].set.Version}
+	source := cluster.Source{Fenced: m.goal.Version, Synced: shares[0].Set.Version}
 	var spans []table.Span
 	for _, s := range shares {
 		if s.full {
@@ -243,7 +243,7 @@ func (m *Mover) takeFrom(ctx context.Context, peer rt.NodeID, shares []share) er
 		return err
 	}
 	for _, s := range shares {
-		m.taken[taking{s.part, s.set.Version, peer}] = true
+		m.taken[taking{s.part, s.Set.Version, peer}] = true
 	}
 	return nil
 }
@@ -252,7 +252,7 @@ func (m *Mover) takeFrom(ctx context.Context, peer rt.NodeID, shares []share) er
 func (m *Mover) shares() (all []share) {
 	add := func(p part, v cluster.View) {
 		if s, ok := m.goal.Share(m.Env.Self(), v); ok {
-			all = append(all, share{p, v.ReadSet(), s})
+			all = append(all, share{p, s})
 		}
 	}
 	if v, err := m.Cluster.FullView(); err == nil {
@@ -262,20 +262,16 @@ func (m *Mover) shares() (all []share) {
 	return all
 }
 
-// got is from how many peers a share was taken.
-func (m *Mover) got(s share) (n int) {
-	for _, peer := range s.set.Nodes {
-		if m.taken[taking{s.part, s.set.Version, peer}] {
-			n++
-		}
-	}
-	return n
+// took reports whether a share was taken from a peer.
+func (m *Mover) took(s share, peer rt.NodeID) bool {
+	return m.taken[taking{s.part, s.Set.Version, peer}]
 }
 
 // wanting are the shares that were not taken from enough peers.
 func (m *Mover) wanting(shares []share) (left []share) {
 	for _, s := range shares {
-		if m.got(s) < s.need && !m.Env.Mutant("layout: taken over from nobody") {
+		done := s.Done(func(peer rt.NodeID) bool { return m.took(s, peer) })
+		if !done && !m.Env.Mutant("layout: taken over from nobody") {
 			left = append(left, s)
 		}
 	}
@@ -285,28 +281,19 @@ func (m *Mover) wanting(shares []share) (left []share) {
 // from are the shares that wait for a peer, as members of one set: those of the first one's version.
 func (m *Mover) from(peer rt.NodeID, shares []share) (list []share) {
 	for _, s := range m.wanting(shares) {
-		if s.has(peer) && !m.taken[taking{s.part, s.set.Version, peer}] &&
-			(len(list) == 0 || list[0].set.Version == s.set.Version) {
+		if slices.Contains(s.Set.Nodes, peer) && !m.took(s, peer) &&
+			(len(list) == 0 || list[0].Set.Version == s.Set.Version) {
 			list = append(list, s)
 		}
 	}
 	return list
 }
 
-func (s share) has(peer rt.NodeID) bool {
-	for _, id := range s.set.Nodes {
-		if id == peer {
-			return true
-		}
-	}
-	return false
-}
-
 // peersOf are the nodes that shares can be taken from, once each.
 func peersOf(shares []share, self rt.NodeID) (peers []rt.NodeID) {
 	seen := map[rt.NodeID]bool{self: true}
 	for _, s := range shares {
-		for _, id := range s.set.Nodes {
+		for _, id := range s.Set.Nodes {
 			if !seen[id] {
 				seen[id] = true
 				peers = append(peers, id)

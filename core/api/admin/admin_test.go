@@ -103,15 +103,19 @@ func TestWarnings(t *testing.T) {
 			w.cluster.status.Copies = []int{0, 2, 6}
 		},
 		"does not hold everything yet": func(w *world) { live(w); w.cluster.status.Nodes[1].Synced = 0 },
-		"was given up":                 func(w *world) { live(w); w.cluster.status.Nodes[1].Lost = true },
-		"metadata.fsync is off":        func(w *world) { w.facts.MetadataFsync = false },
-		"data.fsync is off":            func(w *world) { w.facts.BlocksFsync = false },
-		"without TLS":                  func(w *world) { w.facts.S3Beyond = true },
-		"the disk is full":             func(w *world) { w.facts.DiskFree = 100 },
-		"small objects":                func(w *world) { w.facts.Full = "why" },
-		"nearly full":                  func(w *world) { w.facts.DiskFree = 1e9 },
-		"space is not known":           func(w *world) { w.facts.DiskError = "gone" },
-		"two replicas":                 live,
+		"made or changed until nodes return: 2 of 3 zones": func(w *world) {
+			live(w)
+			w.cluster.status.Undecided = "2 of 3 zones must be heard, missing zone lyon"
+		},
+		"was given up":          func(w *world) { live(w); w.cluster.status.Nodes[1].Lost = true },
+		"metadata.fsync is off": func(w *world) { w.facts.MetadataFsync = false },
+		"data.fsync is off":     func(w *world) { w.facts.BlocksFsync = false },
+		"without TLS":           func(w *world) { w.facts.S3Beyond = true },
+		"the disk is full":      func(w *world) { w.facts.DiskFree = 100 },
+		"small objects":         func(w *world) { w.facts.Full = "why" },
+		"nearly full":           func(w *world) { w.facts.DiskFree = 1e9 },
+		"space is not known":    func(w *world) { w.facts.DiskError = "gone" },
+		"two replicas":          live,
 		"one replica": func(w *world) {
 			live(w)
 			w.cluster.status.Params.Replicas = 1

@@ -121,6 +121,8 @@ func warnings(f Facts, c cluster.Status) []string {
 		warn(true, "%d of %d partitions have fewer than %d replicas in reach: requests that need them are "+
 			"answered 503 until nodes return", lost, c.Layout.Params.Partitions, need)
 	}
+	warn(c.Undecided != "", "no bucket, access key or layout can be made or changed until nodes return: %s",
+		c.Undecided)
 	warn(max(c.ClockOffset, -c.ClockOffset) > cluster.ClockWarn, "the clock of this node is off by %v from "+
 		"its peers': set it, for example by NTP", c.ClockOffset.Round(time.Millisecond))
 	warn(c.Params.Replicas > 1 && len(zones) == 1, "all nodes are in one zone: losing it loses everything")
