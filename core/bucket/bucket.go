@@ -1,7 +1,7 @@
 // Package bucket keeps buckets with their CORS rules, access keys and grants in full-copy tables: every node
 // has them all, so that looking one up costs no round trip.
 //
-// A positive answer comes from the local copy. A negative one is given only after a majority of the voters
+// A positive answer comes from the local copy. A negative one is given only after a quorum of the voters
 // has confirmed it, so that a bucket or key that was just created through another node is found; for requests
 // that prove no identity the confirmations are rationed.
 //

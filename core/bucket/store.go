@@ -91,8 +91,8 @@ func local[T any](s *Store, t *table.Table[T], sort string) (v T, err error) {
 // stamped is a row that knows the newest stamp in it.
 type stamped interface{ stamp() hlc.Stamp }
 
-// majority reads a row from a majority of the voters.
-func majority[T any](ctx context.Context, s *Store, t *table.Table[T], fetch, sort string) (v T, err error) {
+// voted reads a row from a quorum of the voters.
+func voted[T any](ctx context.Context, s *Store, t *table.Table[T], fetch, sort string) (v T, err error) {
 	f, err := s.tables.FetchFull(ctx, fetch, []byte(sort), fmt.Sprintf("%s %q", fetch, sort))
 	if err != nil {
 		return v, err
@@ -102,17 +102,17 @@ func majority[T any](ctx context.Context, s *Store, t *table.Table[T], fetch, so
 	return v, err
 }
 
-// toChange is majority for a row that is to be changed. stamp is later than all in the row, so that the
+// toChange is voted for a row that is to be changed. stamp is later than all in the row, so that the
 // change wins, whatever the clocks say.
 func toChange[T stamped](ctx context.Context, s *Store, t *table.Table[T], fetch, sort string) (v T,
 	stamp hlc.Stamp, err error) {
-	if v, err = majority(ctx, s, t, fetch, sort); err == nil {
+	if v, err = voted(ctx, s, t, fetch, sort); err == nil {
 		stamp, err = s.clock.After(ctx, v.stamp())
 	}
 	return v, stamp, err
 }
 
-// bucketToChange is toChange for a bucket that must be there. Its row may not have reached a majority yet.
+// bucketToChange is toChange for a bucket that must be there. Its row may not have reached a quorum yet.
 func (s *Store) bucketToChange(ctx context.Context, name string) (bucketRow, hlc.Stamp, error) {
 	row, stamp, err := toChange(ctx, s, s.rows.buckets, "bucket", name)
 	if _, ok := row.bucket(name); ok || err != nil {
@@ -187,7 +187,7 @@ func (s *Store) Key(ctx context.Context, id KeyID) (Key, error) {
 		if err := s.spend("access key", string(id)); err != nil {
 			return Key{}, err
 		}
-		if row, err = majority(ctx, s, s.rows.keys, "key", string(id)); err != nil {
+		if row, err = voted(ctx, s, s.rows.keys, "key", string(id)); err != nil {
 			return Key{}, err
 		}
 		k, ok = row.key(id)
@@ -293,7 +293,7 @@ func (s *Store) reopen(ctx context.Context, b Bucket, count uint64) {
 	}
 }
 
-// Change changes what a key may do in a bucket, from what a majority of the voters knows of it, and returns
+// Change changes what a key may do in a bucket, from what a quorum of the voters knows of it, and returns
 // the bucket as it then is; a Grant left without permissions is taken away. Of two changes at once for one
 // key, one wins. Rounds: 2.
 //
@@ -451,14 +451,14 @@ func write[T any](ctx context.Context, s *Store, t *table.Table[T], sort string,
 	if err != nil {
 		return err
 	}
-	// Here first: whoever asks this node next sees the change, also if others make up the majority.
+	// Here first: whoever asks this node next sees the change, also if others make up the quorum.
 	if err := s.tables.Apply(ctx, table.FullPK(), []table.Row{row}); err != nil {
 		return err
 	}
 	return s.spread(ctx, sort, row)
 }
 
-// spread writes a row to a majority of the voters, and sends it to everybody.
+// spread writes a row to a quorum of the voters, and sends it to everybody.
 func (s *Store) spread(ctx context.Context, subject string, row table.Row) error {
 	_, err := s.tables.WriteOne(ctx, table.Write{Subject: fmt.Sprintf("%q", subject), PK: table.FullPK(),
 		Full: true, Items: []table.Item{{With: []table.Row{row}}}})

@@ -95,8 +95,7 @@ func (c *Cluster) EachView(f func(first, last layout.Prefix, v View)) {
 	}
 }
 
-// FullView returns the voters of full-copy tables, a majority of which decides, and the members that only
-// learn.
+// FullView returns the voters of full-copy tables, whose quorums decide, and the members that only learn.
 //
 // Errors: ErrNoLayout with what is missing.
 func (c *Cluster) FullView() (View, error) {

@@ -72,8 +72,8 @@ type Share struct {
 	fresh bool // but only together with another's
 }
 
-// Share says whether a node that has this goal has to hold the part of the keys with this view. Then it has to
-// take it over from nodes of its read set before it knows all that was acknowledged: a read quorum, among
+// Share says whether a node that has this goal has to hold the part of the keys with this view. Then it has
+// to take it over from nodes of its read set before it knows all that was acknowledged: a read quorum, among
 // which it counts itself if it knows what a member of that set has to know. In the set of the newest version
 // every member has stored, since that version was chosen, what it acknowledged; before that, all that was
 // acknowledged is at each of them that is in sync.

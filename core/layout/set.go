@@ -32,9 +32,9 @@ type Zone struct {
 // majority of zones, so nodes are counted.
 const zonesMin = 3
 
-// Voters is the set of nodes that decide by majority: of the zones where there are three or more, a zone being
-// held by a majority of its nodes; else of the nodes. So they can decide after the loss of any one zone of
-// three or more, whatever part of the nodes it had.
+// Voters is the set of nodes that decide by majority: of the zones where there are three or more, a zone
+// being held by a majority of its nodes; else of the nodes. So they can decide after the loss of any one zone
+// of three or more, whatever part of the nodes it had.
 //
 // Source: Kumar, "Hierarchical Quorum Consensus" (1991).
 func Voters(version uint64, roles []Role) Set {

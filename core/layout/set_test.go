@@ -47,8 +47,8 @@ func these(mask int) func(rt.NodeID) bool {
 }
 
 // TestVotersMeet compares the voters of all small clusters with what a quorum must be, by enumeration: two
-// write quorums meet, and so do a write quorum and a read quorum; what meets every write quorum is a read quorum;
-// more nodes are never less.
+// write quorums meet, and so do a write quorum and a read quorum; what meets every write quorum is a read
+// quorum; more nodes are never less.
 func TestVotersMeet(t *testing.T) {
 	for _, list := range villages(8) {
 		s, zoneOf := village(list)
@@ -97,8 +97,8 @@ func TestVotersSurvive(t *testing.T) {
 	}
 }
 
-// TestVotersWithout: when nodes are given up, the others decide, and quorums still meet; those from before too,
-// unless so many are gone that those who are left do not know all that was decided.
+// TestVotersWithout: when nodes are given up, the others decide, and quorums still meet; those from before
+// too, unless so many are gone that those who are left do not know all that was decided.
 func TestVotersWithout(t *testing.T) {
 	for _, list := range villages(6) {
 		s, zoneOf := village(list)

@@ -49,8 +49,8 @@ const (
 // Tally counts the answers to one item of a write over the live sets of its partition.
 //
 // A voted write is acknowledged at a write quorum of Clean answers in the read set and one of stored answers
-// (Clean, Behind or Stored) in every other live set; an unvoted one at one of stored answers in every set. Add
-// counts a node's first answer only, and only the answers of nodes of the sets: learners decide nothing.
+// (Clean, Behind or Stored) in every other live set; an unvoted one at one of stored answers in every set.
+// Add counts a node's first answer only, and only the answers of nodes of the sets: learners decide nothing.
 // Source: DESIGN.md, "Acknowledgement".
 type Tally struct {
 	sets    []layout.Set // oldest first

@@ -72,7 +72,7 @@ func (r *Registers) Change(ctx context.Context, key string,
 	return (&changing{Registers: r, key: key, pause: pauseMin}).run(ctx, f)
 }
 
-// Read returns the value of a register, nil if none was ever decided. Rounds: 1 if a majority accepted the
+// Read returns the value of a register, nil if none was ever decided. Rounds: 1 if a quorum accepted the
 // same value last; else that of a Change that changes nothing.
 //
 // Errors: *quorum.Error.
@@ -188,7 +188,7 @@ func (c *changing) attempt(ctx context.Context, f func([]byte) ([]byte, error)) 
 }
 
 // prepare asks the voters to promise b, and returns what the newest of them accepted. decided says that a
-// majority accepted just that last, so it is decided already. A zero b asks for no promise.
+// quorum accepted just that last, so it is decided already. A zero b asks for no promise.
 func (c *changing) prepare(ctx context.Context, b ballot) (newest state, decided bool, err error) {
 	accepted := map[rt.NodeID]ballot{}
 	view, err := gather(ctx, c, 0, func(ctx context.Context, to rt.NodeID, p cluster.Plan) (*prepareResponse,
@@ -233,7 +233,7 @@ func (c *changing) accept(ctx context.Context, b ballot, value []byte) error {
 	return err
 }
 
-// gather calls all voters, and returns when a majority of each live set gave an answer that take takes. What
+// gather calls all voters, and returns when a quorum of each live set gave an answer that take takes. What
 // is outstanding then goes on in the background, each call with about bytes.
 //
 // Errors: errOvertaken if too many answers were not taken; *quorum.Error if too few came.

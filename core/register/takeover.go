@@ -62,7 +62,7 @@ func (r *Registers) handleStates(_ context.Context, _ rt.NodeID, req *statesRequ
 }
 
 // TakeOver takes over what another voter has promised and accepted. A voter whose store was lost does not
-// know its own votes; after it did that from so many others that each majority has one of them, and every
+// know its own votes; after it did that from so many others that each quorum has one of them, and every
 // change that counted on those votes is over, it has promised no less than it must have.
 //
 // Errors: cluster.ErrOldLayout and cluster.ErrSyncing if the peer is not what source says, those of the call

@@ -11,7 +11,7 @@ import (
 )
 
 // Everywhere writes rows of full-copy tables to a write quorum of every live set of *every* partition,
-// besides the majority of the voters: what a replica of any partition must know before it admits more. Rare
+// besides a quorum of the voters: what a replica of any partition must know before it admits more. Rare
 // work: it waits for almost all nodes.
 //
 // Errors: *quorum.Error for the first partition that misses its quorum; the rows may be anywhere then.

@@ -128,7 +128,7 @@ func (t *Tables) Fetch(ctx context.Context, name string, pk, args []byte, subjec
 	return t.fetchHeld(ctx, f, read)
 }
 
-// FetchFull is Fetch over a majority of the voters of the full-copy tables.
+// FetchFull is Fetch over a read quorum of the voters of the full-copy tables.
 func (t *Tables) FetchFull(ctx context.Context, name string, args []byte, subject string) (*Fetched, error) {
 	return t.fetch(ctx, t.topology.FullView, false, fetchRequest{Name: name, PK: fullPK, Args: args}, subject)
 }
@@ -154,8 +154,8 @@ func (t *Tables) planned(ctx context.Context, view func() (cluster.View, error),
 	return quorum.Planned(ctx, t.env, t.topology, view, attempt)
 }
 
-// fetchOf joins the first replies that are a write quorum of wants. All replicas are asked at once, except for
-// a single reply: then the nearest, and the next ones when it fails or is silent for longer than usual.
+// fetchOf joins the first replies that are a write quorum of wants. All replicas are asked at once, except
+// for a single reply: then the nearest, and the next ones when it fails or is silent for longer than usual.
 func (t *Tables) fetchOf(ctx context.Context, view cluster.View, wants layout.Set, req *fetchRequest,
 	subject string) (*Fetched, []quorum.Failure, error) {
 	f := &Fetched{tables: t, view: view, wants: wants, pk: req.PK, subject: subject,
