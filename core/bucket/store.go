@@ -133,7 +133,7 @@ func (s *Store) bucketToChange(ctx context.Context, name string) (bucketRow, hlc
 // ByName finds a bucket.
 //
 // Errors: ErrInvalidName, ErrNoSuchBucket once the name's register confirmed it, *quorum.Error.
-// Cost: no round trip if this node knows it, else one.
+// Cost: no round trip if this node knows it and its lease lasts (table.Fresh), else one.
 func (s *Store) ByName(ctx context.Context, name string) (Bucket, error) {
 	return s.find(ctx, name, func() error { return nil })
 }
@@ -151,6 +151,9 @@ func (s *Store) CORS(ctx context.Context, name string) (cors.Rules, error) {
 func (s *Store) find(ctx context.Context, name string, mayAsk func() error) (Bucket, error) {
 	if err := CheckName(name); err != nil {
 		return Bucket{}, err
+	}
+	if err := s.tables.Fresh(ctx); err != nil {
+		return Bucket{}, fmt.Errorf("bucket %q: %w", name, err)
 	}
 	row, err := local(s, s.rows.buckets, name)
 	if err != nil {
@@ -178,6 +181,9 @@ func (s *Store) find(ctx context.Context, name string, mayAsk func() error) (Buc
 //
 // Errors: ErrNoSuchKey, *quorum.Error.
 func (s *Store) Key(ctx context.Context, id KeyID) (Key, error) {
+	if err := s.tables.Fresh(ctx); err != nil {
+		return Key{}, fmt.Errorf("access key %.40q: %w", id, err)
+	}
 	row, err := local(s, s.rows.keys, string(id))
 	if err != nil {
 		return Key{}, err
@@ -381,7 +387,7 @@ func (s *Store) PutKey(ctx context.Context, k Key) (Key, error) {
 	return k, write(ctx, s, s.rows.keys, string(k.ID), row)
 }
 
-// DeleteKey revokes an access key. Nodes that cannot be reached honour it until they learn of it.
+// DeleteKey revokes an access key. No node honours it for longer than table.LeaseFor after that.
 //
 // Errors: ErrNoSuchKey, *quorum.Error.
 func (s *Store) DeleteKey(ctx context.Context, id KeyID) error {
@@ -421,8 +427,13 @@ func (s *Store) All() (buckets []Bucket, err error) {
 	return buckets, err
 }
 
-// Visible lists the buckets in which a key may do anything. Cost: no round trip.
-func (s *Store) Visible(_ context.Context, id KeyID) ([]Bucket, error) {
+// Visible lists the buckets in which a key may do anything.
+//
+// Errors: *quorum.Error. Cost: no round trip while the lease of this node's rows lasts (table.Fresh).
+func (s *Store) Visible(ctx context.Context, id KeyID) ([]Bucket, error) {
+	if err := s.tables.Fresh(ctx); err != nil {
+		return nil, fmt.Errorf("list of buckets: %w", err)
+	}
 	all, err := s.All()
 	if err != nil {
 		return nil, err

@@ -65,7 +65,8 @@ func majority(n int) (write, read int) { return n/2 + 1, n + 1 - (n/2 + 1) }
 
 // Voters is the set of a version's storage nodes, which decide for the whole cluster.
 func (v *Version) Voters() Set {
-	return Voters(v.Number, slices.DeleteFunc(slices.Clone(v.Roles), func(r Role) bool { return !r.Stores() }))
+	gateway := func(r Role) bool { return !r.Stores() }
+	return Voters(v.Number, slices.DeleteFunc(slices.Clone(v.Roles), gateway))
 }
 
 // Writes reports whether the nodes for which has is true hold a write quorum.

@@ -144,7 +144,9 @@ func (n *Node) compose(c Config) error {
 		}
 	}
 	n.endpoint = rpc.New(c.Env, c.Transport, cfg)
-	n.endpoint.SetHooks(n.cluster.Hooks())
+	hooks := n.cluster.Hooks()
+	hooks.News, hooks.OnNews = n.news, n.onNews
+	n.endpoint.SetHooks(hooks)
 	c.Transport.Admit(n.cluster.Admits)
 	n.quorum = quorum.New(c.Env, n.group)
 	n.jobs = job.NewBook(c.Env)

@@ -43,7 +43,17 @@ type Hooks struct {
 	// OnLayout is told when a message carried another layout version than Layout returns. nil: nobody is
 	// told.
 	OnLayout func(from rt.NodeID, version uint64)
+	// News returns what pings and their answers on Meta connections carry besides, at most NewsMax bytes;
+	// nil: nothing. It is called for each, and must not wait.
+	News func() []byte
+	// OnNews is given what a peer sent; it must not wait, nor keep news. asked is when this node sent the
+	// ping of which it came with the answer, so that it was made later; 0 if it came with a peer's own ping.
+	// nil: nobody is told.
+	OnNews func(from rt.NodeID, news []byte, asked time.Duration)
 }
+
+// NewsMax is the longest news of a ping, in bytes.
+const NewsMax = 256
 
 // Config holds the limits of an Endpoint. Start from DefaultConfig.
 type Config struct {

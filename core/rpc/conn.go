@@ -232,7 +232,7 @@ func (c *conn) tend(now time.Duration) error {
 // ping sends a ping. A token, the time of sending, makes it the one that measures the round trip: one at a
 // time. Without a token it only shows that this end lives.
 func (c *conn) ping(token uint64) {
-	frame := ping{token: token, now: c.ep.envelope()}.frame(kindPing)
+	frame := ping{token: token, now: c.ep.envelope(), news: c.news()}.frame(kindPing)
 	c.lock.Lock()
 	if token != 0 {
 		c.pingAt, c.token = time.Duration(token), token
@@ -241,6 +241,21 @@ func (c *conn) ping(token uint64) {
 	c.lock.Unlock()
 	if err != nil {
 		c.fail(err)
+	}
+}
+
+// news is what pings of this connection carry for upper layers.
+func (c *conn) news() []byte {
+	if c.class != Meta || c.lane || c.ep.hooks.News == nil {
+		return nil
+	}
+	return c.ep.hooks.News()
+}
+
+// onNews hands on what a ping carried. asked is when the ping was sent that it answers; 0 if it answers none.
+func (c *conn) onNews(p ping, asked time.Duration) {
+	if len(p.news) > 0 && c.ep.hooks.OnNews != nil {
+		c.ep.hooks.OnNews(c.peer.id, p.news, asked)
 	}
 }
 
@@ -255,5 +270,6 @@ func (c *conn) pong(p ping) {
 	c.lock.Unlock()
 	if measures && c.class == Meta {
 		c.ep.measured(c.peer, now-time.Duration(p.token))
+		c.onNews(p, time.Duration(p.token))
 	}
 }

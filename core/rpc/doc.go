@@ -53,8 +53,8 @@
 //	4     data      n       bytes
 //	5     credit    n       bytes more that may be sent (4)
 //	6     reset     n       n (1) | code (n) | text
-//	7     ping      0       token (8) | stamp (8) | layout (8)
-//	8     pong      0       token of the ping (8) | stamp (8) | layout (8)
+//	7     ping      0       token (8) | stamp (8) | layout (8) [ | news (1 to 256) ]
+//	8     pong      0       token of the ping (8) | stamp (8) | layout (8) [ | news (1 to 256) ]
 //
 // Each side's first frame is a hello, and it sends nothing else before it has read the other's; both then
 // speak the highest version that both know. A longer hello is legal: a later version may append to it.
@@ -63,6 +63,7 @@
 // size counts the whole message. What does not fit into the first frame is carried by the first data frames
 // of the stream, followed by the body. Data frames, and nothing else, cost credit. A response ends the
 // request's direction: what the caller had still to send is not wanted any more. A reset from the caller
-// cancels the call; one from the other side ends a body that cannot be finished. Status: 0 ok, 1 error, 2
-// overloaded, 3 unknown method, 4 refused; the bytes of all but ok are those of a reset.
+// cancels the call; one from the other side ends a body that cannot be finished. News are for upper layers,
+// see [Hooks]. Status: 0 ok, 1 error, 2 overloaded, 3 unknown method, 4 refused; the bytes of all but ok are
+// those of a reset.
 package rpc

@@ -89,7 +89,7 @@ func (h header) check() error {
 	case kindHello:
 		low, onStream = helloSize, false
 	case kindPing, kindPong:
-		low, high, onStream = pingSize, pingSize, false
+		low, high, onStream = pingSize, pingSize+NewsMax, false
 	case kindRequest:
 		low, flags = 1+1+requestFixed, flagEnd|flagBody
 	case kindResponse:
@@ -184,18 +184,20 @@ func parseHello(b []byte) (hello, error) {
 type ping struct {
 	token uint64
 	now   envelope
+	news  []byte
 }
 
 func (p ping) frame(k kind) []byte {
-	b := binary.BigEndian.AppendUint64(newFrame(pingSize), p.token)
-	return seal(p.now.append(b), k, 0, 0)
+	b := binary.BigEndian.AppendUint64(newFrame(pingSize+len(p.news)), p.token)
+	return seal(append(p.now.append(b), p.news...), k, 0, 0)
 }
 
+// parsePing reads a ping; its news are a part of b.
 func parsePing(b []byte) (ping, error) {
-	if len(b) != pingSize {
+	if len(b) < pingSize || len(b) > pingSize+NewsMax {
 		return ping{}, fmt.Errorf("%w: ping of %d bytes", errFrame, len(b))
 	}
-	return ping{token: binary.BigEndian.Uint64(b), now: parseEnvelope(b[8:])}, nil
+	return ping{token: binary.BigEndian.Uint64(b), now: parseEnvelope(b[8:]), news: b[pingSize:]}, nil
 }
 
 func creditFrame(stream uint32, more uint32) []byte {

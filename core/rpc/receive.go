@@ -180,7 +180,8 @@ func (c *conn) onPing(h header, b []byte) error {
 		c.pong(p)
 		return nil
 	}
-	answer := ping{token: p.token, now: c.ep.envelope()}.frame(kindPong)
+	c.onNews(p, 0)
+	answer := ping{token: p.token, now: c.ep.envelope(), news: c.news()}.frame(kindPong)
 	c.lock.Lock()
 	defer c.lock.Unlock()
 	return c.pushControl(answer)

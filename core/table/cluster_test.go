@@ -118,7 +118,10 @@ func (c *testCluster) boot(network *simnet.Net, name string, id rpc.Identity,
 		ep := rpc.New(n.env, tr, cfg)
 		ep.SetHooks(rpc.Hooks{Route: func(p rt.NodeID) (rpc.Route, bool) {
 			return rpc.Route{Addr: addrs[p]}, true
-		}})
+		}, News: func() []byte { return n.tables.Pulse() },
+			OnNews: func(from rt.NodeID, news []byte, asked time.Duration) {
+				n.tables.OnPulse(from, news, asked)
+			}})
 		group := rt.NewGroup(n.env, n.env.Background())
 		reg := &Registry{}
 		def := markDef()

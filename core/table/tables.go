@@ -69,6 +69,7 @@ type Tables struct {
 	needs    func(context.Context, []byte) error
 	ahead    *rt.Semaphore
 	entropy  *entropy
+	lease    *lease
 }
 
 // New returns a node's tables and registers their methods with the endpoint.
@@ -85,13 +86,14 @@ func New(c Config) *Tables {
 	rpc.Handle(c.Endpoint, methodPull, t.handlePull)
 	rpc.Handle(c.Endpoint, methodPush, t.handlePush)
 	rpc.Handle(c.Endpoint, methodHint, t.handleHint)
-	t.entropy = newEntropy(t, c.Jobs)
+	t.entropy, t.lease = newEntropy(t, c.Jobs), newLease(t)
 	return t
 }
 
-// Start begins the background work: anti-entropy.
+// Start begins the background work: anti-entropy, and the exchanges that the lease of full-copy rows needs.
 func (t *Tables) Start() {
 	t.group.Keep("anti-entropy", t.entropy.run)
+	t.group.Keep("full-copy lease", t.lease.run)
 }
 
 // Local reads this node's own rows of a partition key, 0 round trips; f must not wait.

@@ -152,6 +152,7 @@ var stories = map[string]string{
 	"unknown headers are ignored":                "sim/world",
 	"write ends with its client":                 "sim/world",
 	"memory without limit":                       "sim/world",
+	"full-copy lease: for ever":                  "sim/world",
 	"k2v clock forgotten":                        "sim/world",
 	"register accepts what it promised not to":   "core/register",
 	"silent replica is waited for":               "sim/world",
