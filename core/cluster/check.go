@@ -24,6 +24,13 @@ func CheckRecord(key, value []byte) (known bool, err error) {
 		}
 		return true, nil
 	}
+	if peer, ok := bytes.CutPrefix(key, keyMarks); ok {
+		m, err := codec.Load[mark](value, kindMark)
+		if err == nil && (len(peer) != len(rt.NodeID{}) || m.Boot == 0) {
+			err = errors.New("a mark of nobody, or of a store that was never started")
+		}
+		return true, err
+	}
 	peer, ok := bytes.CutPrefix(key, keyTokens)
 	if !ok {
 		return false, nil

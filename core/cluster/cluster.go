@@ -55,6 +55,14 @@ type Config struct {
 	Self     Member       // how this node is reached and called
 	// StoreID names Store; another store of the same node has another id.
 	StoreID []byte
+	// Incarnation tells of which life and age the store is, durably; nil: it is not told apart from a store
+	// that was set back, and Kept and RolledBack are not needed.
+	Incarnation func() Incarnation
+	// Kept is Store, but what is written to it does not count as progress of the store.
+	Kept kv.Store
+	// RolledBack is told once that the store was set back. It must not wait. The node is to be opened anew, as
+	// a node that has another store.
+	RolledBack func(error)
 }
 
 // Agreement decides between values, once and for ever for each key; a *register.Registers over the voters of
@@ -89,6 +97,7 @@ type Cluster struct {
 	joining map[rt.NodeID]rpc.Route // peers reached with a token's identity
 	ahead   rt.NodeID               // a peer that knows a newer layout, zero if none is known
 	clocks  clocks
+	life    life
 	waiting []rt.Waiter // woken when the document changes
 }
 
@@ -101,7 +110,7 @@ func Open(c Config) (*Cluster, error) {
 		entering: rt.NewMutex(c.Env), applying: rt.NewMutex(c.Env), write: rt.NewMutex(c.Env),
 		broadcasts: rt.NewSemaphore(c.Env, broadcastsMax), kick: c.Env.NewWaiter(),
 		lock: c.Env.NewLock(), tokens: map[rt.NodeID]time.Time{}, joining: map[rt.NodeID]rpc.Route{},
-		clocks: clocks{readings: map[rt.NodeID]clockReading{}}}
+		clocks: clocks{readings: map[rt.NodeID]clockReading{}}, life: newLife(c)}
 	err := c.Store.View(func(r kv.Reader) error {
 		if data := r.Get(keyDocument); data != nil {
 			doc, err := codec.Load[document](data, kindDocument)
@@ -111,7 +120,7 @@ func Open(c Config) (*Cluster, error) {
 			cl.doc = doc
 		}
 		cl.loadTokens(r)
-		return nil
+		return cl.life.load(r, cl.doc, c.Env.Self(), c.StoreID)
 	})
 	if err != nil {
 		return nil, err
@@ -131,6 +140,7 @@ func (c *Cluster) Start(endpoint *rpc.Endpoint, agree Agreement) {
 	rpc.Handle(endpoint, methodGossip, c.handleGossip)
 	rpc.Handle(endpoint, methodJoin, c.handleJoin)
 	c.group.Keep("cluster gossip", c.runGossip)
+	c.group.Keep("cluster marks", c.keepMarks)
 }
 
 // Admits reports whether a key may connect: a member's, or an unexpired token's.
@@ -163,6 +173,12 @@ func (c *Cluster) snapshot() (document, *derived) {
 	c.lock.Lock()
 	defer c.lock.Unlock()
 	return c.doc, c.cache
+}
+
+// document returns the document.
+func (c *Cluster) document() document {
+	doc, _ := c.snapshot()
+	return doc
 }
 
 // change joins what f returns into the document, stores it, and sends it round. f is given the document and a
@@ -240,7 +256,7 @@ func (c *Cluster) commit(ctx context.Context, after document) (changed bool, err
 	if err != nil {
 		return false, err
 	}
-	guard := after.guard(c.env.Self(), c.storeID)
+	guard := c.guardOf(after)
 	err = c.store.Update(ctx, func(w kv.Writer) error {
 		w.Put(keyDocument, sealed)
 		guard.Put(w)

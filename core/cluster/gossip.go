@@ -34,6 +34,7 @@ type gossipResponse struct {
 	Doc   *document `cbor:"1,keyasint,omitempty"` // nil if the digests agree
 	Wall  int64     `cbor:"2,keyasint"`           // the answerer's wall clock, ms since the Unix epoch
 	Stamp hlc.Stamp `cbor:"3,keyasint"`           // the newest that the answerer knows
+	Mark  *mark     `cbor:"4,keyasint,omitempty"` // what the answerer has heard of the asker's store
 }
 
 var methodGossip = rpc.NewMethod[gossipRequest, gossipResponse]("cluster.gossip", rpc.Meta)
@@ -47,7 +48,7 @@ func digestOf(d document) [32]byte {
 }
 
 // handleGossip merges what the asker sent and answers with the document if it still differs.
-func (c *Cluster) handleGossip(ctx context.Context, _ rt.NodeID, req *gossipRequest) (*gossipResponse,
+func (c *Cluster) handleGossip(ctx context.Context, from rt.NodeID, req *gossipRequest) (*gossipResponse,
 	error) {
 	if req.Doc != nil {
 		changed, err := c.merge(ctx, *req.Doc)
@@ -58,7 +59,7 @@ func (c *Cluster) handleGossip(ctx context.Context, _ rt.NodeID, req *gossipRequ
 			c.env.Sometimes("cluster document merged", true)
 		}
 	}
-	resp := &gossipResponse{Wall: c.env.Wall().UnixMilli(), Stamp: c.clock.Last()}
+	resp := &gossipResponse{Wall: c.env.Wall().UnixMilli(), Stamp: c.clock.Last(), Mark: c.markOf(from)}
 	if doc, cache := c.snapshot(); cache.digest != req.Digest {
 		resp.Doc = &doc
 	}
@@ -81,9 +82,12 @@ func (c *Cluster) exchange(ctx context.Context, peer rt.NodeID, full bool) error
 	}
 	c.noteClock(peer, resp.Wall, resp.Stamp, c.env.Now()-start)
 	if resp.Doc == nil {
-		return nil
+		return c.compare(ctx, peer, resp.Mark)
 	}
 	if _, err := c.merge(ctx, *resp.Doc); err != nil {
+		return err
+	}
+	if err := c.compare(ctx, peer, resp.Mark); err != nil {
 		return err
 	}
 	merged, cache := c.snapshot()
@@ -99,6 +103,7 @@ func (c *Cluster) runGossip(ctx context.Context) error {
 	for {
 		c.tend(ctx)
 		c.warm()
+		c.ask()
 		if peer, ok := c.nextPeer(); ok {
 			if err := c.exchange(ctx, peer, false); err != nil {
 				c.env.Debug("gossip failed", "peer", c.Describe(peer), "err", err)
@@ -167,14 +172,19 @@ func (c *Cluster) broadcast() {
 	c.lock.Lock()
 	peers := c.others()
 	c.lock.Unlock()
+	c.exchangeWith(peers, true)
+}
+
+// exchangeWith makes an exchange with each of some peers, in the background.
+func (c *Cluster) exchangeWith(peers []rt.NodeID, full bool) {
 	for _, id := range peers {
 		if !c.broadcasts.TryAcquire(1) {
 			return
 		}
-		c.group.Go("cluster broadcast", func(ctx context.Context) error {
+		c.group.Go("cluster exchange", func(ctx context.Context) error {
 			defer c.broadcasts.Release(1)
-			if err := c.exchange(ctx, id, true); err != nil {
-				c.env.Debug("broadcast failed", "peer", c.Describe(id), "err", err)
+			if err := c.exchange(ctx, id, full); err != nil {
+				c.env.Debug("exchange failed", "peer", c.Describe(id), "err", err)
 			}
 			return nil
 		})

@@ -38,6 +38,9 @@ type Guard struct {
 	Closed uint64
 	// Synced is the newest version of whose sets this store knows all that was acknowledged.
 	Synced uint64
+	// Unsure says that the store was started and not compared yet with what others have heard of it: it may
+	// have been set back, and answers for nothing.
+	Unsure bool
 	// Amnesiac says that the store took the place of one that was lost, and is not in sync yet: it may have
 	// voted, and does not know how.
 	Amnesiac bool
@@ -45,7 +48,7 @@ type Guard struct {
 
 // guardLen is the length of a guard's record:
 //
-//	newest, 8 bytes | closed, 8 | synced, 8 | amnesiac, 1
+//	newest, 8 bytes | closed, 8 | synced, 8 | flags, 1: 1 amnesiac, 2 unsure
 const guardLen = 25
 
 // Put makes g the guard of a store.
@@ -56,11 +59,20 @@ func (g Guard) encode() []byte {
 	for _, n := range []uint64{g.Newest, g.Closed, g.Synced} {
 		raw = binary.BigEndian.AppendUint64(raw, n)
 	}
+	var flags byte
 	if g.Amnesiac {
-		return append(raw, 1)
+		flags |= flagAmnesiac
 	}
-	return append(raw, 0)
+	if g.Unsure {
+		flags |= flagUnsure
+	}
+	return append(raw, flags)
 }
+
+const (
+	flagAmnesiac = 1 << iota
+	flagUnsure
+)
 
 // ReadGuard returns the guard of a store; ok is false if the store's node belongs to no cluster, so that no
 // peer may ask it for anything.
@@ -70,7 +82,8 @@ func ReadGuard(r kv.Reader) (g Guard, ok bool) {
 		return g, false
 	}
 	g.Newest, g.Closed = binary.BigEndian.Uint64(raw), binary.BigEndian.Uint64(raw[8:])
-	g.Synced, g.Amnesiac = binary.BigEndian.Uint64(raw[16:]), raw[24] == 1
+	g.Synced = binary.BigEndian.Uint64(raw[16:])
+	g.Amnesiac, g.Unsure = raw[24]&flagAmnesiac != 0, raw[24]&flagUnsure != 0
 	return g, true
 }
 
@@ -112,7 +125,7 @@ func (g Guard) admit(env rt.Env, p Plan) (inSync bool, err error) {
 		return false, fmt.Errorf("%w: version %d, and here it is closed for %d", ErrOldLayout, p.Anchor,
 			g.Closed)
 	}
-	inSync = g.Synced >= p.Anchor || env.Mutant("layout: a syncing store votes")
+	inSync = g.Synced >= p.Anchor && !g.Unsure || env.Mutant("layout: a syncing store votes")
 	env.Sometimes("replica was not in sync", !inSync)
 	return inSync, nil
 }
@@ -136,6 +149,8 @@ func AdmitSync(env rt.Env, r kv.Reader, s Source) error {
 		return fmt.Errorf("%w: version %d is not here yet", ErrOldLayout, s.Fenced)
 	case g.Synced < s.Synced && !env.Mutant("layout: a syncing store votes"):
 		return fmt.Errorf("%w: with version %d", ErrSyncing, s.Synced)
+	case g.Unsure:
+		return fmt.Errorf("%w: it has just started", ErrSyncing)
 	}
 	return nil
 }

@@ -115,8 +115,13 @@ func checkRecord(key, value []byte) (known bool, err error) {
 		return true, err
 	case bytes.Equal(key, keyStore):
 		id, err := codec.Load[storeIdentity](value, kindStore)
-		if err == nil && (len(id.ID) != 16 || id.Boot == 0) {
+		if err == nil && (len(id.ID) != 16 || id.Boot == 0 && !id.Forget) {
 			err = errors.New("it names no store, or one that was never started")
+		}
+		return true, err
+	case bytes.Equal(key, keyCommits):
+		if len(value) != 8 {
+			err = fmt.Errorf("%d bytes, want 8", len(value))
 		}
 		return true, err
 	}

@@ -43,6 +43,10 @@ var kindStore = codec.Register(0x02, 1, "store identity")
 type storeIdentity struct {
 	ID   []byte `cbor:"1,keyasint"` // 16 random bytes
 	Boot uint64 `cbor:"2,keyasint"` // counts the starts
+	// Nonce is random, another one at each start.
+	Nonce uint64 `cbor:"3,keyasint,omitempty"`
+	// Forget says that the store was set back, and does not know yet which blocks the disk has.
+	Forget bool `cbor:"4,keyasint,omitempty"`
 }
 
 // Config is what a node is made of.
@@ -64,12 +68,16 @@ type Config struct {
 	Reclaim *object.Reclaim
 	// RemoveDelay is how long a block stays after its last reference has gone; 0: as block.Config says.
 	RemoveDelay time.Duration
+	// RolledBack is told when the store turns out to be older than others have seen it. By then it has a new
+	// identity; the node answers for nothing, and is to be stopped and opened anew. nil: it stays like that.
+	RolledBack func(error)
 }
 
 // Node is a running node. Open makes it, Start lets it serve, Stop ends it.
 type Node struct {
 	env       rt.Env
-	kv        kv.Store
+	kv        *counted
+	end       func(error)
 	group     *rt.Group
 	clock     *hlc.Clock
 	endpoint  *rpc.Endpoint
@@ -92,12 +100,17 @@ type Node struct {
 //
 // Errors: of the store; codec.ErrCorrupt if a record of the node is damaged.
 func Open(ctx context.Context, c Config) (*Node, error) {
-	n := &Node{env: c.Env, kv: c.KV, group: rt.NewGroup(c.Env, c.Env.Background())}
+	n := &Node{env: c.Env, kv: &counted{Store: c.KV}, end: c.RolledBack,
+		group: rt.NewGroup(c.Env, c.Env.Background())}
+	if n.end == nil {
+		n.end = func(error) {}
+	}
 	var ceiling hlc.Stamp
 	err := c.KV.View(func(r kv.Reader) (err error) {
 		if raw := r.Get(keyCeiling); len(raw) == 8 {
 			ceiling = hlc.Stamp(binary.BigEndian.Uint64(raw))
 		}
+		n.kv.commits.Store(commitsOf(r))
 		if raw := r.Get(keyStore); raw != nil {
 			n.store, err = codec.Load[storeIdentity](raw, kindStore)
 		}
@@ -114,13 +127,16 @@ func Open(ctx context.Context, c Config) (*Node, error) {
 	if addr == "" {
 		addr = c.Transport.Addr()
 	}
-	n.cluster, err = cluster.Open(cluster.Config{Env: c.Env, Store: c.KV, Clock: n.clock, Group: n.group,
+	n.cluster, err = cluster.Open(cluster.Config{Env: c.Env, Store: n.kv, Clock: n.clock, Group: n.group,
 		Identity: c.Identity, Self: cluster.Member{Addr: addr, Name: c.Name},
-		StoreID: n.store.ID})
+		StoreID: n.store.ID, Incarnation: n.incarnation, Kept: c.KV, RolledBack: n.rolledBack})
 	if err != nil {
 		return nil, err
 	}
 	if err := n.compose(c); err != nil {
+		return n, err
+	}
+	if err := n.forget(ctx, c.Disk); err != nil {
 		return n, err
 	}
 	if err := n.blocks.Prepare(); err != nil {
@@ -152,14 +168,14 @@ func (n *Node) compose(c Config) error {
 	n.jobs = job.NewBook(c.Env)
 
 	rows := registerTables(c.Env)
-	n.tables = table.New(table.Config{Env: c.Env, Store: c.KV, Clock: n.clock, Topology: n.cluster,
+	n.tables = table.New(table.Config{Env: c.Env, Store: n.kv, Clock: n.clock, Topology: n.cluster,
 		Quorum:   n.quorum,
 		Endpoint: n.endpoint, Registry: &rows.registry, Group: n.group, Jobs: n.jobs,
 		Room: c.Room})
-	n.blocks = block.New(block.Config{Env: c.Env, KV: c.KV, Disk: c.Disk, Tables: n.tables, Rows: rows.blocks,
+	n.blocks = block.New(block.Config{Env: c.Env, KV: n.kv, Disk: c.Disk, Tables: n.tables, Rows: rows.blocks,
 		Topology: n.cluster, Quorum: n.quorum, Endpoint: n.endpoint, Group: n.group, Jobs: n.jobs,
 		RemoveDelay: c.RemoveDelay, Compress: c.Compress})
-	n.registers = register.New(register.Config{Env: c.Env, Store: c.KV, Topology: n.cluster, Quorum: n.quorum,
+	n.registers = register.New(register.Config{Env: c.Env, Store: n.kv, Topology: n.cluster, Quorum: n.quorum,
 		Endpoint: n.endpoint})
 	n.buckets = bucket.New(bucket.Config{Env: c.Env, Tables: n.tables, Rows: rows.buckets,
 		Registers: n.registers, Clock: n.clock, Group: n.group})
@@ -168,7 +184,7 @@ func (n *Node) compose(c Config) error {
 		Reclaim: c.Reclaim})
 	n.mover = transition.New(transition.Config{Env: c.Env, Cluster: n.cluster, Tables: n.tables,
 		Registers: n.registers, Blocks: n.blocks, Group: n.group, Jobs: n.jobs})
-	n.items = k2v.New(k2v.Config{Env: c.Env, KV: c.KV, Tables: n.tables, Rows: rows.items, Clock: n.clock,
+	n.items = k2v.New(k2v.Config{Env: c.Env, KV: n.kv, Tables: n.tables, Rows: rows.items, Clock: n.clock,
 		Topology: n.cluster, Quorum: n.quorum, Endpoint: n.endpoint, Group: n.group, StoreID: n.store.ID,
 		ValueMax: c.ValueMax})
 	n.buckets.SetObjects(contents{n.objects, n.items})
@@ -223,11 +239,20 @@ func (n *Node) countBoot(ctx context.Context) error {
 		n.store.ID = n.env.Secret(16)
 	}
 	n.store.Boot++
+	n.store.Nonce = binary.BigEndian.Uint64(n.env.Secret(8))
+	return n.storeIdentity(ctx)
+}
+
+// storeIdentity stores the identity of the store, which is to be compared before it answers.
+func (n *Node) storeIdentity(ctx context.Context) error {
 	sealed, err := codec.Seal(kindStore, 1, n.store)
 	if err != nil {
 		return err
 	}
-	err = n.kv.Update(ctx, func(w kv.Writer) error { w.Put(keyStore, sealed); return nil })
+	err = n.kv.Store.Update(ctx, func(w kv.Writer) error {
+		w.Put(keyStore, sealed)
+		return cluster.Started(w, n.env.Self())
+	})
 	if err != nil {
 		return fmt.Errorf("note the start in the store: %w", err)
 	}
@@ -236,7 +261,7 @@ func (n *Node) countBoot(ctx context.Context) error {
 
 func (n *Node) storeCeiling(ctx context.Context, ceiling hlc.Stamp) error {
 	raw := binary.BigEndian.AppendUint64(nil, uint64(ceiling))
-	return n.kv.Update(ctx, func(w kv.Writer) error { w.Put(keyCeiling, raw); return nil })
+	return n.kv.Store.Update(ctx, func(w kv.Writer) error { w.Put(keyCeiling, raw); return nil })
 }
 
 // Start lets the node speak with its peers and begin its background work.

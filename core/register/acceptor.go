@@ -116,7 +116,8 @@ func (r *Registers) admit(w kv.Reader, p cluster.Plan) error {
 	if _, err := cluster.AdmitWrite(r.env, w, p); err != nil {
 		return err
 	}
-	if g, _ := cluster.ReadGuard(w); g.Amnesiac && !r.env.Mutant("register: a lost store votes") {
+	g, _ := cluster.ReadGuard(w)
+	if (g.Amnesiac || g.Unsure) && !r.env.Mutant("register: a lost store votes") {
 		return cluster.ErrSyncing
 	}
 	return nil

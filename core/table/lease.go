@@ -59,6 +59,9 @@ func (t *Tables) pulse() (p pulse, err error) {
 		p = pulse{Newest: math.MaxUint64, Synced: math.MaxUint64}
 		if g, ok := cluster.ReadGuard(r); ok {
 			p.Newest, p.Synced = g.Newest, g.Synced
+			if g.Unsure {
+				p.Synced = 0
+			}
 		}
 		c := t.scope(r)
 		for _, at := range t.FullSpans() {

@@ -134,7 +134,7 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	n, err := node.Open(ctx, node.Config{Env: d.env, Transport: d.transport, KV: d.kv, Disk: d.disk.Array,
 		Identity: identity, Name: d.name(), Addr: d.transport.Addr(), Region: c.S3.Region,
 		Domains: c.S3.Domains, ValueMax: int(c.K2V.ValueMax), Room: d.room.check,
-		Reclaim: &reclaim})
+		Reclaim: &reclaim, RolledBack: func(err error) { d.failed <- err }})
 	if err != nil {
 		return err
 	}

@@ -65,6 +65,22 @@ func NewImage() *Image {
 	return &Image{files: btree.NewBTreeGOptions(less, btree.Options{NoLocks: true})}
 }
 
+// Copy returns an independent disk that holds what is durable on m now, as a backup taken at this moment
+// would. Faults are not copied.
+func (m *Image) Copy() *Image {
+	c := NewImage()
+	c.Timing, c.Capacity, c.NoSync = m.Timing, m.Capacity, m.NoSync
+	m.files.Scan(func(f *file) bool {
+		if f.durable != nil {
+			n := *f.durable
+			c.files.Set(&file{hash: f.hash, cached: &n, durable: &n})
+			c.used += pages(len(n.data))
+		}
+		return true
+	})
+	return c
+}
+
 func (m *Image) find(h block.Hash) *file {
 	f, _ := m.files.Get(&file{hash: h})
 	return f

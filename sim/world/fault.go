@@ -11,6 +11,7 @@ import (
 	"granary/core/layout"
 	"granary/core/node"
 	"granary/sim/disk"
+	"granary/sim/sched"
 )
 
 // Crash cuts a machine's power: everything that was not synced is lost, and its peers hear nothing more. A
@@ -99,6 +100,37 @@ func (w *World) LoseBlocks(m *Machine) {
 func (w *World) LoseStore(m *Machine) {
 	w.LoseBlocks(m)
 	m.kv = memkv.NewImage()
+}
+
+// Backup is what a machine's store and disk held at some moment, as the image of a virtual machine does.
+type Backup struct {
+	kv   *memkv.Image
+	disk *disk.Image
+}
+
+// Backup takes one of what is durable now. Nobody notices.
+func (m *Machine) Backup() Backup { return Backup{m.kv.Copy(), m.Disk.Copy()} }
+
+// SetBack makes a machine hold what it held when the backup was taken, and nothing else. Its node must be
+// down, or about to be.
+func (w *World) SetBack(m *Machine, b Backup) {
+	if m.halt != nil {
+		m.halt()
+	}
+	m.kv, *m.Disk = b.kv.Copy(), *b.disk.Copy()
+}
+
+// anew stops a node whose store was set back, and starts it again, as whoever supervises it would.
+func (w *World) anew(m *Machine, env *sched.Env) {
+	if env.Dead() {
+		return
+	}
+	w.Kill(m)
+	w.Sched.After(time.Second, func() {
+		if m.Env == env && !m.dark {
+			w.Start(m)
+		}
+	})
 }
 
 // Rejoin makes a machine that lost its store a member again, once it is up, through any other.

@@ -155,7 +155,8 @@ func (w *World) open(m *Machine, env *sched.Env) (*node.Node, error) {
 	return node.Open(env.Background(), node.Config{Env: env, Transport: transport, KV: store, Disk: d,
 		Identity: m.seed,
 		Name:     m.Name, Region: Region, Compress: w.opts.Compress, RPC: &cfg,
-		Reclaim: w.opts.Reclaim, RemoveDelay: removeDelay})
+		Reclaim: w.opts.Reclaim, RemoveDelay: removeDelay,
+		RolledBack: func(error) { w.anew(m, env) }})
 }
 
 // join makes a machine a member with a token of another one.

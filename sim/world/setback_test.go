@@ -1,0 +1,66 @@
+package world
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// setBack has two of three machines acknowledge objects while the third is away, sets one of the two back to
+// before that, and then has it answer together with the third, of which neither knows them. It returns how
+// many were denied, and how many are there when all are back.
+func setBack(t *testing.T, seed uint64, mutants ...string) (denied, there int) {
+	t.Helper()
+	w, c := spareWorld(t, seed, mutants...)
+	a, b, late := w.Machines[0], w.Machines[1], w.Machines[2]
+	w.mustRun(t, 5*time.Second)
+	before := b.Backup()
+	w.Crash(late)
+	w.mustRun(t, time.Second)
+	for i := range 20 {
+		c.expect(200, "PUT", fmt.Sprintf("/photos/%03d", i), []byte("known to two"))
+	}
+	w.mustRun(t, 3*time.Second)
+	w.Crash(b)
+	w.mustRun(t, 100*time.Millisecond)
+	w.SetBack(b, before)
+	w.Boot(b)
+	w.mustRun(t, time.Second)
+	w.Boot(late)
+	w.Crash(a)
+	w.mustRun(t, 2*time.Second)
+	c.at = 3
+	for i := range 20 {
+		if c.do("GET", fmt.Sprintf("/photos/%03d", i), nil).Code == 404 {
+			denied++
+		}
+	}
+	w.Boot(a)
+	w.mustRun(t, time.Second)
+	if err := w.Sched.RunUntil(2*time.Minute, func() bool { return synced(b) && synced(late) }); err != nil {
+		t.Fatalf("seed %d: %s", seed, standings(w))
+	}
+	w.mustRun(t, 30*time.Second)
+	w.Crash(a)
+	w.mustRun(t, 10*time.Second)
+	for i := range 20 {
+		if c.do("GET", fmt.Sprintf("/photos/%03d", i), nil).Code == 200 {
+			there++
+		}
+	}
+	return denied, there
+}
+
+// A virtual machine that was set back, store id and all, is noticed by what its peers have heard of its
+// store: it becomes another store, and answers for nothing until it holds what was acknowledged.
+func TestSetBackStore(t *testing.T) {
+	for seed := range uint64(3) {
+		if denied, there := setBack(t, seed); denied > 0 || there != 20 {
+			t.Errorf("seed %d: %d of 20 acknowledged objects were denied, %d are there at the end", seed, denied,
+				there)
+		}
+	}
+	if denied, _ := setBack(t, 0, "cluster: a store that was set back serves"); denied == 0 {
+		t.Error("a store that was set back serves, and nobody notices")
+	}
+}
