@@ -33,6 +33,7 @@ type sighting struct {
 	value     ValueID
 	etag      string
 	list      bool
+	level     Level
 }
 
 // register is the history of one key.
@@ -120,7 +121,8 @@ func (b *book) addWrite(i int, op *Op) {
 }
 
 func (b *book) addRead(i int, op *Op) {
-	s := sighting{op: i, call: op.Call, ret: op.Return, effect: content, value: op.Value, etag: op.ETag}
+	s := sighting{op: i, call: op.Call, ret: op.Return, effect: content, value: op.Value, etag: op.ETag,
+		level: op.Level}
 	if op.Absent {
 		s.effect = absence
 	} else if op.Value != 0 {

@@ -97,7 +97,11 @@ func newIndex(r *register) *index {
 // bar returns the write that was called last among those acknowledged before t. A write acknowledged before
 // its call is superseded for reads called at t. The deletion that every key begins with is always
 // acknowledged.
-func (x *index) bar(r *register, t int64) *write {
+// Nothing is superseded for eventual reads.
+func (x *index) bar(r *register, t int64, level Level) *write {
+	if level == Eventual {
+		return &r.writes[0]
+	}
 	n := sort.Search(len(x.acked), func(i int) bool { return r.writes[x.acked[i]].ret >= t })
 	return &r.writes[x.latest[max(n, 1)-1]]
 }
@@ -137,7 +141,7 @@ func (b *book) judge(r *register) []Violation {
 	var all []Violation
 	for i := range r.seen {
 		s := &r.seen[i]
-		bar := x.bar(r, s.call)
+		bar := x.bar(r, s.call, s.level)
 		best := x.best(b, r, s)
 		if best >= bar.call {
 			continue

@@ -45,6 +45,16 @@ const (
 // String returns the outcome's name.
 func (o Outcome) String() string { return [...]string{"unknown", "ok", "failed"}[min(o, 2)] }
 
+// Level is what a client was promised of what an operation shows.
+type Level string
+
+// The levels, by the names that the store gives them. Empty is ReadAfterWrite.
+const (
+	ReadAfterWrite Level = "read-after-write" // nothing that was superseded before the call
+	Monotonic      Level = "monotonic"        // and nothing older than any read before it saw; see [Registers]
+	Eventual       Level = "eventual"         // something that was once written, or nothing
+)
+
 // Forever is the Return of an operation that has not returned.
 const Forever = math.MaxInt64
 
@@ -70,6 +80,7 @@ type Op struct {
 	// Fault is what the client found wrong with what it got, bytes above all; empty if nothing.
 	Fault   string
 	Outcome Outcome
+	Level   Level
 
 	Call, Return         int64
 	CalledAt, ReturnedAt time.Duration // virtual or real, for people
@@ -121,6 +132,9 @@ func (o Op) String() string {
 		s += " etag " + o.ETag
 	}
 	s += " " + o.Outcome.String()
+	if o.Level == Monotonic || o.Level == Eventual {
+		s += " " + string(o.Level)
+	}
 	for _, more := range []string{o.Fault, o.Note} {
 		if more != "" {
 			s += " (" + more + ")"

@@ -109,7 +109,8 @@ func (b *book) entries(op int, l *Listing, items []item) []Violation {
 			continue
 		}
 		p := &l.Pages[it.page]
-		s := sighting{op: op, call: p.Call, ret: p.Return, effect: content, etag: it.entry.ETag, list: true}
+		s := sighting{op: op, call: p.Call, ret: p.Return, effect: content, etag: it.entry.ETag, list: true,
+			level: b.h.Ops[op].Level}
 		if v := b.values(&s); len(v) > 0 && !slices.ContainsFunc(v, func(v ValueID) bool {
 			size := b.h.Ops[b.origin[v]].Size
 			return size < 0 || size == it.entry.Size
@@ -139,11 +140,11 @@ func (b *book) uncovered(op int, l *Listing, items []item, universe []string) []
 		case key <= l.After:
 		case shown && common:
 			p := &l.Pages[items[at].page]
-			alive[name] = alive[name] || b.mayLive(key, p.Call, p.Return)
+			alive[name] = alive[name] || b.mayLive(key, p.Call, p.Return, b.h.Ops[op].Level)
 		case shown, common && strings.HasPrefix(l.After, name):
 		default:
 			if s, covered := l.gap(items, at); covered {
-				s.op = op
+				s.op, s.level = op, b.h.Ops[op].Level
 				r := b.of[key]
 				r.seen = append(r.seen, s)
 			}
@@ -175,8 +176,8 @@ func (l *Listing) gap(items []item, at int) (s sighting, covered bool) {
 }
 
 // mayLive reports whether a read of a key in the interval could find something.
-func (b *book) mayLive(key string, call, ret int64) bool {
+func (b *book) mayLive(key string, call, ret int64, level Level) bool {
 	r := b.of[key]
 	x := r.lookup()
-	return x.present.before(ret) >= x.bar(r, call).call
+	return x.present.before(ret) >= x.bar(r, call, level).call
 }

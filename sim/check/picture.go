@@ -79,7 +79,7 @@ func (r *register) around(end int64) *register {
 		after = all[last].call
 	}
 	part := &register{key: r.key, failed: r.failed, writes: slices.Clone(r.writes[:1])}
-	bar := r.lookup().bar(r, first).call
+	bar := r.lookup().bar(r, first, ReadAfterWrite).call
 	for _, w := range r.writes[1:] {
 		if w.ret >= bar && w.call < after {
 			part.writes = append(part.writes, w)

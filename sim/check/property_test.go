@@ -175,7 +175,7 @@ func regular(r *rand.Rand, clients, ops, keys int) *History {
 			return []ValueID{0}
 		}
 		var all []ValueID
-		bar := reg.lookup().bar(reg, op.Call)
+		bar := reg.lookup().bar(reg, op.Call, op.Level)
 		for _, w := range reg.writes {
 			if w.ret >= bar.call {
 				all = append(all, w.value)

@@ -17,6 +17,8 @@ const (
 	Lost Fault = "lost update"
 	// Resurrected: a read returned a put that a deletion had superseded.
 	Resurrected Fault = "resurrection"
+	// WentBack: monotonic reads and writes of a key are not those of one register.
+	WentBack Fault = "monotonic read went back"
 	// ThinAir: a read returned what nobody wrote under that key.
 	ThinAir Fault = "thin air"
 	// TakenBack: a read returned a write that had failed for certain.
@@ -60,7 +62,7 @@ func (v Violation) String() string {
 // promise reports whether the fault is of the per-key promise, which Porcupine judges too.
 func (v Violation) promise() bool {
 	switch v.Fault {
-	case WrongBytes, ListShape, Unreadable, Diverged, Unsound, Stuck, Leaked:
+	case WentBack, WrongBytes, ListShape, Unreadable, Diverged, Unsound, Stuck, Leaked:
 		return false
 	}
 	return v.Key != ""

@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"granary/sim/check"
 )
 
 // Kind is what a line of a plan does.
@@ -44,6 +46,7 @@ type Op struct {
 	Prefix string        `json:"prefix,omitempty"` // List
 	Delim  string        `json:"delim,omitempty"`  // List
 	Max    int           `json:"max,omitempty"`    // List: lines of a page
+	Level  check.Level   `json:"level,omitempty"`  // of a read; empty: that of the bucket
 }
 
 // Plan is what clients do: each its own lines, one after another.
@@ -145,6 +148,23 @@ func New(seed uint64, o Options) Plan {
 		plan.Ops = append(plan.Ops, p.op(max(o.First, 1)+uint64(i)))
 	}
 	return plan
+}
+
+// reads reports whether an operation of the kind only reads.
+func (k Kind) reads() bool { return k == Get || k == Range || k == Head || k == List }
+
+// DrawLevels gives some of the reads a level of their own.
+func DrawLevels(r *rand.Rand, ops []Op) {
+	for i := range ops {
+		n := r.IntN(8)
+		switch {
+		case !ops[i].Kind.reads():
+		case n == 0:
+			ops[i].Level = check.Eventual
+		case n == 1:
+			ops[i].Level = check.Monotonic
+		}
+	}
 }
 
 func (p *planner) add(k Kind, n int) {

@@ -49,6 +49,12 @@ type answer struct {
 // send makes a request and returns the head of the answer. Only the outcome and name count when Response is
 // nil.
 func (r *runner) send(op *Op, a ask) answer {
+	if op.Level != "" {
+		if a.header == nil {
+			a.header = http.Header{}
+		}
+		a.header.Set("X-Granary-Consistency", string(op.Level))
+	}
 	req, err := r.build(a)
 	if err != nil {
 		panic(err)

@@ -30,6 +30,7 @@ type Config struct {
 	// At, if not nil, are those that clients ask; the node of an operation is then its index, modulo.
 	At     []int
 	Bucket string
+	Level  check.Level // of the bucket
 	Region string
 	Key    auth.KeyID
 	Secret auth.Secret
@@ -77,11 +78,15 @@ func Run(c Config, p Plan) Stats {
 }
 
 // Verify reads every key of the history whole, with each key through another node, and lists the bucket
-// through every node. The reads are recorded; it returns the event number from which on, for [check.Durable].
+// through every node, at read-after-write at least. The reads are recorded; it returns the event number from which on, for [check.Durable].
 // It must be called from a task of c.Env, when faults are over.
 func Verify(c Config) (since int64, s Stats) {
 	r := newRunner(c)
 	since = c.History.Tick()
+	level := check.Level("")
+	if c.Level == check.Eventual {
+		level = check.ReadAfterWrite
+	}
 	var keys []string
 	for i := range c.History.Ops {
 		if op := &c.History.Ops[i]; op.Key != "" {
@@ -93,11 +98,12 @@ func Verify(c Config) (since int64, s Stats) {
 	const readers = 4
 	r.parallel("verify", readers, func(reader int) {
 		for i := reader; i < len(keys); i += readers {
-			r.get(&Op{Client: reader, Node: i % len(r.c.At), Kind: Get, Key: keys[i]})
+			r.get(&Op{Client: reader, Node: i % len(r.c.At), Kind: Get, Key: keys[i],
+				Level: level})
 		}
 	})
 	for node := range r.c.At {
-		r.list(&Op{Node: node, Kind: List, Max: 1000})
+		r.list(&Op{Node: node, Kind: List, Max: 1000, Level: level})
 	}
 	return since, r.stats
 }
@@ -163,7 +169,13 @@ func (r *runner) do(op *Op) {
 
 // begin records a call of the operation's client.
 func (r *runner) begin(op *Op, rec check.Op) int {
-	rec.Client = op.Client
+	rec.Client, rec.Level = op.Client, op.Level
+	if op.Level == "" {
+		rec.Level = r.c.Level
+	}
+	if rec.Level == check.Eventual && !op.Kind.reads() { // what writes depends on no eventual read
+		rec.Level = check.ReadAfterWrite
+	}
 	return r.h.Begin(r.c.Sched.Now(), rec)
 }
 
