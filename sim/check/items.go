@@ -42,6 +42,7 @@ type ItemOp struct {
 	Key     string
 	Value   string // of a write; empty: a deletion
 	From    Seen   // a write: what its token covers
+	Sweep   bool   // a deletion of what the store found, some time between call and return
 	Got     Seen   // a read: what it returned; a write: the token it returned, if any
 	Outcome Outcome
 	Wait    bool // a read that waited for something newer than From
@@ -119,7 +120,8 @@ type itemJudge struct {
 // write replaced, or two values of which one is in the past of the other (ItemBack). Its token covers
 // every token that an acknowledged write returned or was made with (ItemToken). A deletion has no name:
 // where a read shows one, any that had been called may be meant, so that the rules are blind to what
-// several deletions of one item hide from each other. A poll that ends with nothing while an unseen write
+// several deletions of one item hide from each other. A sweep may have covered every value whose write was called
+// before it returned, and has covered those that were acknowledged before its call. A poll that ends with nothing while an unseen write
 // had been acknowledged for pollSlack broke its promise.
 func Items(h *ItemHistory) []Violation {
 	keys := map[string]*itemJudge{}
@@ -174,6 +176,9 @@ func (j *itemJudge) past(s Seen) map[string]bool {
 				for u := range j.past(d.From) {
 					all[u] = true
 				}
+				for u, w := range j.writes {
+					all[u] = all[u] || d.Sweep && w.Call < min(d.Return, s.At)
+				}
 			}
 		}
 	}
@@ -225,7 +230,8 @@ func (j *itemJudge) read(r *ItemOp) {
 			}
 		}
 		for _, v := range r.Got.Values {
-			if slices.Contains(w.From.Values, v) && v != w.Value {
+			swept := w.Sweep && j.writes[v] != nil && j.writes[v].Outcome == OK && j.writes[v].Return < w.Call
+			if swept || slices.Contains(w.From.Values, v) && v != w.Value {
 				j.fail(ItemBack, r, "%q was replaced by %v", v, w)
 			}
 		}

@@ -22,6 +22,8 @@ func (s *itemStory) add(op ItemOp) Seen {
 
 func (s *itemStory) write(v string, from Seen) { s.add(ItemOp{Write: true, Value: v, From: from}) }
 
+func (s *itemStory) sweep() { s.add(ItemOp{Write: true, Sweep: true}) }
+
 func (s *itemStory) read(values ...string) Seen { return s.add(ItemOp{Got: Seen{Values: values}}) }
 
 func TestItems(t *testing.T) {
@@ -73,6 +75,24 @@ func TestItems(t *testing.T) {
 		"deleted, unread": {func(s *itemStory) {
 			s.write("a", Seen{})
 			s.write("", Seen{})
+			s.add(ItemOp{Got: Seen{Deleted: true}})
+		}, ItemLost},
+		"swept": {func(s *itemStory) {
+			s.write("a", Seen{})
+			s.sweep()
+			s.add(ItemOp{Got: Seen{Deleted: true}})
+			s.write("b", Seen{})
+			s.add(ItemOp{Got: Seen{Values: []string{"b"}, Deleted: true}})
+		}, ""},
+		"swept, and back": {func(s *itemStory) {
+			s.write("a", Seen{})
+			s.sweep()
+			s.read("a")
+		}, ItemBack},
+		"written after the sweep, and gone": {func(s *itemStory) {
+			s.write("a", Seen{})
+			s.sweep()
+			s.write("b", Seen{})
 			s.add(ItemOp{Got: Seen{Deleted: true}})
 		}, ItemLost},
 		"the token goes back": {func(s *itemStory) {

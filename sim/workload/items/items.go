@@ -116,12 +116,14 @@ type runner struct {
 	Config
 	pks    int
 	sks    int
+	sweeps bool // clients delete what a search finds
 	follow bool // the followers go on
 }
 
 func newRunner(c Config) *runner {
 	draw := rand.New(rand.NewPCG(c.Seed, 0x6974656d73))
 	r := &runner{Config: c, pks: 1 + draw.IntN(3), sks: 1 + draw.IntN(5), follow: true}
+	r.sweeps = draw.IntN(2) == 0
 	return r
 }
 

@@ -41,7 +41,11 @@ func (w *worker) step(s Step) {
 	case 8:
 		w.batch(node, pk)
 	case 9:
-		w.search(node, pk)
+		if w.sweeps && w.draw.IntN(2) == 0 {
+			w.sweep(node, pk, sk)
+		} else {
+			w.search(node, pk)
+		}
 	case 10:
 		w.poll(node, pk, sk)
 	default:
@@ -119,7 +123,31 @@ func (w *worker) batch(node, pk int) {
 	}
 }
 
-// search reads a whole partition, or deletes a part of it.
+// sweep deletes what the store finds of an item, or of a whole partition.
+func (w *worker) sweep(node, pk, sk int) {
+	from, to := 0, w.sks
+	d := client.Deletion{PK: fmt.Sprint("pk", pk)}
+	if w.draw.IntN(2) == 0 {
+		from, to = sk, sk+1
+		d.Start, d.SingleItem = fmt.Sprint("sk", sk), true
+	}
+	var ops []int
+	for sk := from; sk < to; sk++ {
+		op := check.ItemOp{Write: true, Sweep: true, Key: name(pk, sk)}
+		ops = append(ops, w.History.Begin(w.Sched.Now(), op))
+	}
+	counts, err := w.client(node).DeleteBatch(w.Env.Background(), []client.Deletion{d})
+	outcome, deleted := meaning(err), 0
+	if err == nil {
+		deleted = counts[0]
+	}
+	for _, i := range ops {
+		w.History.End(w.Sched.Now(), i, outcome)
+	}
+	w.Sched.Fold("item sweep", uint64(ops[0]), uint64(outcome), uint64(deleted))
+}
+
+// search reads a whole partition.
 func (w *worker) search(node, pk int) {
 	var ops []int
 	for sk := range w.sks {
