@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"granary/sim/check"
 	"granary/sim/fault"
 	"granary/sim/workload"
 	"granary/sim/workload/items"
@@ -34,7 +35,7 @@ func Draw(seed uint64, o Options) *Plan {
 	if !o.Calm {
 		r := stream(3)
 		scope := fault.Scope{Topology: t, Length: span, NoSync: p.Config.NoSync,
-			Forever: r.IntN(2) == 0}
+			Forever: r.IntN(2) == 0, Always: o.Always}
 		victims := scope.Victims(r)
 		p.Faults = fault.Draw(r, scope, victims)
 		if scope.Forever {
@@ -52,6 +53,9 @@ func Draw(seed uint64, o Options) *Plan {
 		p.Late = workload.New(r.Uint64(), workload.Options{Ops: 30, Nodes: len(p.Config.Nodes),
 			Span: 5 * time.Second, Large: -1, Kinds: lateKinds, First: lateID}).Ops
 	}
+	r = stream(6)
+	p.Config.Level = []check.Level{"", "", "", "", check.Monotonic, check.Monotonic, check.Eventual}[r.IntN(7)]
+	workload.DrawLevels(r, p.Ops)
 	p.Items = items.Draw(stream(5), o.itemOps(ops), span)
 	return p
 }
@@ -86,6 +90,9 @@ func (c *Config) drawNodes(r *rand.Rand) {
 	nodes := max(c.Zones, 3) + r.IntN(8-max(c.Zones, 3))
 	for i := range nodes {
 		c.Nodes = append(c.Nodes, fmt.Sprintf("%c%d", 'a'+i%c.Zones, 1+i/c.Zones))
+	}
+	if nodes > 4 && r.IntN(3) == 0 {
+		c.Gateways = c.Nodes[nodes-1:]
 	}
 }
 

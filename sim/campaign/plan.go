@@ -12,9 +12,9 @@ import (
 	"time"
 
 	"granary/netsim"
+	"granary/sim/check"
 	"granary/sim/disk"
 	"granary/sim/fault"
-
 	"granary/sim/workload"
 	"granary/sim/workload/items"
 	"granary/sim/world"
@@ -35,11 +35,13 @@ type Plan struct {
 
 // Config is the cluster, and how its surroundings behave.
 type Config struct {
-	Zones  int           `json:"zones"`
-	Nodes  []string      `json:"nodes"` // as "a1": the first node of zone a
-	Delay  time.Duration `json:"delay"` // one way, between zones
-	Jitter time.Duration `json:"jitter"`
-	Inside time.Duration `json:"inside"` // one way, in a zone
+	Zones int      `json:"zones"`
+	Nodes []string `json:"nodes"` // as "a1": the first node of zone a
+	// Gateways are nodes that store nothing in the first layout.
+	Gateways []string      `json:"gateways,omitempty"`
+	Delay    time.Duration `json:"delay"` // one way, between zones
+	Jitter   time.Duration `json:"jitter"`
+	Inside   time.Duration `json:"inside"` // one way, in a zone
 
 	Shuffle    bool          `json:"shuffle,omitempty"`
 	Yield      int           `json:"yield,omitempty"` // per mille
@@ -51,6 +53,7 @@ type Config struct {
 	EncodeSelf bool          `json:"encodeself,omitempty"`
 	Silent     int           `json:"silent,omitempty"` // requests per mille whose node's end nobody tells of
 	Settle     time.Duration `json:"settle,omitempty"` // from the healing to the verification; 0: 2 minutes
+	Level      check.Level   `json:"level,omitempty"`  // of the bucket; empty: read-after-write
 	// Victims are the nodes that faults harm, or hit for good. Late operations, and a first verification
 	// while they are still gone, go to the others.
 	Victims []string `json:"victims,omitempty"`
@@ -81,7 +84,7 @@ func (p *Plan) world(o Options) (world.Options, error) {
 	w.Sched.Mutants, w.Sched.Log, w.Sched.Window = p.Mutants, o.Log, o.Window
 	w.Net.Observe = o.Observe
 	w.Commit, w.NoSync, w.Compress, w.EncodeSelf = c.Commit, c.NoSync, c.Compress, c.EncodeSelf
-	w.Reclaim = hasty()
+	w.Gateways, w.Reclaim = c.Gateways, hasty()
 	if c.SSD {
 		w.Disk = disk.SSD()
 	}
@@ -220,6 +223,6 @@ func (p *Plan) clone() *Plan {
 	q := *p
 	q.Faults, q.Ops, q.Late = slices.Clone(p.Faults), slices.Clone(p.Ops), slices.Clone(p.Late)
 	q.Items, q.Config.Nodes = slices.Clone(p.Items), slices.Clone(p.Config.Nodes)
-	q.Config.Victims = slices.Clone(p.Config.Victims)
+	q.Config.Victims, q.Config.Gateways = slices.Clone(p.Config.Victims), slices.Clone(p.Config.Gateways)
 	return &q
 }

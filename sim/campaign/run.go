@@ -14,6 +14,7 @@ import (
 	"granary/core/auth"
 	"granary/core/bucket"
 	"granary/core/rt"
+	"granary/core/table"
 	"granary/sim/check"
 	"granary/sim/fault"
 	"granary/sim/net"
@@ -37,6 +38,8 @@ const (
 	// grace is the virtual time between the healing of all but the victims and the moment from which on
 	// everything must succeed: enough to find each other again.
 	grace = 30 * time.Second
+	// spread is the virtual time after which every node uses what buckets are like.
+	spread = 15 * time.Second
 	// differEvery is the virtual time between two comparisons of the replicas, and differLooks how many come
 	// after the first at most.
 	differEvery = 30 * time.Second
@@ -53,6 +56,7 @@ type Options struct {
 	Span    time.Duration // over which clients work and faults come; 0: a minute
 	Mutants []string      // protocol steps to break
 	Calm    bool          // no faults
+	Always  []fault.Kind  // kinds of faults that are in every seed
 	Items   bool          // only the clients of items, and more of them
 	Log     func(sched.Line)
 	Observe func(net.Event) // sees every message
@@ -132,6 +136,9 @@ func (r *run) all() error {
 	if r.key, err = r.w.MakeBucket(bucketName); err != nil {
 		return fmt.Errorf("make the bucket: %w", err)
 	}
+	if err := r.level(); err != nil {
+		return fmt.Errorf("set the bucket's level: %w", err)
+	}
 	r.begun = r.w.Sched.Now()
 	r.faults = fault.Start(r.w, r.plan.Faults)
 	err = r.w.Do(limit, r.work)
@@ -144,6 +151,10 @@ func (r *run) all() error {
 		return fmt.Errorf("without %v: %w", r.plan.Config.Victims, err)
 	}
 	r.faults.HealAll()
+	settled := func() bool { return !r.faults.Busy() && r.w.Settled() }
+	if err := r.w.Sched.RunUntil(limit, settled); err != nil {
+		return fmt.Errorf("all was healed, and the layout does not settle:%s\n%w", r.w.Standings(), err)
+	}
 	if err := r.w.Sched.Run(r.settle()); err != nil {
 		return err
 	}
@@ -151,6 +162,21 @@ func (r *run) all() error {
 		return fmt.Errorf("after everything was healed: %w", err)
 	}
 	return r.judge()
+}
+
+// level sets the bucket's level of consistency, and waits until all nodes must know.
+func (r *run) level() error {
+	if r.plan.Config.Level == "" {
+		return nil
+	}
+	level, err := table.ParseConsistency(string(r.plan.Config.Level))
+	if err != nil {
+		return err
+	}
+	if err := r.w.SetConsistency(bucketName, level); err != nil {
+		return err
+	}
+	return r.w.Sched.Run(spread)
 }
 
 func (r *run) settle() time.Duration {
@@ -163,7 +189,7 @@ func (r *run) settle() time.Duration {
 func (r *run) clients() workload.Config {
 	return workload.Config{Sched: r.w.Sched, Env: r.w.Env, Serve: r.w.Serve, Nodes: len(r.w.Machines),
 		Bucket: bucketName, Region: world.Region, Key: auth.KeyID(r.key.ID),
-		Secret: auth.Secret(r.key.Secret), Silent: r.plan.Config.Silent,
+		Secret: auth.Secret(r.key.Secret), Silent: r.plan.Config.Silent, Level: r.plan.Config.Level,
 		Link: wire.Link{Delay: time.Millisecond}, History: r.History}
 }
 
@@ -249,7 +275,7 @@ func (r *run) sound() error {
 	unsound, err := r.w.Check()
 	for _, v := range unsound {
 		harmed := slices.ContainsFunc(r.plan.Faults, func(e fault.Event) bool {
-			return e.Kind.Harms() && v.Key == "store of "+e.On
+			return e.Kind.Harms() && e.Kind != fault.LostStore && v.Key == "store of "+e.On
 		})
 		if !harmed {
 			r.Violations = append(r.Violations, v)
@@ -268,6 +294,12 @@ func (r *run) judge() error {
 	r.Violations = slices.Concat(r.Violations, verdict.Violations, check.Durable(r.History, r.since),
 		check.Alive(r.History, r.since), check.Items(r.Items))
 	r.Unknown = len(verdict.Report.Unknown)
+	if err != nil {
+		return err
+	}
+	back, unknown, err := check.Registers(r.History, stepBudget)
+	r.Violations = append(r.Violations, back...)
+	r.Unknown += unknown
 	if err != nil {
 		return err
 	}

@@ -94,7 +94,9 @@ func (s *shrinker) nodes() {
 		q := s.best.clone()
 		name := q.Config.Nodes[i]
 		q.Config.Nodes = slices.Delete(q.Config.Nodes, i, i+1)
-		q.Config.Victims = slices.DeleteFunc(q.Config.Victims, func(v string) bool { return v == name })
+		named := func(v string) bool { return v == name }
+		q.Config.Victims = slices.DeleteFunc(q.Config.Victims, named)
+		q.Config.Gateways = slices.DeleteFunc(q.Config.Gateways, named)
 		for j := range q.Ops {
 			if at := q.Ops[j].Node; at == i {
 				q.Ops[j].Node = 0
@@ -116,7 +118,8 @@ func (s *shrinker) config() {
 		func(c *Config) { c.Buggify = false }, func(c *Config) { c.Commit = 0 },
 		func(c *Config) { c.SSD = false }, func(c *Config) { c.NoSync = false },
 		func(c *Config) { c.Compress = false }, func(c *Config) { c.EncodeSelf = false },
-		func(c *Config) { c.Jitter = 0 },
+		func(c *Config) { c.Jitter = 0 }, func(c *Config) { c.Gateways = nil },
+		func(c *Config) { c.Level = "" },
 	} {
 		q := s.best.clone()
 		if f(&q.Config); !q.Config.equal(&s.best.Config) && s.fails(q) {

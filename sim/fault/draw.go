@@ -17,6 +17,8 @@ type Scope struct {
 	NoSync bool
 	// Forever: some faults of the victims last for good.
 	Forever bool
+	// Always are kinds that are in the plan whatever is drawn, where they are allowed.
+	Always []Kind
 }
 
 // Victims draws which nodes may be harmed.
@@ -36,7 +38,8 @@ func (s Scope) Victims(r *rand.Rand) (names []string) {
 func Draw(r *rand.Rand, s Scope, victims []string) []Event {
 	var allowed []Info
 	for _, f := range kinds {
-		if drawn := r.IntN(3) == 0; drawn && f.Awaits == "" && !(f.Cuts && s.NoSync) {
+		drawn := r.IntN(3) == 0 || slices.Contains(s.Always, f.Kind)
+		if drawn && f.Awaits == "" && !(f.Cuts && s.NoSync) {
 			allowed = append(allowed, f)
 		}
 	}
@@ -48,11 +51,19 @@ func Draw(r *rand.Rand, s Scope, victims []string) []Event {
 	if r.IntN(6) == 0 {
 		plan = s.swizzle(r)
 	}
+	drained := s.drainable(r, victims)
 	pause := time.Duration(1+r.IntN(8)) * time.Second
 	for at := around(r, pause); at < s.Length; at += around(r, pause) {
 		f := allowed[r.IntN(len(allowed))]
 		e := Event{At: at, Kind: f.Kind, For: time.Duration(1+r.IntN(12_000)) * time.Millisecond}
 		s.aim(r, &e, f, victims)
+		if e.Kind == LayoutChange && r.IntN(2) == 0 && len(drained) > 0 {
+			gone := e
+			gone.On, gone.Amount = drained[r.IntN(len(drained))], 0
+			if plan = append(plan, gone); gone.On == e.On || r.IntN(2) == 0 {
+				continue
+			} // else e.On takes its place
+		}
 		plan = append(plan, e)
 	}
 	if s.Forever {
@@ -60,6 +71,25 @@ func Draw(r *rand.Rand, s Scope, victims []string) []Event {
 	}
 	slices.SortStableFunc(plan, func(a, b Event) int { return cmp.Compare(a.At, b.At) })
 	return plan
+}
+
+// drainable draws which nodes may store nothing for a while. A node of every zone always stores, and three in
+// all; if victims may be gone for good, so do more of the others than there are victims.
+func (s Scope) drainable(r *rand.Rand, victims []string) (names []string) {
+	steady, others, zones := 0, 0, map[string]bool{}
+	for _, i := range r.Perm(len(s.Topology.Nodes)) {
+		n := s.Topology.Nodes[i]
+		victim := slices.Contains(victims, n.Name)
+		if !zones[n.Zone] || steady < 3 || s.Forever && !victim && others <= len(victims) {
+			zones[n.Zone] = true
+			if steady++; !victim {
+				others++
+			}
+			continue
+		}
+		names = append(names, n.Name)
+	}
+	return names
 }
 
 func around(r *rand.Rand, mean time.Duration) time.Duration {
@@ -72,7 +102,7 @@ func (s Scope) aim(r *rand.Rand, e *Event, f Info, victims []string) {
 	a, b := r.IntN(len(t.Zones)), 1+r.IntN(max(1, len(t.Zones)-1))
 	machine, victim := t.Nodes[r.IntN(len(t.Nodes))].Name, victims[r.IntN(len(victims))]
 	switch {
-	case f.aim == cluster:
+	case f.aim == everything:
 		e.On = "*"
 	case f.aim == zone:
 		e.On = t.Zones[a].Name

@@ -185,7 +185,7 @@ func TestText(t *testing.T) {
 // TestDrawnWithinBounds: what harms hits victims only, power is not cut where nothing is synced, and what the
 // store does not survive yet is not drawn.
 func TestDrawnWithinBounds(t *testing.T) {
-	seen := map[Kind]int{}
+	seen, someDrained := map[Kind]int{}, false
 	for seed := range uint64(300) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		s := Scope{Topology: netsim.Regular("some", 1+int(seed%3), 3, netsim.Path{}, netsim.Path{}),
@@ -194,9 +194,13 @@ func TestDrawnWithinBounds(t *testing.T) {
 		if want := 1; len(victims) != want && s.zoneOf(victims[0]) != s.zoneOf(victims[len(victims)-1]) {
 			t.Fatalf("victims %v", victims)
 		}
+		drained := map[string]bool{}
 		for _, e := range Draw(r, s, victims) {
 			f, _ := e.Kind.info()
 			seen[e.Kind]++
+			if e.Kind == LayoutChange && e.Amount == 0 {
+				drained[e.On] = true
+			}
 			if f.Harm && !slices.Contains(victims, e.On) {
 				t.Errorf("seed %d: %v hits no victim of %v", seed, e, victims)
 			}
@@ -208,6 +212,20 @@ func TestDrawnWithinBounds(t *testing.T) {
 				t.Errorf("seed %d: %v for good", seed, e)
 			}
 		}
+		zones, left := map[string]bool{}, 0
+		for _, n := range s.Topology.Nodes {
+			if !drained[n.Name] {
+				zones[n.Zone] = true
+				left++
+			}
+		}
+		if len(zones) < len(s.Topology.Zones) || left < 3 {
+			t.Errorf("seed %d: %v may all be drained at a time", seed, drained)
+		}
+		someDrained = someDrained || len(drained) > 0
+	}
+	if !someDrained {
+		t.Error("no node is ever drained")
 	}
 	for _, f := range Kinds() {
 		if (seen[f.Kind] > 0) == (f.Awaits != "") {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"granary/core/cluster"
+	"granary/core/layout"
 	"granary/netsim"
 	"granary/sim/disk"
 	"granary/sim/world"
@@ -20,6 +22,8 @@ type Injector struct {
 	w      *world.World
 	counts map[Kind]int
 	active []*active
+	lost   *world.Machine // whose store is gone, or not known to be whole again
+	busy   int            // tasks of operators
 	over   bool
 }
 
@@ -44,9 +48,12 @@ func Start(w *world.World, plan []Event) *Injector {
 // Counts is how many faults of each kind have happened.
 func (in *Injector) Counts() map[Kind]int { return in.counts }
 
-// begin makes a fault, unless all is over or what it hits is not there.
+// Busy reports whether an operator is still at work on what a fault has done.
+func (in *Injector) Busy() bool { return in.busy > 0 }
+
+// begin makes a fault, unless all is over, what it hits is not there, or it would be one lost store too many.
 func (in *Injector) begin(e Event) {
-	if in.over || !in.hits(e) {
+	if in.over || !in.hits(e) || e.Kind == LostStore && !in.whole() {
 		return
 	}
 	a := &active{Event: e}
@@ -184,9 +191,19 @@ func (in *Injector) strike(a *active) {
 		in.w.Kill(m)
 		in.w.LoseBlocks(m)
 	case LostStore:
+		in.lost = m
 		in.w.Kill(m)
+	case LayoutChange:
+		in.operate(a, "stage", func(ctx context.Context, c *cluster.Cluster) error {
+			return c.Stage(ctx, layout.Role{Node: m.ID, Zone: layout.ZoneName(m.Zone),
+				Capacity: uint64(a.Amount) << 30})
+		})
 	}
 }
+
+// whole reports whether the machine that lost its store last holds again all that the layout gives it: only
+// then another one may lose its own.
+func (in *Injector) whole() bool { return in.lost == nil || in.lost.Whole() }
 
 // relieve undoes what strike did, as far as that can be undone.
 func (in *Injector) relieve(a *active) {
@@ -205,17 +222,47 @@ func (in *Injector) relieve(a *active) {
 		in.w.Kill(m)
 	case LostStore:
 		in.w.LoseStore(m)
-		in.later(a, func(ctx context.Context) error { return in.w.Rejoin(ctx, m) })
+		in.later(func(ctx context.Context) error { return in.w.Rejoin(ctx, m) }, func(err error) {
+			in.check(a, err)
+		})
 	case LayoutChange:
-		in.later(a, func(ctx context.Context) error {
-			return in.w.Resize(ctx, m, uint64(a.Amount)<<30)
+		in.operate(a, "apply", func(ctx context.Context, c *cluster.Cluster) error {
+			before := c.LayoutNumber()
+			after, err := c.Apply(ctx)
+			in.w.Env.Sometimes("a layout was applied under faults", err == nil && after > before)
+			return err
 		})
 	}
 }
 
-// later does something that takes time.
-func (in *Injector) later(a *active, f func(ctx context.Context) error) {
-	in.w.Env.Go("fault", func() { in.check(a, f(in.w.Env.Background())) })
+// operate has an operator at a machine that is up do something with the cluster. It may fail, as it does when
+// the machine is cut off, or a change of the layout is not over.
+func (in *Injector) operate(a *active, what string, f func(context.Context, *cluster.Cluster) error) {
+	var up []*world.Machine
+	for _, m := range in.w.Machines {
+		if !m.Down() {
+			up = append(up, m)
+		}
+	}
+	if len(up) == 0 {
+		return
+	}
+	r := in.w.Sched.Rand(fmt.Sprintf("fault %v %s", a.Event, what))
+	at := up[r.IntN(len(up))]
+	in.later(func(ctx context.Context) error { return in.w.Operate(ctx, at, f) }, func(err error) {
+		if err != nil {
+			in.w.Env.Info("an operator failed", "fault", a.Event.String(), "at", at.Name, "error", err)
+		}
+	})
+}
+
+// later does something that takes time, and tells how it ended.
+func (in *Injector) later(f func(ctx context.Context) error, ended func(error)) {
+	in.busy++
+	in.w.Env.Go("fault", func() {
+		ended(f(in.w.Env.Background()))
+		in.busy--
+	})
 }
 
 // settle makes the world what the active events say.

@@ -45,8 +45,8 @@ type aim uint8
 const (
 	node aim = iota
 	zone
-	zones   // two, in a direction
-	cluster // everything; On is "*"
+	zones      // two, in a direction
+	everything // On is "*"
 )
 
 // unit is that of an amount.
@@ -80,7 +80,7 @@ var kinds = []Info{
 	{Kind: Pause, Text: "a node is stopped as by SIGSTOP: its connections stay open"},
 	{Kind: ZoneLoss, Text: "power cut of all machines of a zone", aim: zone, Cuts: true},
 	{Kind: Restarts, Text: "all nodes are restarted, one after another, in the {}th random order",
-		aim: cluster, amount: number, most: 1 << 20},
+		aim: everything, amount: number, most: 1 << 20},
 	{Kind: TornWrite, Text: "power cut in the middle of the machine's next write of a block", Cuts: true},
 	{Kind: SyncFailure, Text: "the {}th coming sync of a block fails; the node is restarted at the end",
 		amount: number, most: 4},
@@ -110,13 +110,12 @@ var kinds = []Info{
 		Harm: true},
 	{Kind: LostBlocks, Text: "a machine's blocks are gone, and its node is restarted", Harm: true},
 	{Kind: RowRot, Text: "a bit turns over in {} rows of a machine's store", amount: number, most: 5,
-		Harm: true, Awaits: "repair of rows whose checksum fails from other replicas (protocols, rule 1)"},
-	{Kind: LostStore, Text: "a machine loses its metadata and its blocks, and joins anew at the end",
-		Harm: true, Awaits: "stores that do not vote until they are whole again (protocols, rule 1)"},
+		Harm: true, Awaits: "repair of rows whose checksum fails from other replicas"},
+	{Kind: LostStore, Text: "a machine loses its metadata and its blocks, and joins anew at the end; " +
+		"unless another one that lost its own is not whole again", Harm: true},
 
-	{Kind: LayoutChange, Text: "a node's capacity becomes {} GiB, and the new layout is applied",
-		amount: number, most: 4096, Awaits: "transitions between layouts of a store that has data " +
-			"(protocols, rules 6 and 7)"},
+	{Kind: LayoutChange, Text: "an operator stages {} GiB as a node's capacity, 0 to drain it; at the end one " +
+		"applies what is staged", amount: number, most: 4096},
 }
 
 // Kinds describes all kinds, in the order of reports.

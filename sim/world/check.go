@@ -57,3 +57,23 @@ func (i image) List(_ context.Context, after block.Hash, limit int) ([]block.Has
 	}
 	return page, nil
 }
+
+// Standings are, in words, what every machine that is up knows of what each has done for the layout.
+func (w *World) Standings() (s string) {
+	for _, m := range w.Machines {
+		if m.Down() {
+			continue
+		}
+		st := m.Node.Cluster().Status()
+		s += fmt.Sprintf("\n%s layout %d before %v:", m.Name, st.Layout.Number, st.Before != nil)
+		for _, n := range st.Nodes {
+			s += fmt.Sprintf(" %s=%d/%d/%d", n.Member.Name, n.Synced, n.Carried, n.Closed)
+		}
+		for _, j := range m.Node.Jobs().All() {
+			if j.Name == "layout" {
+				s += fmt.Sprintf(" job %d/%d %s", j.Done, j.Total, j.Cause)
+			}
+		}
+	}
+	return s
+}

@@ -2,28 +2,17 @@ package world
 
 import (
 	"bytes"
-	"context"
 	"strings"
 	"testing"
 	"time"
 
-	"granary/core/node"
 	"granary/core/table"
 )
 
 // level sets the consistency of the client's bucket.
 func (c *client) level(name string, level table.Consistency) {
 	c.t.Helper()
-	err := c.w.Do(time.Minute, func(ctx context.Context) error {
-		return c.w.On(ctx, c.w.Machines[0], func(ctx context.Context, n *node.Node) error {
-			b, err := n.Buckets().ByName(ctx, name)
-			if err != nil {
-				return err
-			}
-			return n.Buckets().SetConsistency(ctx, b, level)
-		})
-	})
-	if err != nil {
+	if err := c.w.SetConsistency(name, level); err != nil {
 		c.t.Fatal(err)
 	}
 	if err := c.w.Sched.Run(5 * time.Second); err != nil {

@@ -7,9 +7,8 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"granary/core/cluster"
 	"granary/core/kv/memkv"
-	"granary/core/layout"
-	"granary/core/node"
 	"granary/sim/disk"
 	"granary/sim/sched"
 )
@@ -133,9 +132,10 @@ func (w *World) anew(m *Machine, env *sched.Env) {
 	})
 }
 
-// Rejoin makes a machine that lost its store a member again, once it is up, through any other.
+// Rejoin makes a machine that lost its store a member again, through any other, as soon as both are up and
+// reach each other. It tries until ctx ends.
 func (w *World) Rejoin(ctx context.Context, m *Machine) error {
-	for range 100 {
+	for {
 		if err := w.Env.Sleep(ctx, time.Second); err != nil {
 			return err
 		}
@@ -143,11 +143,14 @@ func (w *World) Rejoin(ctx context.Context, m *Machine) error {
 		if m.Down() || via == nil {
 			continue
 		}
-		if w.join(ctx, m, via, w.role(m)) == nil {
+		err := w.join(ctx, m, via, w.role(m))
+		if err == nil || errors.Is(err, cluster.ErrInCluster) {
 			return nil
 		}
+		if ctx.Err() != nil {
+			return err
+		}
 	}
-	return fmt.Errorf("machine %s could not join again", m.Name)
 }
 
 func (w *World) other(m *Machine) *Machine {
@@ -159,20 +162,18 @@ func (w *World) other(m *Machine) *Machine {
 	return nil
 }
 
-// Resize stages another capacity of a machine and applies the layout.
-func (w *World) Resize(ctx context.Context, m *Machine, capacity uint64) error {
-	return w.On(ctx, m, func(ctx context.Context, n *node.Node) error {
-		role := layout.Role{Node: m.ID, Zone: layout.ZoneName(m.Zone), Capacity: capacity}
-		if err := n.Cluster().Stage(ctx, role); err != nil {
-			return err
-		}
-		_, err := n.Cluster().Apply(ctx)
-		return err
-	})
-}
-
 // Down reports whether the machine has no node that serves.
 func (m *Machine) Down() bool { return m.Node == nil }
+
+// Whole reports whether the machine's node is up, in the cluster, and knows of nothing that it still has to do
+// for the newest layout: its store holds all that is its own.
+func (m *Machine) Whole() bool {
+	if m.Down() || m.Node.Cluster().LayoutNumber() == 0 {
+		return false
+	}
+	_, far := m.Node.Cluster().Goal()
+	return !far
+}
 
 // SetWall sets how far the machine's wall clock is off, now and after restarts.
 func (m *Machine) SetWall(d time.Duration) {

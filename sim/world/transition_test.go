@@ -89,7 +89,7 @@ func (w *World) settled(number uint64) bool {
 func (w *World) mustSettle(t *testing.T, number uint64) {
 	t.Helper()
 	if err := w.Sched.RunUntil(5*time.Minute, func() bool { return w.settled(number) }); err != nil {
-		t.Fatalf("not settled: %s", standings(w))
+		t.Fatalf("not settled: %s", w.Standings())
 	}
 }
 
@@ -148,7 +148,7 @@ func addAndDrain(t *testing.T, seed uint64, mutant string) (wrong []string) {
 		m.get(n % 40)
 		m.get((n * 7) % 40)
 		if n > 1000 {
-			return []string{"not settled: " + standings(w)}
+			return []string{"not settled: " + w.Standings()}
 		}
 	}
 	w.Crash(drained)
@@ -202,7 +202,7 @@ func replaceBehind(t *testing.T, seed uint64, mutant string) (wrong []string) {
 	w.mustSettle(t, before)
 	whole := func() bool { return synced(lags) && synced(added) }
 	if err := w.Sched.RunUntil(time.Minute, whole); err != nil {
-		t.Fatal(standings(w))
+		t.Fatal(w.Standings())
 	}
 	w.Crash(replaced)
 	w.Crash(knows)
@@ -263,7 +263,7 @@ func TestBlocksComeBeforeSync(t *testing.T) {
 		fetching.Resume()
 		w.mustRun(t, time.Minute)
 		if !synced(added) {
-			t.Errorf("mutant %q: not in sync: %s", mutant, standings(w))
+			t.Errorf("mutant %q: not in sync: %s", mutant, w.Standings())
 		}
 	}
 }
@@ -323,26 +323,6 @@ func TestLostBlockGivenUp(t *testing.T) {
 	}
 }
 
-// standings are what every machine that is up knows of what each has done for the layout.
-func standings(w *World) (s string) {
-	for _, m := range w.Machines {
-		if m.Down() {
-			continue
-		}
-		st := m.Node.Cluster().Status()
-		s += fmt.Sprintf("\n%s layout %d before %v:", m.Name, st.Layout.Number, st.Before != nil)
-		for _, n := range st.Nodes {
-			s += fmt.Sprintf(" %s=%d/%d/%d", n.Member.Name, n.Synced, n.Carried, n.Closed)
-		}
-		for _, j := range m.Node.Jobs().All() {
-			if j.Name == "layout" {
-				s += fmt.Sprintf(" job %d/%d %s", j.Done, j.Total, j.Cause)
-			}
-		}
-	}
-	return s
-}
-
 // lose takes the store of a machine and brings the machine back.
 func (w *World) lose(t *testing.T, m, via *Machine) {
 	t.Helper()
@@ -396,7 +376,7 @@ func TestLostStore(t *testing.T) {
 			w.Boot(a)
 			w.mustRun(t, time.Second)
 			if err := w.Sched.RunUntil(2*time.Minute, func() bool { return synced(b) }); err != nil {
-				t.Fatalf("seed %d: %s", seed, standings(w))
+				t.Fatalf("seed %d: %s", seed, w.Standings())
 			}
 			w.Crash(a)
 			w.mustRun(t, 10*time.Second)

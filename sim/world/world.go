@@ -19,6 +19,7 @@ import (
 	"granary/core/object"
 	"granary/core/rpc"
 	"granary/core/rt"
+	"granary/core/table"
 	"granary/netsim"
 	"granary/sim/disk"
 	"granary/sim/net"
@@ -196,11 +197,17 @@ func (w *World) Do(limit time.Duration, f func(ctx context.Context) error) error
 	return errors.Join(w.Sched.RunUntil(limit, func() bool { return done }), result)
 }
 
-// On runs f as a task of machine m's node and waits for its result, from a task outside the cluster.
+// onMax bounds how long On waits: a node that crashes meanwhile never answers.
+const onMax = time.Minute
+
+// On runs f as a task of machine m's node and waits for its result, from a task outside the cluster, for at
+// most a minute.
 func (w *World) On(ctx context.Context, m *Machine, f func(ctx context.Context, n *node.Node) error) error {
 	if m.Down() {
 		return fmt.Errorf("machine %s is down", m.Name)
 	}
+	ctx, cancel := w.Env.WithTimeout(ctx, onMax)
+	defer cancel()
 	result := rt.NewFuture[struct{}](w.Env)
 	n, env := m.Node, m.Env
 	env.Go("on", func() { result.Set(struct{}{}, f(env.Background(), n)) })
@@ -227,6 +234,20 @@ func (w *World) MakeBucket(name string) (key bucket.Key, err error) {
 		})
 	})
 	return key, err
+}
+
+// SetConsistency sets the level of a bucket, through the first machine; other nodes hear of it soon. It runs the
+// world meanwhile.
+func (w *World) SetConsistency(name string, level table.Consistency) error {
+	return w.Do(time.Minute, func(ctx context.Context) error {
+		return w.On(ctx, w.Machines[0], func(ctx context.Context, n *node.Node) error {
+			b, err := n.Buckets().ByName(ctx, name)
+			if err != nil {
+				return err
+			}
+			return n.Buckets().SetConsistency(ctx, b, level)
+		})
+	})
 }
 
 // Form makes one cluster of all machines: the first founds it, the others join with its tokens, and the first
@@ -279,6 +300,18 @@ func (w *World) role(m *Machine) layout.Role {
 func (w *World) allUp() bool {
 	for _, m := range w.Machines {
 		if m.Down() {
+			return false
+		}
+	}
+	return true
+}
+
+// Settled reports whether all machines are up and whole, in one layout that all know and that is the only live
+// one.
+func (w *World) Settled() bool {
+	for _, m := range w.Machines {
+		if !m.Whole() || m.Node.Cluster().Status().Before != nil ||
+			m.Node.Cluster().LayoutNumber() != w.Machines[0].Node.Cluster().LayoutNumber() {
 			return false
 		}
 	}

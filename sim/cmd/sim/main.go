@@ -5,6 +5,7 @@
 //	sim -first F -seeds N    runs N seeds from F on; exits with 1 if any fails
 //	sim -shard 2/8 …         the second of eight parts of a campaign
 //	sim -items …             runs only the clients of K2V items
+//	sim -always KIND,…       has these kinds of faults in every seed
 //
 // A failing seed or plan is made smaller with -shrink, and everything about it is written with -out DIR: the
 // report, the plan, the nodes' log, porcupine's picture, the messages in space and time, and a trace.
@@ -26,6 +27,7 @@ import (
 	"strings"
 
 	"granary/sim/campaign"
+	"granary/sim/fault"
 )
 
 // flags are the command line.
@@ -41,6 +43,7 @@ type flags struct {
 	mutant       string
 	workers      int
 	calm, items  bool
+	always       string
 }
 
 func parse() (f flags) {
@@ -59,6 +62,7 @@ func parse() (f flags) {
 	flag.IntVar(&f.workers, "workers", runtime.NumCPU(), "seeds run at once")
 	flag.BoolVar(&f.calm, "calm", false, "no faults")
 	flag.BoolVar(&f.items, "items", false, "only the clients of K2V items, and more of them")
+	flag.StringVar(&f.always, "always", "", "kinds of faults that are in every seed, comma-separated")
 	flag.Parse()
 	return f
 }
@@ -67,6 +71,11 @@ func (f *flags) options() campaign.Options {
 	o := campaign.Options{Calm: f.calm, Items: f.items}
 	if f.mutant != "" {
 		o.Mutants = strings.Split(f.mutant, ",")
+	}
+	if f.always != "" {
+		for _, kind := range strings.Split(f.always, ",") {
+			o.Always = append(o.Always, fault.Kind(kind))
+		}
 	}
 	return o
 }
