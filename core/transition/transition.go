@@ -146,6 +146,8 @@ func (m *Mover) step(ctx context.Context, goal cluster.Goal) error {
 		return err
 	}
 	m.Env.Info("this node holds all that the layout gives it", "version", goal.Version)
+	m.Env.Sometimes("a lost store synced while a layout changed",
+		goal.Lost && m.Cluster.Status().Before != nil)
 	return m.Cluster.MarkSynced(ctx, goal.Version)
 }
 

@@ -24,9 +24,10 @@ const lateID = 1 << 20
 // when the rest is healed, and the others must do without them: see [Run].
 func Draw(seed uint64, o Options) *Plan {
 	stream := func(part uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, part)) }
-	p := &Plan{Seed: seed, Mutants: o.Mutants}
+	p := &Plan{Seed: seed, Mutants: o.Mutants, Flags: o.flags()}
 	p.Config.drawNodes(stream(1))
 	p.Config.draw(stream(2))
+	p.Config.Resting = p.Config.Resting || o.Resting
 	t, err := p.Config.topology()
 	if err != nil {
 		panic(err) // drawn within bounds
@@ -58,6 +59,22 @@ func Draw(seed uint64, o Options) *Plan {
 	workload.DrawLevels(r, p.Ops)
 	p.Items = items.Draw(stream(5), o.itemOps(ops), span)
 	return p
+}
+
+// flags are those of the command that draws with these options.
+func (o *Options) flags() (s string) {
+	for _, f := range []struct {
+		on   bool
+		text string
+	}{{o.Calm, " -calm"}, {o.Items, " -items"}, {o.Resting, " -resting"}} {
+		if f.on {
+			s += f.text
+		}
+	}
+	for i, kind := range o.Always {
+		s += []string{" -always ", ","}[min(i, 1)] + string(kind)
+	}
+	return s
 }
 
 // span is the virtual time over which clients work and faults come.
@@ -107,4 +124,5 @@ func (c *Config) draw(r *rand.Rand) {
 	c.Compress = r.IntN(3) == 0
 	c.EncodeSelf = r.IntN(4) == 0
 	c.Silent = []int{0, 200, 1000}[r.IntN(3)]
+	c.Resting = r.IntN(8) == 0
 }

@@ -20,49 +20,54 @@ type mutant struct {
 	name  string
 	rule  string // of protocols or of the design that the step answers
 	seeds uint64 // of a campaign; 0: the directed plan in testdata
-	items bool   // only clients of items
+	o     Options
 	by    []check.Fault
 }
 
 var mutants = []mutant{
-	{"quorum of one", "every read set meets every write set", 0, false,
+	{"quorum of one", "every read set meets every write set", 0, Options{},
 		[]check.Fault{check.Stale, check.Lost, check.Resurrected}},
-	{"behind counts as clean", "protocols 2: acknowledged at W clean answers", 0, false,
+	{"behind counts as clean", "protocols 2: acknowledged at W clean answers", 0, Options{},
 		[]check.Fault{check.Lost, check.Stale, check.Resurrected}},
-	{"unknown outcome told as failure", "protocols 27: an unknown outcome is told as such", 6, false,
+	{"unknown outcome told as failure", "protocols 27: an unknown outcome is told as such", 6, Options{},
 		[]check.Fault{check.TakenBack}},
-	{"anti-entropy: row without its parts", "protocols 15: the row batch is the unit", 6, false,
+	{"anti-entropy: row without its parts", "protocols 15: the row batch is the unit", 6, Options{},
 		[]check.Fault{check.Diverged}},
-	{"anti-entropy: newer is equal", "what one replica has and another has not is brought", 6, false,
+	{"anti-entropy: newer is equal", "what one replica has and another has not is brought", 6, Options{},
 		[]check.Fault{check.Diverged}},
-	{"anti-entropy: full-copy tables only", "replicas become equal without reads", 6, false,
+	{"anti-entropy: full-copy tables only", "replicas become equal without reads", 6, Options{},
 		[]check.Fault{check.Diverged}},
-	{"reclaim: abort beats commit", "protocols 3: what is committed is not aborted", 5, false, nil},
-	{"reclaim: references keyed by upload", "protocols 8: references belong to an owner", 5, false, nil},
-	{"block: reference does not fetch its block", "protocols 7: every block that is referred to is here", 5,
-		false, nil},
-	{"block: blocks without references stay", "protocols 28: nothing is left over", 5, false, nil},
-	{"acknowledged before it is durable", "rule 1: acknowledged is durable on W replicas", 0, false,
+	{"reclaim: abort beats commit", "protocols 3: what is committed is not aborted", 5, Options{},
+		nil},
+	{"reclaim: references keyed by upload", "protocols 8: references belong to an owner", 5, Options{},
+		nil},
+	{"block: reference does not fetch its block", "protocols 7: every block that is referred to is here", 5, Options{},
+		nil},
+	{"block: blocks without references stay", "protocols 28: nothing is left over", 5, Options{},
+		nil},
+	{"acknowledged before it is durable", "rule 1: acknowledged is durable on W replicas", 0, Options{},
 		[]check.Fault{check.Lost}},
-	{"block not verified", "rule 5: every block is verified on read", 0, false,
+	{"block not verified", "rule 5: every block is verified on read", 0, Options{},
 		[]check.Fault{check.WrongBytes}},
-	{"guessed block not compared", "protocols 24: a guess counts if owner and hash are the winner's", 0,
-		false, []check.Fault{check.WrongBytes}},
-	{"listing filters before merging", "rule 4: replicas never filter before merging", 0, false,
+	{"guessed block not compared", "protocols 24: a guess counts if owner and hash are the winner's", 0, Options{},
+		[]check.Fault{check.WrongBytes}},
+	{"listing filters before merging", "rule 4: replicas never filter before merging", 0, Options{},
 		[]check.Fault{check.ListGhost}},
-	{"listing trusts one witness", "protocols 23: one witness for a prefix is not enough", 0, false,
+	{"listing trusts one witness", "protocols 23: one witness for a prefix is not enough", 0, Options{},
 		[]check.Fault{check.ListMissing}},
-	{"k2v context dropped", "k2v: a write discards what its token covers", 6, true,
+	{"k2v context dropped", "k2v: a write discards what its token covers", 6, Options{Items: true},
 		[]check.Fault{check.ItemBack}},
-	{"k2v merge by last writer", "k2v: concurrent values are all kept", 6, true,
+	{"k2v merge by last writer", "k2v: concurrent values are all kept", 6, Options{Items: true},
 		[]check.Fault{check.ItemLost}},
-	{"k2v token over siblings", "protocols 11: a token covers only what its client has seen", 6, true,
+	{"k2v token over siblings", "protocols 11: a token covers only what its client has seen", 6, Options{Items: true},
 		[]check.Fault{check.ItemLost}},
 }
 
 // quick are the options of a mutant's campaign.
 func (m mutant) quick() Options {
-	return Options{Ops: 120, Span: small().Span, Items: m.items, Mutants: []string{m.name}}
+	o := m.o
+	o.Ops, o.Span, o.Mutants = 120, max(o.Span, small().Span), []string{m.name}
+	return o
 }
 
 // found says how a mutant was noticed.
@@ -192,8 +197,8 @@ func TestEveryMutantIsHunted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	code, tests := sources(t, "../../core"), ""
-	tests = sources(t, "../../core", "_test.go") + sources(t, "..", "_test.go")
+	code := sources(t, "../../core")
+	tests := sources(t, "../../core", "_test.go") + sources(t, "..", "_test.go")
 	known := map[string]bool{}
 	for _, m := range regexp.MustCompile(`Mutant\("([^"]+)"\)`).FindAllStringSubmatch(code, -1) {
 		known[m[1]] = true

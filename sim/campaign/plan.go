@@ -24,6 +24,7 @@ import (
 // removing a line changes none of the others.
 type Plan struct {
 	File    string   // that it was read from, if it was; not written
+	Flags   string   // of the command that draws it from its seed; not written
 	Seed    uint64   // of what the run itself draws: the network's jitter, the nodes' streams
 	Mutants []string // protocol steps to break
 	Config  Config
@@ -51,9 +52,10 @@ type Config struct {
 	NoSync     bool          `json:"nosync,omitempty"` // disks sync nothing
 	Compress   bool          `json:"compress,omitempty"`
 	EncodeSelf bool          `json:"encodeself,omitempty"`
-	Silent     int           `json:"silent,omitempty"` // requests per mille whose node's end nobody tells of
-	Settle     time.Duration `json:"settle,omitempty"` // from the healing to the verification; 0: 2 minutes
-	Level      check.Level   `json:"level,omitempty"`  // of the bucket; empty: read-after-write
+	Resting    bool          `json:"resting,omitempty"` // anti-entropy rests until all is healed
+	Silent     int           `json:"silent,omitempty"`  // requests per mille whose node's end nobody tells of
+	Settle     time.Duration `json:"settle,omitempty"`  // from the healing to the verification; 0: 2 minutes
+	Level      check.Level   `json:"level,omitempty"`   // of the bucket; empty: read-after-write
 	// Victims are the nodes that faults harm, or hit for good. Late operations, and a first verification
 	// while they are still gone, go to the others.
 	Victims []string `json:"victims,omitempty"`
@@ -84,7 +86,7 @@ func (p *Plan) world(o Options) (world.Options, error) {
 	w.Sched.Mutants, w.Sched.Log, w.Sched.Window = p.Mutants, o.Log, o.Window
 	w.Net.Observe = o.Observe
 	w.Commit, w.NoSync, w.Compress, w.EncodeSelf = c.Commit, c.NoSync, c.Compress, c.EncodeSelf
-	w.Gateways, w.Reclaim = c.Gateways, hasty()
+	w.Resting, w.Gateways, w.Reclaim = c.Resting, c.Gateways, hasty()
 	if c.SSD {
 		w.Disk = disk.SSD()
 	}

@@ -42,7 +42,7 @@ func (r *Result) Report(w io.Writer) {
 	for _, e := range r.Plan.Faults {
 		fmt.Fprintf(w, "    %v\n", e)
 	}
-	replay := fmt.Sprintf("go run ./sim/cmd/sim -seed %d", r.Seed)
+	replay := fmt.Sprintf("go run ./sim/cmd/sim -seed %d%s", r.Seed, r.Plan.Flags)
 	if r.Plan.File != "" {
 		replay = "go run ./sim/cmd/sim -plan " + r.Plan.File
 	}

@@ -57,6 +57,7 @@ type Options struct {
 	Mutants []string      // protocol steps to break
 	Calm    bool          // no faults
 	Always  []fault.Kind  // kinds of faults that are in every seed
+	Resting bool          // anti-entropy rests until all is healed; else in some seeds
 	Items   bool          // only the clients of items, and more of them
 	Log     func(sched.Line)
 	Observe func(net.Event) // sees every message
@@ -151,6 +152,7 @@ func (r *run) all() error {
 		return fmt.Errorf("without %v: %w", r.plan.Config.Victims, err)
 	}
 	r.faults.HealAll()
+	r.w.Wake()
 	settled := func() bool { return !r.faults.Busy() && r.w.Settled() }
 	if err := r.w.Sched.RunUntil(limit, settled); err != nil {
 		return fmt.Errorf("all was healed, and the layout does not settle:%s\n%w", r.w.Standings(), err)

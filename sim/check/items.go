@@ -109,7 +109,7 @@ type itemJudge struct {
 	ops     []*ItemOp
 	writes  map[string]*ItemOp // by value
 	deletes []*ItemOp
-	pasts   map[string]map[string]bool // of values
+	pasts   map[bool]map[string]map[string]bool // of values, by whether sweeps count
 	found   []Violation
 }
 
@@ -130,7 +130,8 @@ func Items(h *ItemHistory) []Violation {
 		op := &h.Ops[i]
 		j := keys[op.Key]
 		if j == nil {
-			j = &itemJudge{key: op.Key, writes: map[string]*ItemOp{}, pasts: map[string]map[string]bool{}}
+			j = &itemJudge{key: op.Key, writes: map[string]*ItemOp{}, pasts: map[bool]map[string]map[string]bool{
+				false: {}, true: {}}}
 			keys[op.Key], order = j, append(order, op.Key)
 		}
 		j.ops = append(j.ops, op)
@@ -161,23 +162,26 @@ func (j *itemJudge) fail(f Fault, op *ItemOp, format string, args ...any) {
 		Text: fmt.Sprintf(format, args...) + "; " + op.String()})
 }
 
-// past returns all values that s covers: those read, and what was in their past.
-func (j *itemJudge) past(s Seen) map[string]bool {
+// past returns all values that s covers: those read, and what was in their past; if swept, what sweeps may have
+// covered as well.
+func (j *itemJudge) past(s Seen, swept bool) map[string]bool {
 	all := map[string]bool{}
 	for _, v := range s.Values {
 		all[v] = true
-		for u := range j.pastOf(v) {
+		for u := range j.pastOf(v, swept) {
 			all[u] = true
 		}
 	}
 	if s.Deleted {
 		for _, d := range j.deletes {
 			if d.Call < s.At && d.Outcome != Failed && d.From.At < s.At {
-				for u := range j.past(d.From) {
+				for u := range j.past(d.From, swept) {
 					all[u] = true
 				}
 				for u, w := range j.writes {
-					all[u] = all[u] || d.Sweep && w.Call < min(d.Return, s.At)
+					if swept && d.Sweep && w.Call < min(d.Return, s.At) {
+						all[u] = true
+					}
 				}
 			}
 		}
@@ -186,17 +190,18 @@ func (j *itemJudge) past(s Seen) map[string]bool {
 }
 
 // pastOf returns the past of a value.
-func (j *itemJudge) pastOf(v string) map[string]bool {
-	if p, ok := j.pasts[v]; ok {
+func (j *itemJudge) pastOf(v string, swept bool) map[string]bool {
+	pasts := j.pasts[swept]
+	if p, ok := pasts[v]; ok {
 		return p
 	}
 	w := j.writes[v]
 	if w == nil {
 		return nil
 	}
-	j.pasts[v] = nil // a cycle cannot be: reads come before
-	p := j.past(w.From)
-	j.pasts[v] = p
+	pasts[v] = nil // a cycle cannot be: reads come before
+	p := j.past(w.From, swept)
+	pasts[v] = p
 	return p
 }
 
@@ -205,14 +210,14 @@ func (j *itemJudge) read(r *ItemOp) {
 		j.nothing(r)
 		return
 	}
-	past := j.past(r.Got)
+	past := j.past(r.Got, true)
 	seen, _ := k2v.ParseToken(r.Got.Token)
 	for _, v := range r.Got.Values {
 		if w := j.writes[v]; w == nil || w.Outcome == Failed || w.Call > r.Return {
 			j.fail(ItemThinAir, r, "value %q", v)
 		}
 		for _, u := range r.Got.Values {
-			if u != v && j.pastOf(v)[u] {
+			if u != v && j.pastOf(v, false)[u] {
 				j.fail(ItemBack, r, "%q stands beside %q, whose writer had read it", u, v)
 			}
 		}
@@ -242,7 +247,7 @@ func (j *itemJudge) read(r *ItemOp) {
 const pollSlack = 15 * time.Second
 
 func (j *itemJudge) nothing(r *ItemOp) {
-	past := j.past(r.From)
+	past := j.past(r.From, true)
 	for _, w := range j.ops {
 		if w.Write && w.Outcome == OK && w.Value != "" && !past[w.Value] &&
 			(w.Return < r.Call || w.ReturnedAt+pollSlack < r.ReturnedAt) && w.Call > r.From.At {

@@ -89,6 +89,14 @@ func TestItems(t *testing.T) {
 			s.sweep()
 			s.read("a")
 		}, ItemBack},
+		"written before a sweep ended, and still there": {func(s *itemStory) {
+			i := s.h.Begin(0, ItemOp{Key: "k", Write: true, Sweep: true})
+			s.write("a", Seen{})
+			s.h.End(0, i, OK)
+			s.write("b", s.add(ItemOp{Got: Seen{Values: []string{"a"}, Deleted: true}}))
+			s.write("c", Seen{})
+			s.read("b", "c")
+		}, ""},
 		"written after the sweep, and gone": {func(s *itemStory) {
 			s.write("a", Seen{})
 			s.sweep()

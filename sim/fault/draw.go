@@ -17,7 +17,7 @@ type Scope struct {
 	NoSync bool
 	// Forever: some faults of the victims last for good.
 	Forever bool
-	// Always are kinds that are in the plan whatever is drawn, where they are allowed.
+	// Always are kinds that may come whatever is drawn, where they are allowed, and more often than others.
 	Always []Kind
 }
 
@@ -38,7 +38,11 @@ func (s Scope) Victims(r *rand.Rand) (names []string) {
 func Draw(r *rand.Rand, s Scope, victims []string) []Event {
 	var allowed []Info
 	for _, f := range kinds {
-		drawn := r.IntN(3) == 0 || slices.Contains(s.Always, f.Kind)
+		drawn := r.IntN(3) == 0
+		if slices.Contains(s.Always, f.Kind) {
+			allowed = append(allowed, f, f)
+			drawn = true
+		}
 		if drawn && f.Awaits == "" && !(f.Cuts && s.NoSync) {
 			allowed = append(allowed, f)
 		}

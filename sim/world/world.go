@@ -38,6 +38,8 @@ type Options struct {
 	Disk     disk.Timing
 	NoSync   bool // disks sync nothing
 	Compress bool
+	// Resting: anti-entropy of every node that starts rests, until Wake.
+	Resting bool
 	// EncodeSelf makes nodes encode and decode even the messages to themselves.
 	EncodeSelf bool
 	// Reclaim says when nodes free space; nil: object.DefaultReclaim.
@@ -128,6 +130,9 @@ func (w *World) Boot(m *Machine) {
 			w.Sched.Fail(fmt.Errorf("start of %s: %w", m.Name, err))
 			return
 		}
+		if w.opts.Resting {
+			n.Jobs().Find(table.JobName).Pause()
+		}
 		n.Start()
 		m.Node = n
 	})
@@ -173,6 +178,16 @@ func (w *World) join(ctx context.Context, m, via *Machine, role layout.Role) err
 	return w.On(ctx, m, func(ctx context.Context, n *node.Node) error {
 		return n.Cluster().JoinWith(ctx, token, role)
 	})
+}
+
+// Wake lets the anti-entropy of all nodes go on.
+func (w *World) Wake() {
+	w.opts.Resting = false
+	for _, m := range w.Machines {
+		if !m.Down() {
+			m.Node.Jobs().Find(table.JobName).Resume()
+		}
+	}
 }
 
 // Serve returns what a client reaches at machine i: the environment that requests run in, and the S3

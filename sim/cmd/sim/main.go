@@ -43,6 +43,7 @@ type flags struct {
 	mutant       string
 	workers      int
 	calm, items  bool
+	resting      bool
 	always       string
 }
 
@@ -62,13 +63,14 @@ func parse() (f flags) {
 	flag.IntVar(&f.workers, "workers", runtime.NumCPU(), "seeds run at once")
 	flag.BoolVar(&f.calm, "calm", false, "no faults")
 	flag.BoolVar(&f.items, "items", false, "only the clients of K2V items, and more of them")
+	flag.BoolVar(&f.resting, "resting", false, "anti-entropy rests until all is healed")
 	flag.StringVar(&f.always, "always", "", "kinds of faults that are in every seed, comma-separated")
 	flag.Parse()
 	return f
 }
 
 func (f *flags) options() campaign.Options {
-	o := campaign.Options{Calm: f.calm, Items: f.items}
+	o := campaign.Options{Calm: f.calm, Items: f.items, Resting: f.resting}
 	if f.mutant != "" {
 		o.Mutants = strings.Split(f.mutant, ",")
 	}

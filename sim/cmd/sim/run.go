@@ -148,7 +148,8 @@ func twice(f flags) error {
 		return err
 	}
 	cmd := exec.Command(self, "-seed", fmt.Sprint(f.first), "-mutant", f.mutant,
-		fmt.Sprintf("-calm=%v", f.calm), fmt.Sprintf("-items=%v", f.items))
+		fmt.Sprintf("-calm=%v", f.calm), fmt.Sprintf("-items=%v", f.items),
+		fmt.Sprintf("-resting=%v", f.resting), "-always", f.always)
 	cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, io.Discard
