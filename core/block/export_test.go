@@ -29,4 +29,4 @@ func (s *Store) Backlog() int64 { return s.resync.len() }
 func (s *Store) DiskOf() Disk { return s.disk }
 
 // Suspect has a block looked at.
-func (s *Store) Suspect(h Hash) { s.suspect(h) }
+func (s *Store) Suspect(h Hash) { s.doubt(h, ErrCorrupt) }

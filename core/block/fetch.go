@@ -134,11 +134,11 @@ func (s *Store) fill(ctx context.Context, h Hash, from rt.NodeID, size int64, bu
 		s.env.Error("a replica delivered a damaged block", "node", s.topology.Describe(from), "err", err)
 		s.env.Count("block_damaged_total", 1)
 		s.env.Sometimes("replica delivered a damaged block", true)
-		if from == s.env.Self() {
-			s.suspect(h)
-		}
 	}
 	if err != nil {
+		if from == s.env.Self() {
+			s.doubt(h, err)
+		}
 		return nil, err
 	}
 	filled = true

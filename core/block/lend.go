@@ -110,6 +110,7 @@ func (s *Store) readLoan(ctx context.Context, h Hash) (*Buffer, error) {
 		return nil, err
 	}
 	buf.Data, err = s.stored(ctx, h, buf.Data[:0])
+	s.doubt(h, err)
 	return buf, err
 }
 

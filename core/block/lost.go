@@ -43,7 +43,14 @@ type LostBlock struct {
 // were not given up.
 //
 // Errors: those of the store.
-func (s *Store) Nowhere() (int64, error) { return s.countRank(rankNowhere) }
+func (s *Store) Nowhere() (int64, error) {
+	gone, err := s.countRank(rankGone)
+	if err != nil {
+		return 0, err
+	}
+	silent, err := s.countRank(rankNowhere)
+	return gone + silent, err
+}
 
 // Lost lists up to LostMax blocks that live references of this node name and that no replica in reach holds,
 // in the order of their hashes, behind a hash; those that were given up among them.
@@ -51,7 +58,7 @@ func (s *Store) Nowhere() (int64, error) { return s.countRank(rankNowhere) }
 // Errors: those of the store.
 func (s *Store) Lost(after Hash) ([]LostBlock, error) {
 	var list []LostBlock
-	for _, r := range []rank{rankGivenUp, rankNowhere} {
+	for _, r := range []rank{rankGone, rankGivenUp, rankNowhere} {
 		lo := append(rankKey(r, after), 0)
 		page, err := s.rankedIn(lo, behind(lo[:len(keyRank)+1]), LostMax)
 		if err != nil {
@@ -225,7 +232,7 @@ func (s *Store) seek(ctx context.Context, h Hash) (whole bool, err error) {
 	if err == nil || ctx.Err() != nil {
 		return err == nil, err
 	}
-	s.suspect(h)
+	s.doubt(h, err)
 	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrCorrupt) {
 		return false, nil
 	}

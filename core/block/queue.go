@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 
 	"granary/core/codec"
@@ -42,7 +43,8 @@ type rank uint8
 
 const (
 	rankUnknown rank = 0    // not asked yet
-	rankMany    rank = 0xfd // as many copies as that, or more
+	rankMany    rank = 0xfc // as many copies as that, or more
+	rankGone    rank = 0xfd // every other replica has said that it does not hold it
 	rankGivenUp rank = 0xfe // no replica in reach holds it, nor had any member when it was given up
 	rankNowhere rank = 0xff // no replica in reach holds it
 )
@@ -115,7 +117,7 @@ func resign(w kv.Writer, h Hash, givenUp bool) {
 }
 
 func requeue(w kv.Writer, h Hash, was, to rank, why reason) {
-	if to == rankNowhere && why == reasonGivenUp {
+	if (to == rankNowhere || to == rankGone) && why == reasonGivenUp {
 		to = rankGivenUp
 	}
 	w.Delete(rankKey(was, h))
@@ -183,29 +185,36 @@ const countMax = 10_000
 //
 // Errors: those of the store. Cost: one scan of what is missing, in short transactions.
 func (s *Store) Missing(first, last layout.Prefix) (n int64, err error) {
-	lo := binary.BigEndian.AppendUint16(append([]byte(nil), keyWanted...), uint16(first))
-	hi := behind(binary.BigEndian.AppendUint16(append([]byte(nil), keyWanted...), uint16(last)))
-	return s.count(lo, hi, func(value []byte) bool { return rank(value[0]) != rankGivenUp })
+	return s.count(first, last, rankGivenUp)
 }
 
-// countKeys counts the records in [lo, hi), in short transactions.
-func (s *Store) countKeys(lo, hi []byte) (int64, error) {
-	return s.count(lo, hi, func([]byte) bool { return true })
+// Awaited is Missing without the blocks that every other replica has said not to hold: those will not come, as
+// those do not whose upload ended before a second replica had them.
+func (s *Store) Awaited(first, last layout.Prefix) (n int64, err error) {
+	return s.count(first, last, rankGone, rankGivenUp)
+}
+
+// count counts the wanted blocks of a range of prefixes but those of some ranks.
+func (s *Store) count(first, last layout.Prefix, but ...rank) (n int64, err error) {
+	lo := binary.BigEndian.AppendUint16(append([]byte(nil), keyWanted...), uint16(first))
+	hi := behind(binary.BigEndian.AppendUint16(append([]byte(nil), keyWanted...), uint16(last)))
+	return s.countKeys(lo, hi, func(record []byte) bool { return !slices.Contains(but, rank(record[0])) })
 }
 
 // countRank counts the wanted blocks of a rank.
 func (s *Store) countRank(r rank) (int64, error) {
 	lo := rankKey(r, Hash{})[:len(keyRank)+1]
-	return s.countKeys(lo, behind(lo))
+	return s.countKeys(lo, behind(lo), nil)
 }
 
-// count counts the records in [lo, hi) whose values are of that kind, in short transactions.
-func (s *Store) count(lo, hi []byte, of func(value []byte) bool) (n int64, err error) {
+// countKeys counts the records in [lo, hi) that count, or all if counts is nil, in short transactions.
+func (s *Store) countKeys(lo, hi []byte, counts func(record []byte) bool) (n int64, err error) {
 	for {
 		seen := 0
 		err := s.kv.View(func(r kv.Reader) error {
-			r.Ascend(lo, hi, func(k, value []byte) bool {
-				if seen++; of(value) {
+			r.Ascend(lo, hi, func(k, v []byte) bool {
+				seen++
+				if counts == nil || counts(v) {
 					n++
 				}
 				lo = append(append(lo[:0:0], k...), 0)

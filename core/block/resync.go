@@ -141,7 +141,7 @@ func nowhere(lost, givenUp int64) error {
 // retry makes what no replica held unknown again.
 func (q *resync) retry(ctx context.Context) error {
 	for {
-		page, err := q.s.ranked(rankGivenUp, rankNowhere, haveMax)
+		page, err := q.s.ranked(rankGone, rankNowhere, haveMax)
 		if err != nil || len(page) == 0 {
 			return err
 		}
@@ -159,7 +159,7 @@ func (q *resync) retry(ctx context.Context) error {
 
 // survey asks the replicas of blocks which of them they hold, and ranks the blocks by that.
 func (q *resync) survey(ctx context.Context, page []Hash) error {
-	copies, err := q.s.copies(ctx, page)
+	copies, silent, err := q.s.copies(ctx, page)
 	if err != nil {
 		return err
 	}
@@ -178,8 +178,11 @@ func (q *resync) survey(ctx context.Context, page []Hash) error {
 			if err != nil {
 				return err
 			}
-			if live {
+			if live && silent[i] {
 				rerank(tx.Records(), h, rankNowhere)
+			} else if live {
+				q.s.env.Sometimes("every replica lacks a block", true)
+				rerank(tx.Records(), h, rankGone)
 			} else if was, _ := unwant(tx.Records(), h); was {
 				gone++
 			}
@@ -374,13 +377,14 @@ func hashesOf(raw [][]byte, most int) ([]Hash, error) {
 	return hashes, nil
 }
 
-// copies counts, for each block, the other replicas that hold it, of those that answer.
-func (s *Store) copies(ctx context.Context, page []Hash) ([]int, error) {
+// copies counts, for each block, the other replicas that hold it, of those that answer, and says whether any is
+// silent.
+func (s *Store) copies(ctx context.Context, page []Hash) (counts []int, silent []bool, err error) {
 	asked, _, err := s.byReplica(page)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	counts := make([]int, len(page))
+	counts, silent = make([]int, len(page)), make([]bool, len(page))
 	answers := make([]*haveResponse, len(asked))
 	err = crew(ctx, s.env, "resync survey", len(asked), len(asked), func(ctx context.Context, i int) error {
 		req := &haveRequest{}
@@ -396,12 +400,16 @@ func (s *Store) copies(ctx context.Context, page []Hash) ([]int, error) {
 	})
 	for i, a := range answers {
 		for n, at := range asked[i].at {
-			if a != nil && n < len(a.Have) && a.Have[n] == 1 {
+			switch {
+			case asked[i].node == s.env.Self():
+			case a == nil || n >= len(a.Have):
+				silent[at] = true
+			case a.Have[n] == 1:
 				counts[at]++
 			}
 		}
 	}
-	return counts, errors.Join(err, ctx.Err())
+	return counts, silent, errors.Join(err, ctx.Err())
 }
 
 // share is the part of some blocks of which a node is a replica.

@@ -126,10 +126,10 @@ func (s *Store) Scrubs() (now, last ScrubPass) {
 	return now, last
 }
 
-// suspect has a block looked at that a reader found damaged here. More than suspectsMax are left to the next
-// pass.
-func (s *Store) suspect(h Hash) {
-	if s.scrub.suspects.TryPut(h) {
+// doubt has a block looked at that could not be read here, if it is the block's fault. More than suspectsMax are
+// left to the next pass.
+func (s *Store) doubt(h Hash, err error) {
+	if (errors.Is(err, ErrCorrupt) || errors.Is(err, ErrDisk)) && s.scrub.suspects.TryPut(h) {
 		s.scrub.bell.Unpark()
 	}
 }
@@ -264,7 +264,7 @@ func (c *scrub) begin(ctx context.Context, names bool, used []string) error {
 
 // resume tells the job where the pass is, and makes that durable.
 func (c *scrub) resume(ctx context.Context) error {
-	n, err := c.s.countKeys(keyPresent, behind(keyPresent))
+	n, err := c.s.countKeys(keyPresent, behind(keyPresent), nil)
 	if err != nil {
 		return err
 	}

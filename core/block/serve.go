@@ -30,7 +30,8 @@ func (s *Store) handleRefer(ctx context.Context, _ rt.NodeID, req *putRequest) (
 	return nil, s.refer(ctx, req.Hash, req.Ref, req.Plan)
 }
 
-// handleGet sends the stored form; the receiver verifies it.
+// handleGet sends the stored form; the receiver verifies it. For one that no client waits for this node does so
+// first: a copy that cannot be told from a good one, but by whoever fetches it in vain, would be counted for ever.
 func (s *Store) handleGet(ctx context.Context, _ rt.NodeID, req *getRequest, _ io.Reader) (*getResponse,
 	rpc.Body, error) {
 	from := s.serving
@@ -42,8 +43,12 @@ func (s *Store) handleGet(ctx context.Context, _ rt.NodeID, req *getRequest, _ i
 		return nil, rpc.Body{}, err
 	}
 	stored, err := s.stored(ctx, req.Hash, buf.Data[:0])
+	if err == nil && req.Heal {
+		err = s.former.verify(ctx, stored, req.Hash)
+	}
 	if err != nil {
 		buf.Release()
+		s.doubt(req.Hash, err)
 		return nil, rpc.Body{}, err
 	}
 	return nil, rpc.Stream(&sending{buf: buf, rest: stored}), nil

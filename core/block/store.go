@@ -153,11 +153,11 @@ func New(c Config) *Store {
 //
 // Errors: those of the store. Cost: a scan of the queues.
 func (s *Store) Prepare() error {
-	missing, err := s.countKeys(keyWanted, behind(keyWanted))
+	missing, err := s.countKeys(keyWanted, behind(keyWanted), nil)
 	if err != nil {
 		return err
 	}
-	unwanted, err := s.countKeys(keyUnwanted, behind(keyUnwanted))
+	unwanted, err := s.countKeys(keyUnwanted, behind(keyUnwanted), nil)
 	if err != nil {
 		return err
 	}

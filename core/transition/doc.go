@@ -1,6 +1,6 @@
 // Package transition brings a node's store to where the layout wants it: it takes over the rows that are new
-// to the node from replicas that have them, waits until their blocks are here too, carries the registers to
-// the new voters, and drops what belongs to others now.
+// to the node from replicas that have them, waits until the blocks are here too that any replica has, carries
+// the registers to the new voters, and drops what belongs to others now.
 //
 // The contract, of which core/cluster's DESIGN.md has the reasons:
 //

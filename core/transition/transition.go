@@ -35,8 +35,9 @@ const JobName = "layout"
 
 // Blocks is what a transition needs to know of the node's blocks; a *block.Store is one.
 type Blocks interface {
-	// Missing is how many blocks are not here that references in a range of prefixes name.
-	Missing(first, last layout.Prefix) (int64, error)
+	// Awaited is how many blocks are not here that references in a range of prefixes name, and that some
+	// replica may have.
+	Awaited(first, last layout.Prefix) (int64, error)
 }
 
 // Config is what a Mover is made of. All fields are needed.
@@ -305,14 +306,16 @@ func peersOf(shares []share, self rt.NodeID) (peers []rt.NodeID) {
 	return peers
 }
 
-// missingBlocks is an error while blocks are missing that the rows taken over name.
+// missingBlocks is an error while blocks are missing that the rows taken over name. Those that no replica has
+// are not waited for: what they belong to may be an upload that was given up, whose references nobody frees
+// before the change of the layout is over.
 func (m *Mover) missingBlocks() error {
 	var missing int64
 	for _, s := range m.shares() {
 		if s.full {
 			continue
 		}
-		n, err := m.Blocks.Missing(s.first, s.last)
+		n, err := m.Blocks.Awaited(s.first, s.last)
 		if err != nil {
 			return err
 		}

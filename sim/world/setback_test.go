@@ -38,7 +38,7 @@ func setBack(t *testing.T, seed uint64, mutants ...string) (denied, there int) {
 	w.Boot(a)
 	w.mustRun(t, time.Second)
 	if err := w.Sched.RunUntil(2*time.Minute, func() bool { return synced(b) && synced(late) }); err != nil {
-		t.Fatalf("seed %d: %s", seed, standings(w))
+		t.Fatalf("seed %d: %s", seed, w.Standings())
 	}
 	w.mustRun(t, 30*time.Second)
 	w.Crash(a)

@@ -427,3 +427,34 @@ func TestSurplusIsDropped(t *testing.T) {
 		t.Error(v)
 	}
 }
+
+// What no replica has holds up no change: blocks that an upload left whose coordinator stopped before a second
+// replica had them, and whose only copy was lost then. Nobody frees the references while the layout changes.
+func TestLostBlocksHoldUpNoChange(t *testing.T) {
+	w, c := spareWorld(t, 1)
+	m := &moving{client: c, text: map[int]string{}}
+	for i := range 16 {
+		m.put(i, 1)
+	}
+	w.mustRun(t, 5*time.Second)
+	for _, m := range w.Machines {
+		w.Kill(m)
+		w.LoseBlocks(m)
+		w.Boot(m)
+	}
+	w.mustRun(t, time.Minute)
+	for _, m := range w.Machines[:3] {
+		m.Node.Blocks().StartScrub()
+	}
+	w.mustRun(t, time.Minute)
+	if n, err := w.Machines[0].Node.Blocks().Missing(0, ^layout.Prefix(0)); err != nil || n == 0 {
+		t.Fatalf("%d blocks are missing, %v", n, err)
+	}
+	operator := w.Machines[1]
+	before := operator.Node.Cluster().LayoutNumber()
+	if err := errors.Join(w.stage(operator, w.Machines[3], 1<<40), w.stage(operator, w.Machines[0], -1),
+		w.apply(operator)); err != nil {
+		t.Fatal(err)
+	}
+	w.mustSettle(t, before)
+}

@@ -83,7 +83,7 @@ func TestZoneWithHalfOfTheNodesIsLost(t *testing.T) {
 	w.mustSettle(t, before)
 	whole := func() bool { return synced(b) && synced(w.Machines[3]) && synced(d) && synced(w.Machines[5]) }
 	if err := w.Sched.RunUntil(time.Minute, whole); err != nil {
-		t.Fatal(standings(w))
+		t.Fatal(w.Standings())
 	}
 	w.Crash(b)
 	w.mustRun(t, 10*time.Second)
