@@ -36,6 +36,8 @@ type Inventory struct {
 	Missing int64
 	// Unreferenced are blocks that nothing refers to any more.
 	Unreferenced int64
+	// Away are blocks without a file on the disks that are in use, while others are not: they may be there.
+	Away int64
 	// Leftover are files that were never recorded: of writes that a crash cut off. They harm nobody.
 	Leftover int64
 }
@@ -51,8 +53,9 @@ type Checker struct {
 	// Fault is called for what is wrong: a recorded block without a file, or whose bytes are others.
 	Fault func(format string, args ...any)
 
-	former *former
-	buf    []byte
+	former  *former
+	buf     []byte
+	partial bool // not all disks are in use
 }
 
 // listMax is how many names of files a Checker asks for at once.
@@ -64,6 +67,11 @@ const listMax = 4096
 func (c *Checker) Run(ctx context.Context) (Inventory, error) {
 	var found Inventory
 	c.former = newFormer(c.Env, false)
+	if several, ok := c.Disk.(Parted); ok {
+		for _, p := range several.Parts() {
+			c.partial = c.partial || p.Failed != nil
+		}
+	}
 	if err := c.files(ctx, &found); err != nil {
 		return found, err
 	}
@@ -140,6 +148,10 @@ func (c *Checker) one(ctx context.Context, h Hash, value []byte, here bool, foun
 	found.Bytes += size
 	if !c.referenced(h) {
 		found.Unreferenced++
+	}
+	if !here && c.partial {
+		found.Away++
+		return nil
 	}
 	if !here {
 		c.Fault("block %v: recorded as being here, and its file is not", h)

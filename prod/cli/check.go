@@ -21,6 +21,7 @@ type checkReport struct {
 	BlocksRead    bool             `json:"blocks_read"`
 	Missing       int64            `json:"blocks_missing"`
 	Unreferenced  int64            `json:"blocks_unreferenced"`
+	Away          int64            `json:"blocks_away"`
 	Leftover      int64            `json:"files_left_over"`
 	Faulty        int64            `json:"faulty"`
 	Faults        []string         `json:"faults"`
@@ -39,7 +40,7 @@ func (c checkCmd) Run(a *app) error {
 	r := checkReport{MetadataBytes: found.Metadata.FileBytes, Records: found.Records,
 		Rows: map[string]int64{}, Blocks: found.Blocks.Blocks,
 		BlockBytes: found.Blocks.Bytes, BlocksRead: c.Blocks,
-		Missing: found.Blocks.Missing, Unreferenced: found.Blocks.Unreferenced,
+		Missing: found.Blocks.Missing, Away: found.Blocks.Away, Unreferenced: found.Blocks.Unreferenced,
 		Leftover: found.Blocks.Leftover, Faulty: found.Faulty, Faults: append([]string{}, found.Faults...)}
 	for _, t := range found.Rows {
 		r.Rows[t.Table] = t.Rows
@@ -76,6 +77,7 @@ func (a *app) checked(found *daemon.Checked, content bool) {
 		text string
 	}{
 		{b.Missing, "%s that this node should have and others hold\n"},
+		{b.Away, "%s that are on no disk in use, and may be on one that is not\n"},
 		{b.Unreferenced, "%s that nothing refers to any more\n"},
 		{b.Leftover, "%s in files that a cut-off write left behind\n"},
 	} {

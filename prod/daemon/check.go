@@ -18,7 +18,10 @@ import (
 type Checked struct {
 	node.Report
 	Metadata bolt.Report
-	NoDisk   bool // the block disk could not be looked at, which is a fault
+	// NoDisk says that no disk of the blocks could be looked at, Absent is how many of several could not.
+	// Each is a fault.
+	NoDisk bool
+	Absent int
 }
 
 // Check looks at the data folder of a node that does not run: whether its files are whole and belong
@@ -53,6 +56,10 @@ func (f *folder) check(ctx context.Context, c config.Data, content bool) (*Check
 	default:
 		defer disk.Close()
 		stopped.Disk = disk
+		for _, why := range disk.absent() {
+			found.Absent++
+			found.Fault("%w", why)
+		}
 	}
 	var failed error // of looking
 	found.Metadata, err = bolt.Check(f.file(metadataName), 0, func(r kv.Reader) error {

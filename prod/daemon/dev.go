@@ -55,7 +55,7 @@ func loadOrCreateDev(f *folder) (Credentials, error) {
 	if err != nil {
 		return c, err
 	}
-	return c, writeSynced(f.file(devName), string(text)+"\n")
+	return c, writeDurable(f.file(devName), string(text)+"\n")
 }
 
 // prepareDev makes the node a cluster of one with a key and a bucket, as far as it is not one yet.

@@ -34,6 +34,16 @@ func (b *blockDisks) Close() error {
 	return errors.Join(errs...)
 }
 
+// absent says of each disk that is not in use where it is and why.
+func (b *blockDisks) absent() (list []error) {
+	for _, p := range b.Parts() {
+		if p.Failed != nil {
+			list = append(list, fmt.Errorf("the disk at %s is not in use: %w", p.Name, p.Failed))
+		}
+	}
+	return list
+}
+
 // openDisks opens the disks of the blocks, which must be those of the last start. Of several, the ones that
 // are not there, or are others, are left out: the node starts without them as long as there is one. failed is
 // called when no disk can be written any more. readOnly changes nothing on any of them.
@@ -66,7 +76,7 @@ func (f *folder) openDisks(env *sched.Env, c config.Data, failed func(error), re
 		return nil, errors.Join(err, b.Close())
 	}
 	if opts.ID == (diskfs.ID{}) && !readOnly {
-		err = writeSynced(f.file(diskName), disk.ID().String()+"\n")
+		err = writeDurable(f.file(diskName), disk.ID().String()+"\n")
 	}
 	return b, err
 }
@@ -229,7 +239,7 @@ func (f *folder) noteDisks(known []knownDisk, disks []*diskfs.Disk, list []confi
 	if raw, err := os.ReadFile(f.file(disksName)); err == nil && string(raw) == text {
 		return nil
 	}
-	return writeSynced(f.file(disksName), text)
+	return writeDurable(f.file(disksName), text)
 }
 
 // disks says what is known of each disk.

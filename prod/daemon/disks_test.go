@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -166,4 +167,66 @@ func TestSeveralDisks(t *testing.T) {
 			t.Errorf("disks %q: %v, want %q", disks, err, want)
 		}
 	}
+}
+
+// TestAbsentDisks: with several disks away a check names each, and blames no block for it; a restore refuses.
+func TestAbsentDisks(t *testing.T) {
+	base, ctx := t.TempDir(), context.Background()
+	s := &stock{t: t, opts: options(filepath.Join(base, "data")), data: make([]byte, 12<<20)}
+	for i := range s.data {
+		s.data[i] = byte(i ^ i>>8 ^ i>>16 ^ i>>24)
+	}
+	var disks []string
+	for _, name := range []string{"a", "b", "c"} {
+		disks = append(disks, filepath.Join(base, name))
+		s.opts.Config.Data.Disks = append(s.opts.Config.Data.Disks, filepath.Join(base, name)+"=1T")
+	}
+	s.run(func(ctx context.Context, d *Daemon, c *minio.Client) {
+		s.put(ctx, d, c)
+		if err := taker(d).take(ctx); err != nil {
+			t.Fatal(err)
+		}
+	})
+	away := 0
+	for _, disk := range disks[1:] {
+		away += files(t, disk)
+		if err := os.Rename(disk, disk+" aside"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found, err := Check(ctx, s.opts.Config, true)
+	if err != nil || found.NoDisk || found.Absent != 2 || found.Faulty != 2 || away == 0 ||
+		found.Blocks.Away != int64(away) {
+		t.Fatalf("%+v, %v, %d away", found, err, away)
+	}
+	for i, disk := range disks[1:] {
+		if !strings.Contains(found.Faults[i], disk) {
+			t.Errorf("faults %q do not name %s", found.Faults, disk)
+		}
+	}
+	name := names(t, s.opts.Config.Data.Folder)[0]
+	_, err = Restore(ctx, s.opts.Config, name)
+	if !errors.Is(err, ErrAbsent) || !strings.Contains(err.Error(), disks[1]) ||
+		!strings.Contains(err.Error(), disks[2]) {
+		t.Errorf("restore: %v", err)
+	}
+	if err := os.Rename(disks[0], disks[0]+" aside"); err != nil {
+		t.Fatal(err)
+	}
+	found, err = Check(ctx, s.opts.Config, true)
+	if err != nil || !found.NoDisk || found.Faulty != 1 {
+		t.Fatalf("%+v, %v", found, err)
+	}
+	for _, disk := range disks {
+		if !strings.Contains(found.Faults[0], disk) {
+			t.Errorf("fault %q does not name %s", found.Faults[0], disk)
+		}
+		if err := os.Rename(disk+" aside", disk); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if done, err := Restore(ctx, s.opts.Config, name); err != nil || done.Gone != 0 {
+		t.Errorf("restore with all of them: %+v, %v", done, err)
+	}
+	s.run(func(ctx context.Context, d *Daemon, c *minio.Client) { s.want(ctx, d, c) })
 }

@@ -9,6 +9,7 @@
 //	metadata.db    the metadata store
 //	snapshots/     copies of it, and what restores replaced
 //	DISK           which disk the blocks are on, so that an empty mount point is not taken for it
+//	DISKS          instead of DISK: which disks, each with its folder, if data.disks lists several
 //	blocks/        the block disk, unless data.blocks says where else it is
 //	dev.json       the credentials of a --dev store
 //	admin.sock     the admin API, while the process runs

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"granary/prod/durable"
 )
 
 // Kinds of errors of a data folder, for errors.Is.
@@ -79,7 +81,7 @@ func takeFolder(path, kind string) (*folder, error) {
 		return nil, err
 	}
 	if have, err = readFormat(path); err == nil && have == "" { // again, under the lock
-		have, err = kind, writeSynced(filepath.Join(path, formatName),
+		have, err = kind, writeDurable(filepath.Join(path, formatName),
 			formatHead+formatVersion+"kind "+kind+"\n")
 	}
 	if err == nil {
@@ -187,7 +189,11 @@ func makeFolder(path string) error {
 			return fmt.Errorf("others may read it, and that cannot be changed: %w", err)
 		}
 	}
-	return syncFolder(filepath.Dir(filepath.Clean(path)))
+	err = durable.SyncFolder(filepath.Dir(filepath.Clean(path)))
+	if errors.Is(err, os.ErrPermission) {
+		return nil // somebody else made that one
+	}
+	return err
 }
 
 // takeLock holds the lock file for as long as the process, or the folder, lives.
@@ -216,47 +222,7 @@ func (f *folder) file(name string) string { return filepath.Join(f.path, name) }
 
 func (f *folder) close() error { return f.lock.Close() }
 
-// writeSynced makes a private file with this content, whole and durable, or none.
-func writeSynced(path, content string) (err error) {
-	temp := path + ".tmp"
-	file, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	if err = point("file-created"); err == nil {
-		_, err = file.WriteString(content)
-	}
-	if err == nil {
-		err = file.Sync()
-	}
-	if e := file.Close(); err == nil {
-		err = e
-	}
-	if err == nil {
-		err = point("file-synced")
-	}
-	if err == nil {
-		err = os.Rename(temp, path)
-	}
-	if err == nil {
-		err = point("file-renamed")
-	}
-	if err != nil {
-		os.Remove(temp)
-		return err
-	}
-	return syncFolder(filepath.Dir(path))
-}
-
-// syncFolder makes the names in a folder durable. One that must not be read was made by somebody else.
-func syncFolder(path string) error {
-	dir, err := os.Open(path)
-	if errors.Is(err, os.ErrPermission) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
+// writeDurable makes a private file with this content.
+func writeDurable(path, content string) error {
+	return durable.Write(path, []byte(content), func(step string) error { return point("file-" + step) })
 }

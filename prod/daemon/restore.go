@@ -14,11 +14,15 @@ import (
 	"granary/core/node"
 	"granary/prod/bolt"
 	"granary/prod/config"
+	"granary/prod/durable"
 	"granary/prod/sched"
 )
 
 // ErrNoSnapshot means that a data folder has no snapshot of that name.
 var ErrNoSnapshot = errors.New("no such snapshot")
+
+// ErrAbsent means that disks of the node are not there.
+var ErrAbsent = errors.New("not all disks are there")
 
 // ErrDamaged means that a snapshot is not sound.
 var ErrDamaged = errors.New("damaged snapshot")
@@ -34,7 +38,7 @@ type Restored struct {
 // before is kept beside the snapshots. The restored one gets a new identity: it has forgotten what the node
 // acknowledged since. A crash at any moment leaves the one store or the other.
 //
-// Errors: ErrInUse, ErrFormat, ErrForeign, ErrNoSnapshot; ErrDamaged if granary check would find the snapshot
+// Errors: ErrInUse, ErrFormat, ErrForeign, ErrNoSnapshot, ErrAbsent; ErrDamaged if granary check would find the snapshot
 // unsound; of ctx and the file system.
 func Restore(ctx context.Context, c config.Config, name string) (Restored, error) {
 	f, _, err := holdFolder(c.Data.Folder)
@@ -62,6 +66,10 @@ func (f *folder) restore(ctx context.Context, c config.Data, name string) (done 
 		return done, err
 	}
 	defer disk.Close()
+	if absent := disk.absent(); len(absent) > 0 {
+		return done, fmt.Errorf("%w: %w: the restored store would take the blocks on them for lost; mount "+
+			"them, or take them out of data.disks", ErrAbsent, errors.Join(absent...))
+	}
 	if err := sound(ctx, env, fresh); err != nil {
 		return done, err
 	}
@@ -122,7 +130,7 @@ func (f *folder) replace(fresh string, done *Restored) error {
 	switch {
 	case err == nil:
 		done.Replaced = f.file(kept)
-		err = syncFolder(f.file(snapshotsName))
+		err = durable.SyncFolder(f.file(snapshotsName))
 	case errors.Is(err, os.ErrNotExist):
 		err = nil // it was lost
 	}
@@ -138,7 +146,7 @@ func (f *folder) replace(fresh string, done *Restored) error {
 	if err != nil {
 		return err
 	}
-	return syncFolder(f.path)
+	return durable.SyncFolder(f.path)
 }
 
 // copySynced makes a durable copy of a file, in the place of what was there.

@@ -16,6 +16,7 @@ import (
 	"granary/core/rt"
 	"granary/prod/bolt"
 	"granary/prod/diskfs"
+	"granary/prod/durable"
 )
 
 // Snapshot is a consistent copy of the metadata store, in the data folder.
@@ -166,7 +167,7 @@ func (s *snapshots) copy(ctx context.Context, path string) error {
 	if err := point("snapshot-renamed"); err != nil {
 		return err
 	}
-	return syncFolder(filepath.Dir(path))
+	return durable.SyncFolder(filepath.Dir(path))
 }
 
 // begin starts a pass of the job if there is room for so many bytes.
@@ -231,7 +232,7 @@ func makePrivate(path string) error {
 		return nil
 	}
 	if err == nil {
-		err = syncFolder(filepath.Dir(path))
+		err = durable.SyncFolder(filepath.Dir(path))
 	}
 	return err
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/pingcap/failpoint"
 
 	"granary/core/block"
+	"granary/prod/durable"
 )
 
 // The durable steps. Each is one operation of the file system between two failpoints, named after it:
@@ -66,13 +67,7 @@ func renameFile(from, to string) error {
 }
 
 func syncFolder(path string) error {
-	return step("folder", func() error {
-		f, err := os.Open(path)
-		if err != nil {
-			return err
-		}
-		return errors.Join(f.Sync(), f.Close())
-	})
+	return step("folder", func() error { return durable.SyncFolder(path) })
 }
 
 func removeFile(path string) error {

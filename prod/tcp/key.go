@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 
 	"granary/core/rpc"
+	"granary/prod/durable"
 )
 
 // keyType is the PEM type of the key file, PKCS #8.
@@ -22,7 +23,7 @@ const keyType = "PRIVATE KEY"
 func LoadOrCreateKey(path string) (rpc.Identity, error) {
 	id, err := LoadKey(path)
 	if err == nil {
-		return id, syncFolder(path) // the last start may have ended between rename and sync
+		return id, durable.SyncFolder(filepath.Dir(path)) // the last start may have ended between rename and sync
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return id, err
@@ -64,51 +65,11 @@ func LoadKey(path string) (rpc.Identity, error) {
 	return id, nil
 }
 
-// storeKey writes a temporary file, syncs it, renames it, and syncs the folder.
 func storeKey(path string, id rpc.Identity) error {
 	der, err := x509.MarshalPKCS8PrivateKey(ed25519.NewKeyFromSeed(id.Seed[:]))
 	if err != nil {
 		return err
 	}
-	tmp := path + ".tmp"
-	if err := writeSynced(tmp, pem.EncodeToMemory(&pem.Block{Type: keyType, Bytes: der})); err != nil {
-		return err
-	}
-	if err := point("key-synced"); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp, path); err != nil {
-		return err
-	}
-	if err := point("key-renamed"); err != nil {
-		return err
-	}
-	return syncFolder(path)
-}
-
-func syncFolder(path string) error {
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
-}
-
-func writeSynced(path string, content []byte) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if err := point("key-created"); err != nil {
-		return err
-	}
-	if _, err := f.Write(content); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	return f.Close()
+	return durable.Write(path, pem.EncodeToMemory(&pem.Block{Type: keyType, Bytes: der}),
+		func(step string) error { return point("key-" + step) })
 }
