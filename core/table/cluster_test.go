@@ -41,6 +41,7 @@ type testNode struct {
 	lists  *Table[mark]
 	cells  *Table[cell]
 	store  *memkv.Store
+	image  *memkv.Image
 }
 
 // topologyOf is a Topology that never changes.
@@ -111,7 +112,8 @@ func (c *testCluster) boot(network *simnet.Net, name string, id rpc.Identity,
 	addrs[self] = tr.Addr()
 	tr.Admit(func(rt.NodeID) bool { return true })
 	n.env.Go("boot", func() {
-		n.store = memkv.Open(n.env, memkv.NewImage(), memkv.Options{})
+		n.image = memkv.NewImage()
+		n.store = memkv.Open(n.env, n.image, memkv.Options{})
 		clock := hlc.New(n.env, 0, func(context.Context, hlc.Stamp) error { return nil })
 		cfg := rpc.DefaultConfig()
 		cfg.Clock = clock

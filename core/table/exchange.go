@@ -230,7 +230,7 @@ func (t *Tables) carryOne(r kv.Reader, key []byte, skip, room int) (b batch, siz
 	}
 	value, err := s.unseal(stored)
 	if err != nil {
-		return b, 0, err
+		return b, 0, atKey(key, err)
 	}
 	at := Address{b.PK, key[localHeadLen+n:]}
 	i := 0

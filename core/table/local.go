@@ -107,7 +107,7 @@ func (t *Table[T]) Get(r *Reader, sort []byte) (v T, ok bool, err error) {
 	}
 	row, err := t.unseal(stored)
 	if err != nil {
-		return v, false, err
+		return v, false, atKey(r.key, err)
 	}
 	v, err = t.Decode(row)
 	return v, err == nil, err
@@ -121,7 +121,7 @@ func (t *Table[T]) GetRow(r *Reader, sort []byte) (row Row, ok bool, err error) 
 		return row, false, nil
 	}
 	value, err := t.unseal(stored)
-	return Row{Table: t.def.ID, Sort: sort, Value: value}, err == nil, err
+	return Row{Table: t.def.ID, Sort: sort, Value: value}, err == nil, atKey(r.key, err)
 }
 
 // Scan calls f for the local rows of the partition key with sort in [start, end), ascending, until f returns
@@ -146,7 +146,7 @@ func (t *Table[T]) ScanRows(r *Reader, start, end []byte, f func(Row) bool) erro
 	r.kv.Ascend(lo, hi, func(k, stored []byte) bool {
 		row, err := t.unseal(stored)
 		if err != nil {
-			failed = err
+			failed = atKey(k, err)
 			return false
 		}
 		return f(Row{Table: t.def.ID, Sort: k[localHeadLen+t.def.PKLen:], Value: row})
@@ -243,7 +243,7 @@ func (t *Table[T]) apply(tx *Tx, at Address, in []byte) (ballot, error) {
 	var old *T
 	if stored := tx.stored(t.def.ID, at.Sort); stored != nil {
 		if rec, err = codec.Load[record](stored, t.def.Kind); err != nil {
-			return ballot{}, fmt.Errorf("table %s: %w", t.def.Name, err)
+			return ballot{}, atKey(tx.key, fmt.Errorf("table %s: %w", t.def.Name, err))
 		}
 		v, err := t.Decode(rec.Row)
 		if err != nil {

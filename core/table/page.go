@@ -180,6 +180,7 @@ func (p *pageScan) visit(k, stored []byte) bool {
 	}
 	var live bool
 	if p.row, live, p.err = p.schema.page(p.row[:0], stored); p.err != nil {
+		p.err = atKey(k, p.err)
 		return false
 	}
 	live = live || p.all

@@ -125,6 +125,7 @@ func (t *Tables) answerRange(r kv.Reader, req *rangeRequest, room *int, first bo
 	visit := func(k, stored []byte) bool {
 		var row []byte
 		if row, err = s.unseal(stored); err != nil {
+			err = atKey(k, err)
 			return false
 		}
 		n, size := len(part.Rows), len(k)+len(row)

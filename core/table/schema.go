@@ -137,6 +137,7 @@ type schema interface {
 	page(dst, stored []byte) (row []byte, live bool, err error)
 	skip(sort []byte) []byte
 	unseal(stored []byte) ([]byte, error)
+	replace(tx *Tx, key, stored, value []byte) error
 	digestOf(key, stored []byte) Digest
 	verify(r *Reader, at Address, stored []byte) error
 	parts(r *Reader, at Address, row []byte, f func(Row)) (whole bool, err error)

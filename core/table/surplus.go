@@ -58,9 +58,10 @@ func (t *Tables) dropSome(w kv.Writer, at Span, most int, after *[]func()) (n in
 
 // drop removes a row, and follows it in the digests.
 func (t *Table[T]) drop(tx *Tx, key, stored []byte) error {
-	was := Digest{}
-	if !t.def.Derived {
-		was = t.digestOf(key, stored)
+	row, err := t.unseal(stored)
+	was := t.digestOf(key, stored)
+	if err != nil {
+		was = t.unreadableDigest(tx, key, stored)
 	}
 	tx.w.Delete(key)
 	if !t.def.Derived {
@@ -70,7 +71,7 @@ func (t *Table[T]) drop(tx *Tx, key, stored []byte) error {
 		return nil
 	}
 	var old T
-	if row, err := t.unseal(stored); err == nil {
+	if err == nil {
 		if v, err := t.Decode(row); err == nil {
 			old = v
 		}

@@ -70,11 +70,12 @@ type Tables struct {
 	ahead    *rt.Semaphore
 	entropy  *entropy
 	lease    *lease
+	mender   *mender
 }
 
 // New returns a node's tables and registers their methods with the endpoint.
 func New(c Config) *Tables {
-	t := &Tables{env: c.Env, store: c.Store, clock: c.Clock, topology: c.Topology, quorum: c.Quorum,
+	t := &Tables{env: c.Env, clock: c.Clock, topology: c.Topology, quorum: c.Quorum,
 		endpoint: c.Endpoint, registry: c.Registry, group: c.Group,
 		room: c.Room, fetchers: map[string]Fetcher{}, pruners: map[string]func(*Fetched){},
 		compares: rt.NewSemaphore(c.Env, comparesMax), ahead: rt.NewSemaphore(c.Env, aheadMax)}
@@ -86,14 +87,18 @@ func New(c Config) *Tables {
 	rpc.Handle(c.Endpoint, methodPull, t.handlePull)
 	rpc.Handle(c.Endpoint, methodPush, t.handlePush)
 	rpc.Handle(c.Endpoint, methodHint, t.handleHint)
-	t.entropy, t.lease = newEntropy(t, c.Jobs), newLease(t)
+	rpc.Handle(c.Endpoint, methodRow, t.handleRow)
+	t.entropy, t.lease, t.mender = newEntropy(t, c.Jobs), newLease(t), newMender(t, c.Jobs)
+	t.store = watchedStore{c.Store, t.mender.found}
 	return t
 }
 
-// Start begins the background work: anti-entropy, and the exchanges that the lease of full-copy rows needs.
+// Start begins the background work: anti-entropy, the exchanges that the lease of full-copy rows needs, and the
+// repair of rows that cannot be read.
 func (t *Tables) Start() {
 	t.group.Keep("anti-entropy", t.entropy.run)
 	t.group.Keep("full-copy lease", t.lease.run)
+	t.group.Keep(MendJob, t.mender.run)
 }
 
 // Local reads this node's own rows of a partition key, 0 round trips; f must not wait.

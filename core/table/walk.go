@@ -49,6 +49,7 @@ func WalkUnder[T any](ts *Tables, t *Table[T], head, from []byte, max int, admit
 				}
 				var v T
 				if v, failed = t.open(stored); failed != nil {
+					failed = atKey(k, failed)
 					return false
 				}
 				max--

@@ -9,6 +9,7 @@ import (
 
 	"granary/core/cluster"
 	"granary/core/kv/memkv"
+	"granary/core/table"
 	"granary/sim/disk"
 	"granary/sim/sched"
 )
@@ -82,7 +83,9 @@ func (m *Machine) FailSync(on bool) {
 }
 
 // RotRow turns over one bit of a row of the machine's store. It reports false if there is none.
-func (m *Machine) RotRow(r *rand.Rand) bool { return m.kv.FlipBit(r.Uint64) }
+func (m *Machine) RotRow(r *rand.Rand) bool {
+	return m.kv.FlipBitFrom([]byte{table.RowPrefix}, r.Uint64)
+}
 
 // LoseBlocks makes the machine's disk an empty one. Its node must be down, or about to be.
 func (w *World) LoseBlocks(m *Machine) {

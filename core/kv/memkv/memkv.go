@@ -63,13 +63,26 @@ func (m *Image) Copy() *Image {
 // commits.
 func (m *Image) Reader() kv.Reader { return &reader{tree: m.durable.tree} }
 
-// FlipBit turns over one bit of the value of a row that draw picks, as rot does: the store that has the image
-// open reads it so. It reports false if there is none.
+// FlipBit turns over one bit of the value of a record that draw picks, as rot does: the store that has the
+// image open reads it so. It reports false if there is none.
 func (m *Image) FlipBit(draw func() uint64) bool {
-	if m.durable.tree.Len() == 0 {
+	return m.FlipBitFrom(nil, draw)
+}
+
+// FlipBitFrom is FlipBit among the records whose keys are not below from.
+func (m *Image) FlipBitFrom(from []byte, draw func() uint64) bool {
+	n, below := m.durable.tree.Len(), 0
+	m.durable.tree.Scan(func(p *pair) bool {
+		if bytes.Compare(p.key, from) < 0 {
+			below++
+			return true
+		}
+		return false
+	})
+	if n == below {
 		return false
 	}
-	p, _ := m.durable.tree.GetAt(int(draw() % uint64(m.durable.tree.Len())))
+	p, _ := m.durable.tree.GetAt(below + int(draw()%uint64(n-below)))
 	if len(p.value) == 0 {
 		return false
 	}
