@@ -81,7 +81,7 @@ type mender struct {
 	job   *job.Job
 	bell  rt.Waiter
 	lock  rt.Locker
-	queue []mending // in the order of due
+	queue []mending // the next one first
 }
 
 // mending is a row to be repaired.

@@ -267,6 +267,8 @@ func (d *Daemon) gauges() {
 	g("k2v_connections", "Open connections of K2V clients.",
 		func() float64 { return float64(d.k2vConns.Load()) })
 	g("k2v_polls", "K2V polls that wait.", func() float64 { return float64(d.node.Items().Waiting()) })
+	g("block_buffers", "Buffers of blocks in use.",
+		func() float64 { return float64(d.node.Blocks().BuffersUsed()) })
 	g("metadata_bytes", "Size of the metadata store.",
 		func() float64 { return float64(d.kv.Stats().SizeBytes) })
 	g("metadata_snapshot_bytes", "Size of all its snapshots.",
