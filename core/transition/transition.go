@@ -28,6 +28,9 @@ const (
 	// dropMax is how many rows are dropped in one transaction, dropPause the rest between two.
 	dropMax   = 256
 	dropPause = 10 * time.Millisecond
+	// dropEvery is the time after which what belongs to others is looked for again: what was on its way to this
+	// node, as a replica of the version before, may come after the first look.
+	dropEvery = 10 * time.Minute
 )
 
 // JobName is what the job of taking over is called.
@@ -60,6 +63,7 @@ type Mover struct {
 	goal    cluster.Goal
 	taken   map[taking]bool // towards goal
 	dropped uint64          // version whose surplus was dropped
+	dropAt  time.Duration   // when it is looked for again
 }
 
 // taking names a part of the keys that was taken over from a peer, as a member of a version's set.
@@ -106,7 +110,7 @@ func (m *Mover) run(ctx context.Context) error {
 			err = rt.Guard(m.Env, "layout", func() error { return m.drop(ctx) })
 		}
 		if err == nil {
-			err = m.wake.Park(ctx)
+			err = m.wake.ParkFor(ctx, dropEvery)
 		} else {
 			pause := retryEvery/2 + time.Duration(m.Env.Rand("transition").Int64N(int64(retryEvery)))
 			err = m.wake.ParkFor(ctx, pause)
@@ -163,7 +167,7 @@ func (m *Mover) carry(ctx context.Context, version uint64) error {
 // drop removes what belongs to other nodes, once nobody needs it here.
 func (m *Mover) drop(ctx context.Context) error {
 	version, surplus := m.Cluster.Surplus()
-	if version == m.dropped {
+	if version == 0 || version == m.dropped && m.Env.Now() < m.dropAt {
 		return nil
 	}
 	total := 0
@@ -175,7 +179,8 @@ func (m *Mover) drop(ctx context.Context) error {
 		total += n
 	}
 	m.Env.Sometimes("surplus rows dropped", total > 0)
-	m.dropped = version
+	m.Env.Sometimes("surplus rows came late", total > 0 && version == m.dropped)
+	m.dropped, m.dropAt = version, m.Env.Now()+dropEvery
 	return nil
 }
 
