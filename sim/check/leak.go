@@ -30,11 +30,11 @@ type Holding struct {
 // there, no block is kept without a reference, and no row without what it belongs to. It is for a cluster
 // that was healed and left alone until its reclaim and its audits have been through.
 func Leaks(nodes []Holding) []Violation {
-	needed := map[Claim]bool{}
+	needed := map[Claim]string{} // by whom
 	for _, n := range nodes {
 		for owner, hashes := range n.Needs { //det:ok a set
 			for _, h := range hashes {
-				needed[Claim{h, owner}] = true
+				needed[Claim{h, owner}] = n.Node // the last one of those who do
 			}
 		}
 	}
@@ -46,14 +46,15 @@ func Leaks(nodes []Holding) []Violation {
 		referred := map[block.Hash]bool{}
 		for c := range n.Refs { //det:ok sorted below
 			referred[c.Hash] = true
-			if !needed[c] {
+			if needed[c] == "" {
 				found("%s keeps a reference of owner %x to block %v that nothing needs", n.Node, c.Owner,
 					c.Hash)
 			}
 		}
-		for c := range needed { //det:ok sorted below
+		for c, by := range needed { //det:ok sorted below
 			if n.Mine(c.Hash) && !n.Refs[c] {
-				found("%s lacks the reference of owner %x to block %v", n.Node, c.Owner, c.Hash)
+				found("%s lacks the reference of owner %x to block %v, which %s needs", n.Node, c.Owner, c.Hash,
+					by)
 			}
 		}
 		for h := range n.Blocks { //det:ok sorted below

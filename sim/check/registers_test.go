@@ -126,3 +126,23 @@ func TestEventualReads(t *testing.T) {
 		}
 	}
 }
+
+// TestAlive: what must succeed, and the one write that need not.
+func TestAlive(t *testing.T) {
+	for story, want := range map[string]int{
+		"1 put k v1\n1 unknown":                                 1,
+		"1 put k v1\n2 delete k\n2 ok\n1 unknown":               0,
+		"1 put k v1\n2 delete k\n2 ok\n1 failed":                1,
+		"1 put k v1\n2 delete l\n2 ok\n1 unknown":               1,
+		"2 delete k\n2 ok\n1 put k v1\n1 unknown":               1,
+		"1 put k v1\n2 get k\n2 ok -\n1 unknown":                1,
+		"1 put k v1\n2 get k\n2 failed\n1 ok\n1 get k\n1 ok v1": 1,
+	} {
+		if got := Alive(play(t, story).at(Monotonic, false), 0); len(got) != want {
+			t.Errorf("%q: %v", story, got)
+		}
+		if story := play(t, story); len(Alive(story, 0)) == 0 {
+			t.Errorf("nothing failed at another level: %v", story.Lines("k"))
+		}
+	}
+}
