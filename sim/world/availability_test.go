@@ -8,33 +8,13 @@ import (
 	"slices"
 	"testing"
 	"time"
-
-	"granary/netsim"
 )
 
 // jittery is a cluster of six machines in three places, 100 ms apart and up to 20 ms more or less, and a
 // client of the first machine of the second.
 func jittery(t *testing.T, seed uint64, mutants ...string) (*World, *client) {
 	t.Helper()
-	topology, err := netsim.Preset("3dc-100ms")
-	if err != nil {
-		t.Fatal(err)
-	}
-	o := Default(seed, topology)
-	o.Sched.Mutants = mutants
-	w, err := New(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(w.Close)
-	if err := w.Form(); err != nil {
-		t.Fatal(err)
-	}
-	key, err := w.MakeBucket("photos")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &client{t: t, w: w, key: key}
+	w, c := withBucket(t, Default(seed, preset(t, "3dc-100ms")), mutants...)
 	for c.w.Machines[c.at].Zone == w.Machines[0].Zone {
 		c.at++
 	}

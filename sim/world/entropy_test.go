@@ -13,26 +13,9 @@ import (
 // newBucket is a world of three places with an empty bucket, and a client of its first machine.
 func newBucket(t *testing.T, seed uint64, mutants ...string) (*World, *client) {
 	t.Helper()
-	topology, err := netsim.Preset("3dc-100ms-flat")
-	if err != nil {
-		t.Fatal(err)
-	}
+	topology := preset(t, "3dc-100ms-flat")
 	topology.Nodes = oneOfEachZone(topology.Nodes)
-	o := Default(seed, topology)
-	o.Sched.Mutants = mutants
-	w, err := New(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(w.Close)
-	if err := w.Form(); err != nil {
-		t.Fatal(err)
-	}
-	key, err := w.MakeBucket("photos")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return w, &client{t: t, w: w, key: key}
+	return withBucket(t, Default(seed, topology), mutants...)
 }
 
 func oneOfEachZone(all []netsim.Node) (nodes []netsim.Node) {

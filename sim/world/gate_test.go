@@ -15,7 +15,6 @@ import (
 	"granary/core/object"
 	"granary/core/quorum"
 	"granary/core/rt"
-	"granary/netsim"
 )
 
 // plain is a body without checksums.
@@ -38,18 +37,8 @@ func insertPlain(ctx context.Context, n *node.Node, b bucket.BucketID) error {
 // gateWorld is a world of three zones at 100 ms.
 func gateWorld(t *testing.T, mutants ...string) *World {
 	t.Helper()
-	topology, err := netsim.Preset("3dc-100ms-flat")
+	w, err := formed(t, Default(7, preset(t, "3dc-100ms-flat")), mutants...)
 	if err != nil {
-		t.Fatal(err)
-	}
-	o := Default(7, topology)
-	o.Sched.Mutants = mutants
-	w, err := New(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(w.Close)
-	if err := w.Form(); err != nil {
 		t.Fatal(err)
 	}
 	return w

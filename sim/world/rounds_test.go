@@ -18,7 +18,6 @@ import (
 	"granary/core/bucket"
 	"granary/core/node"
 	"granary/core/rt"
-	"granary/netsim"
 	"granary/sim/sched"
 )
 
@@ -122,18 +121,10 @@ func (c *client) must(status int, rounds float64, method, target string, body []
 
 func flatWorld(t *testing.T, seed uint64) (*World, *client) {
 	t.Helper()
-	topology, err := netsim.Preset("3dc-100ms-flat")
-	if err != nil {
-		t.Fatal(err)
-	}
-	o := Default(seed, topology)
+	o := Default(seed, preset(t, "3dc-100ms-flat"))
 	o.Net.TCP.Initial, o.Net.TCP.KeepWindow = 1<<16, true // rounds of the protocols, not of TCP's slow start
-	w, err := New(o)
+	w, err := formed(t, o)
 	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(w.Close)
-	if err := w.Form(); err != nil {
 		t.Fatal(err)
 	}
 	c := &client{t: t, w: w}

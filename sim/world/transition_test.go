@@ -32,16 +32,11 @@ func makeSpare(t *testing.T, seed uint64, mutants ...string) (*World, *client, e
 	topology.Nodes = append(oneOfEachZone(topology.Nodes), topology.Nodes[1], topology.Nodes[3],
 		topology.Nodes[5])
 	o := Default(seed, topology)
-	o.Sched.Mutants = mutants
 	for _, n := range topology.Nodes[3:] {
 		o.Gateways = append(o.Gateways, n.Name)
 	}
-	w, err := New(o)
+	w, err := formed(t, o, mutants...)
 	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(w.Close)
-	if err := w.Form(); err != nil {
 		return nil, nil, err
 	}
 	key, err := w.MakeBucket("photos")
