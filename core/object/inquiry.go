@@ -300,11 +300,11 @@ func (s *Store) inquire(ctx context.Context, set layout.Set, b bucket.BucketID, 
 				all = append(all, answer.Findings[i])
 			}
 		}
-		one := "reclaim: seal by one replica"
+		one := s.env.Mutant("reclaim: seal by one replica")
 		if a.Kind == askVersion {
-			one = "reclaim: superseder at one replica"
+			one = s.env.Mutant("reclaim: superseder at one replica")
 		}
-		if s.env.Mutant(one) {
+		if one {
 			agreed[i] = slices.ContainsFunc(all, func(f finding) bool { return f.Sealed })
 			continue
 		}

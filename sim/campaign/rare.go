@@ -12,6 +12,8 @@ import (
 // shows here first.
 var Rare = []string{
 	"a block's lanes failed it",
+	"a layout was applied under faults",
+	"a lost store synced while a layout changed",
 	"a replica answered behind",
 	"a replaced version was reclaimed",
 	"an upload was reclaimed",
@@ -28,6 +30,7 @@ var Rare = []string{
 	"disk: full",
 	"disk: misdirected write",
 	"disk: unreadable sector",
+	"fence refused a write",
 	"guessed block was right",
 	"k2v notification lost",
 	"k2v poll woken",
@@ -35,13 +38,21 @@ var Rare = []string{
 	"k2v write was there already",
 	"kv: several updates in one commit",
 	"listing took a second round",
+	"lost store waits before it syncs",
+	"monotonic read met a newer write",
+	"monotonic read wrote back",
+	"read fence refused a request",
 	"read repair",
 	"reference needed a body",
 	"replica delivered a damaged block",
+	"replica was not in sync",
+	"rows taken over for a layout",
 	"rpc: a call moves to a new connection",
 	"stored block found damaged before a write",
+	"surplus rows dropped",
 	"the audit released an orphan",
 	"waited for a block buffer",
+	"write planned anew with a newer layout",
 	"write stamped anew",
 }
 
