@@ -334,7 +334,7 @@ func TestDamagedDocument(t *testing.T) {
 }
 
 // TestOneChild: of two versions that are applied at once to the same parent, one is chosen, and who wanted
-// the other is told. If each were live where it was applied, both would be (protocols 6).
+// the other is told. If each were live where it was applied, both would be.
 func TestOneChild(t *testing.T) {
 	for _, mutant := range []string{"", "layout: not chosen"} {
 		w := newTown(t, 31, 4, mutant)

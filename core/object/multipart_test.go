@@ -101,7 +101,7 @@ func TestMultipart(t *testing.T) {
 }
 
 // TestPartAgain: a part uploaded twice with the same bytes counts once, and its blocks stay whole whichever
-// attempt is taken (protocols 8).
+// attempt is taken.
 func TestPartAgain(t *testing.T) {
 	c := newTestCluster(t, 22, 64*kib)
 	u := c.upload("again")
@@ -131,7 +131,7 @@ func TestPartAgain(t *testing.T) {
 	c.quiet()
 }
 
-// TestCompleteTwice: a retry is the same version and wins over nothing; another list conflicts (protocols 9).
+// TestCompleteTwice: a retry is the same version and wins over nothing; another list conflicts.
 func TestCompleteTwice(t *testing.T) {
 	c := newTestCluster(t, 23, 0)
 	u := c.upload("k")
@@ -185,7 +185,7 @@ func TestCompleteTwice(t *testing.T) {
 }
 
 // TestSlowComplete: a Complete that stood still while a retry of it succeeded, and while the object was
-// overwritten, must not bring it back (protocols 9).
+// overwritten, must not bring it back.
 func TestSlowComplete(t *testing.T) {
 	c := newTestCluster(t, 24, 0)
 	u := c.upload("k")

@@ -81,7 +81,7 @@ func TestMutants(t *testing.T) {
 }
 
 // supersederAtOne: X is acknowledged, Y reaches C alone. If C's reclaim took X for garbage, and C then lost
-// its disk, X would be gone although one node failed (protocols 4).
+// its disk, X would be gone although one node failed.
 func supersederAtOne(c *testCluster) error {
 	a, last := c.nodes[0], c.nodes[2]
 	data := content(1, 50*kib)
@@ -95,7 +95,7 @@ func supersederAtOne(c *testCluster) error {
 }
 
 // commitMissed: an upload takes long; its mark reaches everybody, its commit all but B. B alone must not
-// take it for abandoned (protocols 3).
+// take it for abandoned.
 func commitMissed(c *testCluster) error {
 	a, b := c.nodes[0], c.nodes[1]
 	data := content(1, 50*kib)
@@ -161,7 +161,7 @@ func (n *testNode) upload(k Key, data []byte, times int) (id UploadID) {
 }
 
 // abortAgainstCompletion: a completion reaches C, an abort A and B. Whichever is seen at last, an object
-// that is seen must be whole (protocols 3, 9).
+// that is seen must be whole.
 func abortAgainstCompletion(c *testCluster) error {
 	a, last := c.nodes[0], c.nodes[2]
 	data := content(1, 50*kib)
@@ -181,7 +181,7 @@ func abortAgainstCompletion(c *testCluster) error {
 }
 
 // partTwice: a part is uploaded twice with the same bytes, as a retry does. The attempt that is not needed
-// must not take the blocks of the other with it (protocols 8).
+// must not take the blocks of the other with it.
 func partTwice(c *testCluster) error {
 	a := c.nodes[0]
 	data := content(1, 50*kib)
@@ -340,7 +340,7 @@ func TestTakeover(t *testing.T) {
 }
 
 // TestOrphans: references that nothing explains go, of plain objects, copies and parts, and whoever comes
-// late is refused; those of what is there, or may yet come, stay (protocols 28).
+// late is refused; those of what is there, or may yet come, stay.
 func TestOrphans(t *testing.T) {
 	c := reclaimCluster(t, 37)
 	a := c.nodes[0]

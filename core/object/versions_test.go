@@ -99,7 +99,7 @@ func TestSuperseded(t *testing.T) {
 }
 
 // TestReadRepair: a node that was down during writes is caught up by reads, object row and payload together,
-// and nobody is sent the payload of a version that lost (protocols 15).
+// and nobody is sent the payload of a version that lost.
 func TestReadRepair(t *testing.T) {
 	c := newTestCluster(t, 12, 0)
 	a, b, late := c.nodes[0], c.nodes[1], c.nodes[2]
@@ -130,7 +130,7 @@ func TestReadRepair(t *testing.T) {
 	late.wants("new", []byte("n"))
 }
 
-// TestWinnerWithoutContent: a winner whose content no replica has is unavailable, not absent (protocols 24a).
+// TestWinnerWithoutContent: a winner whose content no replica has is unavailable, not absent.
 func TestWinnerWithoutContent(t *testing.T) {
 	c := newTestCluster(t, 13, 0)
 	n := c.nodes[0]
@@ -150,7 +150,7 @@ func TestWinnerWithoutContent(t *testing.T) {
 }
 
 // TestSpeculation: the first block is guessed from the local row, and the guess is dropped when the quorum
-// knows something newer (protocols 24b).
+// knows something newer.
 func TestSpeculation(t *testing.T) {
 	c := newTestCluster(t, 14, 0)
 	a, stale := c.nodes[0], c.nodes[2]

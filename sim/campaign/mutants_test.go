@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"granary/sim/check"
 )
@@ -55,6 +56,8 @@ var mutants = []mutant{
 		[]check.Fault{check.ListGhost}},
 	{"listing trusts one witness", "one witness for a prefix is not enough", 0, Options{},
 		[]check.Fault{check.ListMissing}},
+	{"layout: taken over from nobody", "a node is in sync when it has taken over from a read quorum", 6,
+		Options{Always: changing(true).Always, Resting: true, Span: time.Minute}, nil},
 	{"k2v context dropped", "k2v: a write discards what its token covers", 6, Options{Items: true},
 		[]check.Fault{check.ItemBack}},
 	{"k2v merge by last writer", "k2v: concurrent values are all kept", 6, Options{Items: true},
@@ -191,8 +194,6 @@ var stories = []story{
 		"what was decided is known to the new voters before they decide"},
 	{"layout: retire before readable", "sim/world",
 		"the old replicas are let go when the new ones can be read"},
-	{"layout: taken over from nobody", "sim/world",
-		"a node is in sync when it has taken over from a read quorum"},
 	{"memory without limit", "sim/world", "what is held in memory has a limit"},
 	{"monotonic: hurried stamp", "core/table",
 		"a monotonic write is stamped anew only when it cannot be clean any more"},

@@ -116,7 +116,7 @@ func gateRaces(t *testing.T, w *World, what string, write func(context.Context, 
 	return both, refused, full
 }
 
-// TestGate: whenever a PUT meets the deletion of its bucket, one of them fails (protocols 13); a bucket that
+// TestGate: whenever a PUT meets the deletion of its bucket, one of them fails; a bucket that
 // was not deleted takes writes again, and the name of one that was is free.
 func TestGate(t *testing.T) {
 	w := gateWorld(t)

@@ -38,7 +38,7 @@ func oldOutlives(t *testing.T, mutant string) bool {
 	return got.Code == 200 && (bytes.Equal(body, old) || string(body) == "new")
 }
 
-// Rule 3: what is replaced is freed only when its successor is held by a write quorum, never because one
+// What is replaced is freed only when its successor is held by a write quorum, never because one
 // replica has seen one. An overwrite that fails leaves the old object whole.
 func TestRule03OldOutlivesFailedOverwrite(t *testing.T) {
 	for _, mutant := range []string{"", "reclaim: superseder at one replica"} {

@@ -39,7 +39,7 @@ func keptGone(t *testing.T, mutant string) (gone bool) {
 	return gone
 }
 
-// Rule 7: no time makes a tombstone old enough to be dropped while a replica may not know of it, and a store
+// No time makes a tombstone old enough to be dropped while a replica may not know of it, and a store
 // that lost its memory does not vote until it is whole again.
 func TestRule07DeletedStaysDeleted(t *testing.T) {
 	for _, mutant := range []string{"", "layout: a syncing store votes"} {

@@ -48,7 +48,7 @@ var extraDelay = netsim.Extra{Delay: 500 * time.Millisecond}
 // The stories, by the mutant that breaks them. Machine A has a client whose site it is; B and C are
 // elsewhere.
 var (
-	// Rule 2: the commit of an object goes on when its client hangs up. A's clock is behind: what it stamps
+	// The commit of an object goes on when its client hangs up. A's clock is behind: what it stamps
 	// has to be stamped anew, when the client has long gone.
 	commitOutlivesClient = promise{"write ends with its client", func(w *World, c *client) bool {
 		model, a := w.Net.Model(), w.Machines[0]
@@ -62,7 +62,7 @@ var (
 		w.mustRun(c.t, 20*time.Second)
 		return c.from(2).expect(200, "GET", "/photos/x", nil).Body.String() == "new"
 	}}
-	// Rule 4: replicas send tombstones up. A missed that X was deleted, and lists with one who knows.
+	// Replicas send tombstones up. A missed that X was deleted, and lists with one who knows.
 	deletedStaysDeleted = promise{"listing filters before merging", func(w *World, c *client) bool {
 		c.expect(200, "PUT", "/photos/x", []byte("meow"))
 		for _, zone := range []string{w.Machines[1].Zone, w.Machines[2].Zone} {
@@ -72,7 +72,7 @@ var (
 		list := c.from(0).expect(200, "GET", "/photos/?list-type=2", nil)
 		return !bytes.Contains(list.Body.Bytes(), []byte("<Key>x</Key>"))
 	}}
-	// Rule 5: a block is verified on every read. Bits turn over on A's disk.
+	// A block is verified on every read. Bits turn over on A's disk.
 	rotIsNoticed = promise{"block not verified", func(w *World, c *client) bool {
 		body := bytes.Repeat([]byte("meow"), 50_000)
 		c.expect(200, "PUT", "/photos/x", body)
@@ -82,7 +82,7 @@ var (
 		}
 		return bytes.Equal(c.from(0).expect(200, "GET", "/photos/x", nil).Body.Bytes(), body)
 	}}
-	// Rule 6: 200 is said only when the first block is in hand. No disk answers.
+	// 200 is said only when the first block is in hand. No disk answers.
 	noEarly200 = promise{"answers before its first block", func(w *World, c *client) bool {
 		c.expect(200, "PUT", "/photos/x", bytes.Repeat([]byte("meow"), 50_000))
 		for _, m := range w.Machines {
@@ -90,12 +90,12 @@ var (
 		}
 		return c.do("GET", "/photos/x", nil).Code >= 500
 	}}
-	// Rule 8: what would change what is stored is refused, not ignored.
+	// What would change what is stored is refused, not ignored.
 	unknownIsRefused = promise{"unknown headers are ignored", func(w *World, c *client) bool {
 		got := c.do("PUT", "/photos/x", []byte("meow"), "X-Amz-Invented-Tomorrow", "yes")
 		return got.Code == 501 && c.do("GET", "/photos/x", nil).Code == 404
 	}}
-	// Rule 11: what is held in memory has a limit. The other replicas are silent, so what A has taken in
+	// What is held in memory has a limit. The other replicas are silent, so what A has taken in
 	// stays in memory; of 60 objects of a megabyte that come at once it takes 32.
 	memoryIsBounded = promise{"memory without limit", func(w *World, c *client) bool {
 		for _, m := range w.Machines[1:] {
@@ -113,14 +113,14 @@ var (
 		taken := len(w.Machines[0].Disk.Files())
 		return 20 < taken && taken <= 32
 	}}
-	// Protocols 2: a replica's clock that is ahead costs a round once: stamps exceed all that was heard of.
+	// A replica's clock that is ahead costs a round once: stamps exceed all that was heard of.
 	heardStampsAreExceeded = promise{"stamps of the wall clock", func(w *World, c *client) bool {
 		w.Machines[1].SetWall(30 * time.Second)
 		c.from(1).expect(200, "PUT", "/photos/x", []byte("old"))
 		w.mustRun(c.t, 5*time.Second)
 		return c.from(0).expect(200, "PUT", "/photos/x", []byte("new")).took < 150*time.Millisecond
 	}}
-	// Protocols 21: a bucket that was just made elsewhere is there, although the word has not come yet.
+	// A bucket that was just made elsewhere is there, although the word has not come yet.
 	newBucketIsThere = promise{"absent bucket not confirmed", func(w *World, c *client) bool {
 		for _, zone := range []string{w.Machines[0].Zone, w.Machines[1].Zone} {
 			c.ok(w.Net.Model().Degrade(zone, w.Machines[2].Zone, extraDelay))
