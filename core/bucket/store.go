@@ -462,11 +462,11 @@ func write[T any](ctx context.Context, s *Store, t *table.Table[T], sort string,
 	if err != nil {
 		return err
 	}
-	// Here first: whoever asks this node next sees the change, also if others make up the quorum.
-	if err := s.tables.Apply(ctx, table.FullPK(), []table.Row{row}); err != nil {
+	if err := s.spread(ctx, sort, row); err != nil {
 		return err
 	}
-	return s.spread(ctx, sort, row)
+	// Whoever asks this node next sees the change, also if others made up the majority.
+	return s.tables.Apply(ctx, table.FullPK(), []table.Row{row})
 }
 
 // spread writes a row to a quorum of the voters, and sends it to everybody.

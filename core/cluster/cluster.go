@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -101,7 +102,7 @@ type Cluster struct {
 	waiting []rt.Waiter // woken when the document changes
 }
 
-// Open loads what the node knows of its cluster. The result serves look-ups at once; Start begins gossip.
+// Open loads what the node knows of its cluster, and guards the store accordingly. The result serves look-ups at once; Start begins gossip.
 //
 // Errors: of the store; codec.ErrCorrupt if the document is damaged.
 func Open(c Config) (*Cluster, error) {
@@ -111,7 +112,9 @@ func Open(c Config) (*Cluster, error) {
 		broadcasts: rt.NewSemaphore(c.Env, broadcastsMax), kick: c.Env.NewWaiter(),
 		lock: c.Env.NewLock(), tokens: map[rt.NodeID]time.Time{}, joining: map[rt.NodeID]rpc.Route{},
 		clocks: clocks{readings: map[rt.NodeID]clockReading{}}, life: newLife(c)}
+	var guard []byte
 	err := c.Store.View(func(r kv.Reader) error {
+		guard = bytes.Clone(r.Get(keyGuard))
 		if data := r.Get(keyDocument); data != nil {
 			doc, err := codec.Load[document](data, kindDocument)
 			if err != nil {
@@ -126,7 +129,24 @@ func Open(c Config) (*Cluster, error) {
 		return nil, err
 	}
 	cl.cache = derive(cl.doc, digestOf(cl.doc))
+	if err := cl.reguard(guard); err != nil {
+		return nil, err
+	}
 	return cl, nil
+}
+
+// reguard sets the guard right that a store was opened with: if the store was restored, it is that of another
+// one.
+func (c *Cluster) reguard(was []byte) error {
+	now := c.doc.guard(c.env.Self(), c.storeID)
+	if len(c.doc.ID) == 0 || bytes.Equal(now.encode(), was) {
+		return nil
+	}
+	err := c.store.Update(c.env.Background(), func(w kv.Writer) error { now.Put(w); return nil })
+	if err != nil {
+		return fmt.Errorf("store the guard: %w", err)
+	}
+	return nil
 }
 
 // Hooks are what the endpoint asks of the cluster.

@@ -42,7 +42,7 @@ var versions = func() (vs []*layout.Version) {
 func drawStanding(t *rapid.T) standing {
 	n := func(what string) uint64 { return uint64(rapid.IntRange(0, 2).Draw(t, what)) }
 	return standing{Life: n("life"), Store: rapid.SampledFrom([][]byte{nil, []byte("a"), []byte("b")}).Draw(t,
-		"store"), Synced: n("synced"), Carried: n("carried"), Closed: n("closed"),
+		"store"), Since: n("since"), Synced: n("synced"), Carried: n("carried"), Closed: n("closed"),
 		Lost: rapid.Bool().Draw(t, "lost")}
 }
 

@@ -36,8 +36,9 @@ type Guard struct {
 	Newest uint64
 	// Closed is the read fence: what is anchored in an older version is refused.
 	Closed uint64
-	// Synced is the newest version of whose sets this store knows all that was acknowledged.
-	Synced uint64
+	// Since and Synced are the first and the newest version of whose sets this store knows all that was
+	// acknowledged.
+	Since, Synced uint64
 	// Unsure says that the store was started and not compared yet with what others have heard of it: it may
 	// have been set back, and answers for nothing.
 	Unsure bool
@@ -48,15 +49,15 @@ type Guard struct {
 
 // guardLen is the length of a guard's record:
 //
-//	newest, 8 bytes | closed, 8 | synced, 8 | flags, 1: 1 amnesiac, 2 unsure
-const guardLen = 25
+//	newest, 8 bytes | closed, 8 | since, 8 | synced, 8 | flags, 1: 1 amnesiac, 2 unsure
+const guardLen = 33
 
 // Put makes g the guard of a store.
 func (g Guard) Put(w kv.Writer) { w.Put(keyGuard, g.encode()) }
 
 func (g Guard) encode() []byte {
 	raw := make([]byte, 0, guardLen)
-	for _, n := range []uint64{g.Newest, g.Closed, g.Synced} {
+	for _, n := range []uint64{g.Newest, g.Closed, g.Since, g.Synced} {
 		raw = binary.BigEndian.AppendUint64(raw, n)
 	}
 	var flags byte
@@ -82,8 +83,8 @@ func ReadGuard(r kv.Reader) (g Guard, ok bool) {
 		return g, false
 	}
 	g.Newest, g.Closed = binary.BigEndian.Uint64(raw), binary.BigEndian.Uint64(raw[8:])
-	g.Synced = binary.BigEndian.Uint64(raw[16:])
-	g.Amnesiac, g.Unsure = raw[24]&flagAmnesiac != 0, raw[24]&flagUnsure != 0
+	g.Since, g.Synced = binary.BigEndian.Uint64(raw[16:]), binary.BigEndian.Uint64(raw[24:])
+	g.Amnesiac, g.Unsure = raw[32]&flagAmnesiac != 0, raw[32]&flagUnsure != 0
 	return g, true
 }
 
@@ -125,9 +126,18 @@ func (g Guard) admit(env rt.Env, p Plan) (inSync bool, err error) {
 		return false, fmt.Errorf("%w: version %d, and here it is closed for %d", ErrOldLayout, p.Anchor,
 			g.Closed)
 	}
-	inSync = g.Synced >= p.Anchor && !g.Unsure || env.Mutant("layout: a syncing store votes")
+	inSync = g.holds(env, p.Anchor)
 	env.Sometimes("replica was not in sync", !inSync)
 	return inSync, nil
+}
+
+// holds reports whether the store can answer for the sets of a version. What it took over for a later one need
+// not be what an earlier one gave it.
+func (g Guard) holds(env rt.Env, version uint64) bool {
+	if env.Mutant("layout: a syncing store votes") || env.Mutant("layout: in sync backwards") && version <= g.Synced {
+		return true
+	}
+	return !g.Unsure && standing{Since: g.Since, Synced: g.Synced}.holds(version)
 }
 
 // Source is what a node wants of a replica whose rows it takes over: that it knows version Fenced, so that
@@ -147,10 +157,8 @@ func AdmitSync(env rt.Env, r kv.Reader, s Source) error {
 		return nil
 	case g.Newest < s.Fenced && !env.Mutant("layout: fence after push"):
 		return fmt.Errorf("%w: version %d is not here yet", ErrOldLayout, s.Fenced)
-	case g.Synced < s.Synced && !env.Mutant("layout: a syncing store votes"):
+	case !g.holds(env, s.Synced):
 		return fmt.Errorf("%w: with version %d", ErrSyncing, s.Synced)
-	case g.Unsure:
-		return fmt.Errorf("%w: it has just started", ErrSyncing)
 	}
 	return nil
 }
@@ -160,7 +168,7 @@ func (d document) guard(self rt.NodeID, store []byte) Guard {
 	s := d.standing(self)
 	g := Guard{Newest: d.number(), Closed: max(s.Closed, d.Settled)}
 	if bytes.Equal(s.Store, store) {
-		g.Synced = s.Synced
+		g.Since, g.Synced = s.Since, s.Synced
 	}
 	g.Amnesiac = g.Synced == 0 && (s.Life > 1 || !bytes.Equal(s.Store, store) && s.Life > 0)
 	return g

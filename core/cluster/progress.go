@@ -49,16 +49,16 @@ func (c *Cluster) progress(doc document, cache *derived) *Progress {
 
 // copies counts the partitions by how many nodes in reach hold all that was acknowledged in them.
 func (c *Cluster) copies(doc document, cache *derived) (counts []int) {
-	whole := map[rt.NodeID]uint64{}
+	near := map[rt.NodeID]standing{}
 	for id, m := range doc.Members.All() {
 		if s := m.Standing; !m.Removed && !s.Lost && (id == c.env.Self() || c.endpoint.Connected(id)) {
-			whole[id] = s.Synced
+			near[id] = s
 		}
 	}
 	for _, v := range cache.views {
 		n := 0
 		for _, id := range v.ReadSet().Nodes {
-			if whole[id] >= v.ReadSet().Version {
+			if near[id].holds(v.ReadSet().Version) {
 				n++
 			}
 		}

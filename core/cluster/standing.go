@@ -17,6 +17,9 @@ type standing struct {
 	// Synced says that the present store holds everything that version Synced wants of the node, of what was
 	// ever acknowledged.
 	Synced uint64 `cbor:"3,keyasint,omitempty"`
+	// Since is the first of the versions, one after the other up to Synced, of which the present store can say
+	// that. It never held what an earlier one gave the node, if it does not hold it by chance.
+	Since uint64 `cbor:"7,keyasint,omitempty"`
 	// Carried says that every register that the node had accepted, as a voter of the version before, is
 	// decided among the voters of version Carried too.
 	Carried uint64 `cbor:"4,keyasint,omitempty"`
@@ -30,16 +33,26 @@ type standing struct {
 // store that takes its place keeps the promise before it serves anything.
 func (s standing) join(o standing) standing {
 	j := s
-	switch cmp.Or(cmp.Compare(s.Life, o.Life), bytes.Compare(s.Store, o.Store)) {
-	case -1:
-		j.Life, j.Store, j.Synced = o.Life, o.Store, o.Synced
-	case 0:
-		j.Synced = max(s.Synced, o.Synced)
+	if cmp.Or(cmp.Compare(s.Life, o.Life), bytes.Compare(s.Store, o.Store),
+		cmp.Compare(s.Synced, o.Synced), cmp.Compare(s.Since, o.Since)) < 0 {
+		j.Life, j.Store, j.Synced, j.Since = o.Life, o.Store, o.Synced, o.Since
 	}
 	j.Carried, j.Closed = max(s.Carried, o.Carried), max(s.Closed, o.Closed)
 	j.Lost = s.Lost || o.Lost
 	return j
 }
+
+// inSync is the standing of a node whose store has come to hold what a version gives it.
+func (s standing) inSync(version uint64) standing {
+	since := s.Since
+	if s.Synced+1 < version {
+		since = version
+	}
+	return standing{Life: s.Life, Store: s.Store, Synced: version, Since: since}
+}
+
+// holds reports whether the store holds all that was acknowledged to a version's sets with this node.
+func (s standing) holds(version uint64) bool { return s.Since <= version && version <= s.Synced }
 
 // standing is that of a node.
 func (d document) standing(id rt.NodeID) standing {

@@ -157,20 +157,6 @@ func (c *Clock) Hear(s Stamp) {
 	}
 }
 
-// CheckOwn says whether a coordinator may have made stamp itself: it is at most SkewMax ahead of this
-// node's wall clock, or of head. head is the row's stamp that a re-stamp exceeds, zero if it is none; the
-// caller merges the row first.
-//
-// Errors: ErrAhead. Cost: one look at the wall clock.
-func (c *Clock) CheckOwn(stamp, head Stamp) error {
-	wall := c.Wall()
-	if base := max(wall, head); stamp > base.Add(SkewMax) {
-		return fmt.Errorf("hlc: stamp %v is %v ahead of this node's clock, at most %v: %w;"+
-			" check the clocks of both nodes", stamp, stamp.Sub(wall), SkewMax, ErrAhead)
-	}
-	return nil
-}
-
 // Last returns the highest stamp issued or merged.
 func (c *Clock) Last() Stamp {
 	c.lock.Lock()

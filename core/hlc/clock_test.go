@@ -188,34 +188,6 @@ func TestRenewKeepsNowFast(t *testing.T) {
 	})
 }
 
-func TestCheckOwn(t *testing.T) {
-	inSim(t, 1, func(env *sched.Env) {
-		clock := hlc.New(env, 0, (&store{t: t}).persist)
-		wall := hlc.At(env.Wall())
-		tomorrow := wall.Add(24 * time.Hour)
-		tests := []struct {
-			name        string
-			stamp, head hlc.Stamp
-			ok          bool
-		}{
-			{"past", wall.Add(-time.Hour), 0, true},
-			{"at the cap", wall.Add(hlc.SkewMax - time.Second), 0, true},
-			{"beyond the cap", wall.Add(hlc.SkewMax + time.Second), 0, false},
-			{"tomorrow", tomorrow, 0, false},
-			{"tomorrow, above a head of tomorrow", tomorrow + 1, tomorrow, true},
-			{"beyond a head of tomorrow", tomorrow.Add(hlc.SkewMax + time.Second), tomorrow, false},
-			{"above an old head", tomorrow, wall.Add(-time.Hour), false},
-			{"forged head at the end of the range", math.MaxUint64, math.MaxUint64, true},
-		}
-		for _, tt := range tests {
-			err := clock.CheckOwn(tt.stamp, tt.head)
-			if (err == nil) != tt.ok || err != nil && !errors.Is(err, hlc.ErrAhead) {
-				t.Errorf("%s: %v, want ok %v", tt.name, err, tt.ok)
-			}
-		}
-	})
-}
-
 func TestErrors(t *testing.T) {
 	inSim(t, 1, func(env *sched.Env) {
 		full := errors.New("disk full")

@@ -140,7 +140,9 @@ func (s *Store) deal(ctx context.Context, b *batch, index []int, earlier bool) e
 	if err != nil {
 		return err
 	}
-	err = s.each(len(groups), func(i int) error { return s.send(ctx, groups[i], earlier) })
+	err = rt.Each(ctx, s.env, "k2v batch", sideBySide, len(groups), func(ctx context.Context, i int) error {
+		return s.send(ctx, groups[i], earlier)
+	})
 	if err != nil && len(groups) > 1 {
 		err = partly("batch of items", err)
 	}
@@ -155,28 +157,6 @@ func partly(subject string, err error) error {
 
 // sideBySide is how many parts of a batch are under way at a time.
 const sideBySide = 64
-
-// each calls f for 0 to n-1, some side by side, and joins their errors.
-func (s *Store) each(n int, f func(i int) error) error {
-	errs := make([]error, n)
-	next, lock := 0, s.env.NewLock()
-	g := rt.NewGroup(s.env, s.env.Background())
-	for range min(n, sideBySide) {
-		g.Go("k2v batch", func(context.Context) error {
-			for {
-				lock.Lock()
-				i := next
-				next++
-				lock.Unlock()
-				if i >= n {
-					return nil
-				}
-				errs[i] = f(i)
-			}
-		})
-	}
-	return errors.Join(g.Wait(), errors.Join(errs...))
-}
 
 func (s *Store) check(writes []Write) error {
 	if len(writes) > BatchMax {
@@ -526,7 +506,9 @@ func (s *Store) replicate(ctx context.Context, parts []mergePart, subject string
 	if err != nil {
 		return err
 	}
-	return s.each(len(merges), func(i int) error { return s.merge(ctx, merges[i], subject) })
+	return rt.Each(ctx, s.env, "k2v merge", sideBySide, len(merges), func(ctx context.Context, i int) error {
+		return s.merge(ctx, merges[i], subject)
+	})
 }
 
 // merging is a message, and where it goes.

@@ -53,25 +53,9 @@ func (c *reclaimer) empty(ctx context.Context, set layout.Set, b bucket.BucketID
 		}))
 }
 
-// each calls f for all candidates, some at once, and returns the first error.
+// each calls f for all candidates, some at once, and returns the first one's error.
 func (c *reclaimer) each(ctx context.Context, all []*candidate, f func(context.Context, int) error) error {
-	e := c.s.newEffort(ctx)
-	defer e.abandon()
-	slots := rt.NewSemaphore(c.s.env, emptyTasks)
-	var failed error
-	for i := range all {
-		if err := slots.Acquire(ctx, 1); err != nil {
-			return err
-		}
-		e.group.Go("empty", func(ctx context.Context) error {
-			defer slots.Release(1)
-			if err := f(ctx, i); err != nil && failed == nil {
-				failed = err
-			}
-			return nil
-		})
-	}
-	return errors.Join(e.wait(), failed)
+	return rt.Each(ctx, c.s.env, "empty", emptyTasks, len(all), f)
 }
 
 // dig writes the graves of candidates as one batch.
@@ -186,7 +170,7 @@ func (c *reclaimer) release(ctx context.Context, owner block.Owner, hashes []byt
 // used returns the owners that versions need, at any replica, which completed an upload.
 func (s *Store) used(ctx context.Context, set layout.Set, b bucket.BucketID, k Key, upload []byte,
 	but VersionID) (map[block.Owner]bool, error) {
-	req := &usesRequest{Bucket: b, Key: []byte(k), Upload: upload, But: but}
+	req := &usesRequest{Bucket: b, Key: []byte(k), Upload: upload, But: but, Plan: planOf(set)}
 	answers, err := everyone(ctx, s, set.Nodes, func(ctx context.Context, to rt.NodeID) (*usesResponse,
 		error) {
 		return methodUses.Call(ctx, s.endpoint, to, req)

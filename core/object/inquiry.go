@@ -219,6 +219,7 @@ type usesRequest struct {
 	Key    []byte          `cbor:"2,keyasint"`
 	Upload []byte          `cbor:"3,keyasint"`
 	But    VersionID       `cbor:"4,keyasint"`
+	Plan   cluster.Plan    `cbor:"5,keyasint,omitzero"`
 }
 
 type usesResponse struct {
@@ -230,6 +231,9 @@ var methodUses = rpc.NewMethod[usesRequest, usesResponse]("object.uses", rpc.Met
 func (s *Store) handleUses(_ context.Context, _ rt.NodeID, req *usesRequest) (*usesResponse, error) {
 	resp := &usesResponse{}
 	err := s.tables.Local(req.Bucket[:], func(r *table.Reader) error {
+		if err := cluster.AdmitRead(s.env, r.Records(), req.Plan); err != nil {
+			return err // what needs them may be what is missing here
+		}
 		owners, err := s.rows.usedBy(r, req.Key, req.Upload, req.But)
 		all := make([]block.Owner, 0, len(owners))
 		for o := range owners {
@@ -257,34 +261,33 @@ func (s *Store) replicas(b bucket.BucketID) (set layout.Set, ok bool, err error)
 	return view.Live[0], true, nil
 }
 
+// planOf is the plan of what goes to a bucket's only live set.
+func planOf(set layout.Set) cluster.Plan {
+	return cluster.Plan{Newest: set.Version, Anchor: set.Version}
+}
+
 // everyone calls every node of a set and returns their answers in its order.
 //
 // Errors: that of the first node that does not answer, with its name.
 func everyone[R any](ctx context.Context, s *Store, nodes []rt.NodeID,
 	call func(context.Context, rt.NodeID) (*R, error)) ([]*R, error) {
 	answers := make([]*R, len(nodes))
-	g := rt.NewGroup(s.env, ctx)
-	for i, to := range nodes {
-		g.Go("reclaim call", func(ctx context.Context) error {
-			ctx, cancel := s.env.WithTimeout(ctx, table.ReadTimeout)
-			defer cancel()
-			var err error
-			if answers[i], err = call(ctx, to); err != nil {
-				return fmt.Errorf("every replica must agree before space is freed: %s: %w",
-					s.topology.Describe(to), err)
-			}
-			return nil
-		})
+	one := func(ctx context.Context, i int) (err error) {
+		ctx, cancel := s.env.WithTimeout(ctx, table.ReadTimeout)
+		defer cancel()
+		if answers[i], err = call(ctx, nodes[i]); err != nil {
+			return fmt.Errorf("every replica must agree before space is freed: %s: %w",
+				s.topology.Describe(nodes[i]), err)
+		}
+		return nil
 	}
-	err := g.Wait()
-	return answers, err
+	return answers, rt.Each(ctx, s.env, "reclaim call", len(nodes), len(nodes), one)
 }
 
 // inquire asks every replica of a bucket, up to asksMax asks, and returns which ids may be given up.
 func (s *Store) inquire(ctx context.Context, set layout.Set, b bucket.BucketID, asks []ask,
 	heads []table.Head) ([]bool, error) {
-	req := &inquireRequest{Bucket: b, Asks: asks,
-		Plan: cluster.Plan{Newest: set.Version, Anchor: set.Version}}
+	req := &inquireRequest{Bucket: b, Asks: asks, Plan: planOf(set)}
 	answers, err := everyone(ctx, s, set.Nodes, func(ctx context.Context, to rt.NodeID) (*inquireResponse,
 		error) {
 		return methodInquire.Call(ctx, s.endpoint, to, req)

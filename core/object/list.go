@@ -64,17 +64,14 @@ func (s *Store) listObjects(ctx context.Context, q table.ListRequest) (table.Lis
 
 // holdAll reads keys monotonically, all at once, so that a write quorum holds what is read.
 func (s *Store) holdAll(ctx context.Context, b bucket.BucketID, keys [][]byte) error {
-	group := rt.NewGroup(s.env, ctx)
-	for _, k := range keys {
-		group.Go("hold listed object", func(ctx context.Context) error {
-			_, err := s.Head(ctx, b, Key(k))
+	return rt.Each(ctx, s.env, "hold listed object", len(keys), len(keys),
+		func(ctx context.Context, i int) error {
+			_, err := s.Head(ctx, b, Key(keys[i]))
 			if errors.Is(err, ErrNoSuchKey) {
 				return nil
 			}
 			return err
 		})
-	}
-	return group.Wait()
 }
 
 func (q ListQuery) from() (table.Resume, error) {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"granary/core/block"
+	"granary/core/cluster"
+	"granary/core/kv"
 	"granary/core/rt"
 	"granary/sim/check"
 )
@@ -199,3 +201,31 @@ func TestReclaim(t *testing.T) {
 }
 
 func combineNothing(UploadInfo, []PartInfo) (Sums, error) { return Sums{ETag: "whole"}, nil }
+
+// TestUsesOfWhoKnows: a replica that does not know every version does not say which owners are needed.
+func TestUsesOfWhoKnows(t *testing.T) {
+	c := newTestCluster(t, 1, 1<<20)
+	set := c.view.Live[0]
+	ask := func() error {
+		return c.nodes[0].do(func(ctx context.Context, s *Store) error {
+			_, err := s.used(ctx, set, testBucket, "key", make([]byte, len(UploadID{})), VersionID{})
+			return err
+		})
+	}
+	for _, tt := range []struct {
+		guard cluster.Guard
+		want  error
+	}{
+		{cluster.Guard{Newest: 1, Synced: 1}, nil},
+		{cluster.Guard{Newest: 1}, cluster.ErrSyncing},
+		{cluster.Guard{Newest: 2, Closed: 2, Synced: 2}, cluster.ErrOldLayout},
+	} {
+		n := c.nodes[1]
+		n.must(func(ctx context.Context, _ *Store) error {
+			return n.local.Update(ctx, func(w kv.Writer) error { tt.guard.Put(w); return nil })
+		})
+		if err := ask(); !errors.Is(err, tt.want) {
+			t.Errorf("guard %+v: %v, want %v", tt.guard, err, tt.want)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package rt
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -101,6 +102,31 @@ func (g *Group) Wait() error {
 			return err
 		}
 	}
+}
+
+// Each calls f for 0 to n-1, by so many tasks at once, which take what comes next as they become free, and
+// returns when all calls have ended. One that fails stops no other.
+//
+// Errors: f's for the lowest number; that of a panic.
+func Each(ctx context.Context, env Env, name string, tasks, n int,
+	f func(ctx context.Context, i int) error) error {
+	errs, lock, next := make([]error, n), env.NewLock(), 0
+	take := func() (i int) {
+		lock.Lock()
+		defer lock.Unlock()
+		i, next = next, next+1
+		return i
+	}
+	g := NewGroup(env, ctx)
+	for range min(tasks, n) {
+		g.Go(name, func(ctx context.Context) error {
+			for i := take(); i < n; i = take() {
+				errs[i] = f(ctx, i)
+			}
+			return nil
+		})
+	}
+	return cmp.Or(g.Wait(), cmp.Or(errs...))
 }
 
 // Cancel ends the context of the tasks.

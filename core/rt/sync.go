@@ -77,9 +77,6 @@ func NewMutex(env Env) *Mutex { return &Mutex{sem: NewSemaphore(env, 1)} }
 // Lock takes the mutex, or returns ctx's error.
 func (m *Mutex) Lock(ctx context.Context) error { return m.sem.Acquire(ctx, 1) }
 
-// TryLock takes the mutex if it is free.
-func (m *Mutex) TryLock() bool { return m.sem.TryAcquire(1) }
-
 // Unlock releases the mutex.
 func (m *Mutex) Unlock() { m.sem.Release(1) }
 

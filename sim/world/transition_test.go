@@ -10,7 +10,9 @@ import (
 
 	"granary/core/block"
 	"granary/core/cluster"
+	"granary/core/k2v"
 	"granary/core/layout"
+	"granary/core/node"
 	"granary/core/table"
 	"granary/netsim"
 )
@@ -452,4 +454,68 @@ func TestLostBlocksHoldUpNoChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.mustSettle(t, before)
+}
+
+// TestInSyncFromThenOn: a node loses its store, and then the layout changes. It comes to hold what the new version
+// gives it, and still does not answer for what the one before gave it and this one gives to others: what only
+// the lost store and a node that is away had acknowledged is not denied.
+func TestInSyncFromThenOn(t *testing.T) {
+	for _, mutant := range []string{"", "layout: in sync backwards", "layout: in sync with what is over"} {
+		w, _ := spareWorld(t, 1, mutant)
+		knows, lost, late := w.Machines[0], w.Machines[1], w.Machines[2]
+		w.Crash(late)
+		w.mustRun(t, time.Second)
+		item := func(i int) k2v.Key { return k2v.Key{PK: fmt.Sprint("pk", i), SK: "known to two"} }
+		for i := range 20 {
+			if err := w.Do(time.Minute, func(ctx context.Context) error {
+				return w.On(ctx, knows, func(ctx context.Context, n *node.Node) error {
+					_, err := n.Items().Insert(ctx, k2v.Write{Key: item(i)})
+					return err
+				})
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.lose(t, lost, knows)
+		w.Boot(late)
+		w.mustRun(t, time.Millisecond)
+		for _, m := range w.Machines[:3] {
+			m.Node.Jobs().Find(table.JobName).Pause()
+		}
+		w.mustRun(t, time.Second)
+		for _, m := range w.Machines[3:] {
+			if err := w.stage(knows, m, 1<<40); err != nil {
+				t.Fatal(err)
+			}
+		}
+		before := knows.Node.Cluster().LayoutNumber()
+		if err := w.apply(knows); err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range w.Machines[3:] {
+			m.SetPaused(true) // so that no set of theirs is readable
+		}
+		if err := w.Sched.RunUntil(2*time.Minute, func() bool {
+			goal, _ := lost.Node.Cluster().Goal()
+			return goal.Version > before && !goal.Sync
+		}); err != nil {
+			t.Fatal(w.Standings())
+		}
+		w.Crash(knows)
+		w.mustRun(t, 5*time.Second)
+		denied := 0
+		for i := range 20 {
+			if err := w.Do(time.Minute, func(ctx context.Context) error {
+				return w.On(ctx, late, func(ctx context.Context, n *node.Node) error {
+					_, err := n.Items().Read(ctx, item(i))
+					return err
+				})
+			}); errors.Is(err, k2v.ErrNoSuchItem) {
+				denied++
+			}
+		}
+		if (denied > 0) != (mutant != "") {
+			t.Errorf("mutant %q: %d of 20 acknowledged items were denied: %s", mutant, denied, w.Standings())
+		}
+	}
 }

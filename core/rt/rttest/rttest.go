@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,6 +35,7 @@ func Run(t *testing.T, h Harness) {
 		{"mutex excludes", mutexExcludes},
 		{"future wakes everybody once", futureAll},
 		{"group joins, keeps the first error, survives a panic", groupJoins},
+		{"each piece of work is done, so many at once", eachDone},
 		{"a worker runs again after a panic, until it ends", groupKeeps},
 		{"streams are independent", streamsIndependent},
 	}
@@ -304,6 +306,34 @@ func groupJoins(t *testing.T, env rt.Env) {
 	var p *rt.PanicError
 	if err := alone.Wait(); !errors.As(err, &p) || p.Value != "boom" {
 		t.Errorf("Wait = %v, want PanicError boom", err)
+	}
+}
+
+func eachDone(t *testing.T, env rt.Env) {
+	errOdd := errors.New("odd")
+	for _, n := range []int{0, 1, 3, 20} {
+		var calls, now, most atomic.Int64
+		err := rt.Each(env.Background(), env, "piece", 3, n, func(ctx context.Context, i int) error {
+			most.Store(max(most.Load(), now.Add(1)))
+			defer now.Add(-1)
+			calls.Add(1)
+			env.Sleep(ctx, time.Duration(20-i)*50*time.Microsecond)
+			if i%2 == 1 {
+				return fmt.Errorf("%w: %d", errOdd, i)
+			}
+			return nil
+		})
+		if int(calls.Load()) != n || most.Load() > 3 {
+			t.Errorf("%d of %d pieces were done, %d at once", calls.Load(), n, most.Load())
+		}
+		if n < 2 && err != nil || n > 1 && (err == nil || err.Error() != "odd: 1") {
+			t.Errorf("%d pieces: %v, want the error of the first odd one", n, err)
+		}
+	}
+	var panicked *rt.PanicError
+	err := rt.Each(env.Background(), env, "piece", 2, 2, func(context.Context, int) error { panic("piece") })
+	if !errors.As(err, &panicked) {
+		t.Errorf("a panic is told as %v", err)
 	}
 }
 
