@@ -102,7 +102,8 @@ type Cluster struct {
 	waiting []rt.Waiter // woken when the document changes
 }
 
-// Open loads what the node knows of its cluster, and guards the store accordingly. The result serves look-ups at once; Start begins gossip.
+// Open loads what the node knows of its cluster, and guards the store accordingly. The result serves look-ups
+// at once; Start begins gossip.
 //
 // Errors: of the store; codec.ErrCorrupt if the document is damaged.
 func Open(c Config) (*Cluster, error) {

@@ -131,10 +131,11 @@ func (g Guard) admit(env rt.Env, p Plan) (inSync bool, err error) {
 	return inSync, nil
 }
 
-// holds reports whether the store can answer for the sets of a version. What it took over for a later one need
-// not be what an earlier one gave it.
+// holds reports whether the store can answer for the sets of a version. What it took over for a later one
+// need not be what an earlier one gave it.
 func (g Guard) holds(env rt.Env, version uint64) bool {
-	if env.Mutant("layout: a syncing store votes") || env.Mutant("layout: in sync backwards") && version <= g.Synced {
+	if env.Mutant("layout: a syncing store votes") ||
+		env.Mutant("layout: in sync backwards") && version <= g.Synced {
 		return true
 	}
 	return !g.Unsure && standing{Since: g.Since, Synced: g.Synced}.holds(version)

@@ -16,8 +16,8 @@ func (w *town) guardOf(m *machine) (g Guard) {
 	return g
 }
 
-// TestRestoredStoreIsGuarded: a store that comes back from a copy, under an id of its own, does not vote with the
-// guard that came with it, not even before a peer was heard.
+// TestRestoredStoreIsGuarded: a store that comes back from a copy, under an id of its own, does not vote with
+// the guard that came with it, not even before a peer was heard.
 func TestRestoredStoreIsGuarded(t *testing.T) {
 	w := newTown(t, 41, 3)
 	w.form(3)
@@ -44,8 +44,8 @@ func TestRestoredStoreIsGuarded(t *testing.T) {
 	}
 }
 
-// TestSince: a store that comes to hold what a version gives it does not hold, by that, what an earlier one gave
-// it.
+// TestSince: a store that comes to hold what a version gives it does not hold, by that, what an earlier one
+// gave it.
 func TestSince(t *testing.T) {
 	var s standing
 	for _, tt := range []struct{ version, since uint64 }{{3, 3}, {4, 3}, {5, 3}, {7, 7}, {8, 7}} {

@@ -17,8 +17,8 @@ type standing struct {
 	// Synced says that the present store holds everything that version Synced wants of the node, of what was
 	// ever acknowledged.
 	Synced uint64 `cbor:"3,keyasint,omitempty"`
-	// Since is the first of the versions, one after the other up to Synced, of which the present store can say
-	// that. It never held what an earlier one gave the node, if it does not hold it by chance.
+	// Since is the first of the versions, one after the other up to Synced, of which the present store can
+	// say that. What an earlier one gave the node need not be in it.
 	Since uint64 `cbor:"7,keyasint,omitempty"`
 	// Carried says that every register that the node had accepted, as a voter of the version before, is
 	// decided among the voters of version Carried too.

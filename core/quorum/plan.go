@@ -13,8 +13,8 @@ type Teacher interface {
 	Learn(context.Context, rt.NodeID) error
 }
 
-// Learn fetches the layout of a replica that refused something as planned with an old one, and reports whether
-// there is any.
+// Learn fetches the layout of a replica that refused something as planned with an old one, and reports
+// whether there is any.
 func Learn(ctx context.Context, t Teacher, fails []Failure) bool {
 	for _, f := range fails {
 		if errors.Is(f.Err, cluster.ErrOldLayout) && ctx.Err() == nil && t.Learn(ctx, f.Node) == nil {

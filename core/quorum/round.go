@@ -34,9 +34,9 @@ func New(env rt.Env, group *rt.Group) *Engine {
 	return &Engine{env: env, lock: env.NewLock(), group: group}
 }
 
-// InTime reports whether ctx's deadline is still to come: what changes something is acknowledged before it, or
-// not at all, be the answers there or not. A replica whose store was lost waits for the longest deadline before
-// it takes over what others have, so that what counted its lost answer is among them.
+// InTime reports whether ctx's deadline is still to come: what changes something is acknowledged before it,
+// or not at all, be the answers there or not. A replica whose store was lost waits for the longest deadline
+// before it takes over what others have, so that what counted its lost answer is among them.
 func InTime(env rt.Env, ctx context.Context) bool {
 	left, ok := env.Remaining(ctx)
 	return ctx.Err() == nil && (!ok || left > 0)

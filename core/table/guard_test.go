@@ -191,7 +191,8 @@ func TestPageAdmitsEveryScan(t *testing.T) {
 		c.guards(n, cluster.Guard{Newest: 1, Synced: 1})
 		c.do(n, func(ctx context.Context) {
 			n.tables.store = &changing{n.store, func() {
-				if err := n.store.Update(ctx, func(w kv.Writer) error { tt.then.Put(w); return nil }); err != nil {
+				err := n.store.Update(ctx, func(w kv.Writer) error { tt.then.Put(w); return nil })
+				if err != nil {
 					t.Error(err)
 				}
 			}}

@@ -161,7 +161,8 @@ func TestK2VWritesWhereItIsKnown(t *testing.T) {
 			item, err = k.Read(ctx, "pk", "sk")
 			return err
 		})
-		kept := slices.ContainsFunc(item.Values, func(v k2v.Value) bool { return string(v) == "acknowledged" })
+		kept := slices.ContainsFunc(item.Values,
+			func(v k2v.Value) bool { return string(v) == "acknowledged" })
 		if err != nil || kept != (mutant == "") {
 			t.Errorf("mutant %q: %q, %v", mutant, item.Values, err)
 		}
