@@ -63,11 +63,17 @@ type mergeRequest struct {
 }
 
 type mergePart struct {
-	PK   []byte      `cbor:"1,keyasint"`
-	Rows []table.Row `cbor:"2,keyasint"`
+	PK   []byte       `cbor:"1,keyasint"`
+	Rows []table.Row  `cbor:"2,keyasint"`
+	plan cluster.Plan // that this node admitted its own writes to them with
 }
 
-type mergeResponse struct{}
+// mergeResponse says that the items are stored.
+type mergeResponse struct {
+	// Syncing says that the replica does not know all that was acknowledged: gates that are shut, and
+	// layouts, that it refused writes for before.
+	Syncing bool `cbor:"1,keyasint,omitempty"`
+}
 
 var (
 	methodStore = rpc.NewMethod[storeRequest, storeResponse]("k2v.store", rpc.Meta)
@@ -324,23 +330,24 @@ func (s *Store) writers(view cluster.View) []rt.NodeID {
 	return view.ReadSet().Nodes
 }
 
-// belongs refuses what this node may not write, and returns its share of an item.
-func (s *Store) belongs(tx *table.Tx) (share int, err error) {
+// belongs refuses what this node may not write, and returns the plan by which it may, and its share of an
+// item.
+func (s *Store) belongs(tx *table.Tx) (p cluster.Plan, share int, err error) {
 	view, err := s.viewOf(tx.PK())
 	if err != nil {
-		return 0, err
+		return p, 0, err
 	}
 	nodes := s.writers(view)
 	inSync, err := cluster.AdmitWrite(s.env, tx.Records(), view.Plan())
 	switch {
 	case err != nil:
-		return 0, err
+		return p, 0, err
 	case !slices.Contains(nodes, s.env.Self()):
-		return 0, errNoReplica
+		return p, 0, errNoReplica
 	case !inSync && !s.env.Mutant("k2v: written where it is not known"):
-		return 0, cluster.ErrSyncing
+		return p, 0, cluster.ErrSyncing
 	}
-	return ItemMax / len(nodes), nil
+	return view.Plan(), ItemMax / len(nodes), nil
 }
 
 // admit refuses writes into a bucket that is closed at this node: those of clients, and those that the
@@ -362,6 +369,7 @@ type local struct {
 type writing struct {
 	pk      []byte
 	tx      *table.Tx
+	plan    cluster.Plan
 	share   int        // of ItemMax, for each replica
 	clients *wireWrite // names it
 	state   crdt.DVVS
@@ -405,7 +413,7 @@ func (l *local) open(pk []byte, w *wireWrite) (*writing, error) {
 		return nil, err
 	}
 	var err error
-	if item.share, err = l.belongs(item.tx); err != nil {
+	if item.plan, item.share, err = l.belongs(item.tx); err != nil {
 		return nil, err
 	}
 	old, _, err := l.Store.rows.items.Get(&item.tx.Reader, []byte(w.SK))
@@ -432,7 +440,7 @@ func (l *local) store() (parts []mergePart, err error) {
 		at, ok := index[string(item.pk)]
 		if !ok {
 			at = len(parts)
-			index[string(item.pk)], parts = at, append(parts, mergePart{PK: item.pk})
+			index[string(item.pk)], parts = at, append(parts, mergePart{PK: item.pk, plan: item.plan})
 		}
 		parts[at].Rows = append(parts[at].Rows, row)
 	}
@@ -557,7 +565,7 @@ func split(parts []mergePart) (chunks []mergeRequest) {
 			}
 			c := &chunks[len(chunks)-1]
 			if !open {
-				c.Parts, open = append(c.Parts, mergePart{PK: p.PK}), true
+				c.Parts, open = append(c.Parts, mergePart{PK: p.PK, plan: p.plan}), true
 			}
 			last := &c.Parts[len(c.Parts)-1]
 			last.Rows = append(last.Rows, row)
@@ -600,16 +608,17 @@ func (s *Store) replanned(ctx context.Context, m *merging, tally *quorum.Tally) 
 	return err == nil && view.Plan() != m.Plan
 }
 
+// mergeAt sends items to the replicas and counts their answers: W of the set by which they were planned must
+// be in sync, W of each other live set have stored them. What this node wrote by another plan it is sent too,
+// and answers for by this one.
 func (s *Store) mergeAt(ctx context.Context, view cluster.View, req *mergeRequest) *quorum.Tally {
-	tally := quorum.NewTally(view, false)
-	tally.Add(s.env.Self(), quorum.Answer{Vote: quorum.Stored})
-	var others []rt.NodeID
-	for _, n := range s.topology.Nearest(view.Targets()) {
-		if n != s.env.Self() {
-			others = append(others, n)
-		}
+	tally := quorum.NewTally(view, true)
+	to := slices.Clone(s.topology.Nearest(view.Targets()))
+	if !slices.ContainsFunc(req.Parts, func(p mergePart) bool { return p.plan != req.Plan }) {
+		tally.Add(s.env.Self(), quorum.Answer{Vote: quorum.Clean})
+		to = slices.DeleteFunc(to, func(n rt.NodeID) bool { return n == s.env.Self() })
 	}
-	round := quorum.Start(s.env.Background(), s.quorum, others, 0,
+	round := quorum.Start(s.env.Background(), s.quorum, to, 0,
 		func(ctx context.Context, to rt.NodeID) (*mergeResponse, error) {
 			ctx, cancel := s.env.WithTimeout(ctx, table.WriteTimeout)
 			defer cancel()
@@ -620,9 +629,12 @@ func (s *Store) mergeAt(ctx context.Context, view cluster.View, req *mergeReques
 		if err != nil {
 			break
 		}
-		answer := quorum.Answer{Vote: quorum.Stored}
-		if reply.Err != nil {
+		answer := quorum.Answer{Vote: quorum.Clean}
+		switch {
+		case reply.Err != nil:
 			answer = quorum.Answer{Vote: quorum.Failed, Err: reply.Err}
+		case reply.Value.Syncing && !s.env.Mutant("k2v: a syncing store counts"):
+			answer.Vote = quorum.Stored
 		}
 		tally.Add(reply.Node, answer)
 	}
@@ -639,16 +651,17 @@ func (s *Store) verdict(t *quorum.Tally) quorum.Verdict {
 
 // handleMerge takes in items that another replica has written.
 func (s *Store) handleMerge(ctx context.Context, _ rt.NodeID, req *mergeRequest) (*mergeResponse, error) {
-	return nil, s.tables.Change(ctx, func(rows func([]byte) *table.Tx) error {
-		for i, p := range req.Parts {
+	resp := &mergeResponse{}
+	return resp, s.tables.Change(ctx, func(rows func([]byte) *table.Tx) error {
+		for _, p := range req.Parts {
 			if len(p.PK) != itemPKLen {
 				return fmt.Errorf("partition key of %d bytes: %w", len(p.PK), rpc.ErrMalformed)
 			}
-			if i == 0 {
-				if _, err := cluster.AdmitWrite(s.env, rows(p.PK).Records(), req.Plan); err != nil {
-					return err
-				}
+			inSync, err := cluster.AdmitWrite(s.env, rows(p.PK).Records(), req.Plan)
+			if err != nil {
+				return err
 			}
+			resp.Syncing = !inSync
 			if err := s.admit(rows, bucket.BucketID(p.PK[:len(bucket.BucketID{})])); err != nil {
 				return err
 			}

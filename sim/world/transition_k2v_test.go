@@ -209,3 +209,32 @@ func TestDeletionAsksWhoKnows(t *testing.T) {
 		}
 	}
 }
+
+// TestK2VSyncingDoesNotCount: a store that took the place of a lost one keeps what it is sent. It has
+// forgotten which buckets it had shut and whom it had refused, so that what it lets in is not acknowledged by
+// that.
+func TestK2VSyncingDoesNotCount(t *testing.T) {
+	for _, mutant := range []string{"", "k2v: a syncing store counts"} {
+		w, c := spareWorld(t, 1, mutant)
+		k := k2vClient(w, 0, c.key)
+		k.Bucket = "photos"
+		insert := func() error {
+			return w.Do(time.Minute, func(ctx context.Context) error {
+				_, err := k.Insert(ctx, "pk", "sk", "", k2v.Value("x"))
+				return err
+			})
+		}
+		lost, away := w.Machines[1], w.Machines[2]
+		w.lose(t, lost, w.Machines[0])
+		if err := insert(); err != nil {
+			t.Errorf("mutant %q: with two that know: %v", mutant, err)
+		}
+		w.Crash(away)
+		var refused *k2v.Error
+		err := insert()
+		if (err == nil) != (mutant != "") || err != nil &&
+			(!errors.As(err, &refused) || refused.Code != "OutcomeUnknown") {
+			t.Errorf("mutant %q: with one that knows, and one that does not: %v", mutant, err)
+		}
+	}
+}
