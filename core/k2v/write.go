@@ -409,11 +409,11 @@ func (l *local) write(writes []wireWrite, done []written) ([]mergePart, error) {
 // open reads the item of a write, if it may be written here.
 func (l *local) open(pk []byte, w *wireWrite) (*writing, error) {
 	item := &writing{pk: pk, tx: l.rows(pk), clients: w}
-	if err := l.admit(l.rows, w.Bucket); err != nil {
-		return nil, err
-	}
 	var err error
 	if item.plan, item.share, err = l.belongs(item.tx); err != nil {
+		return nil, err // whether it is a bucket's replica, before what it knows of the gate
+	}
+	if err := l.admit(l.rows, w.Bucket); err != nil {
 		return nil, err
 	}
 	old, _, err := l.Store.rows.items.Get(&item.tx.Reader, []byte(w.SK))
