@@ -89,14 +89,15 @@ func (s *Store) Lost(after Hash) ([]LostBlock, error) {
 
 // GiveUp has nobody wait any more for blocks that no member of the cluster holds: a node that takes over
 // references to them counts them as missing no longer. Nothing is deleted: the objects that refer to them
-// stay, reading them fails with ErrLost, and should a copy turn up it is fetched as any other. It returns, for
-// each block, nil or why it was not given up.
+// stay, reading them fails with ErrLost, and should a copy turn up it is fetched as any other. It returns,
+// for each block, nil or why it was not given up.
 //
 // A block is given up only when every member that was not given up itself has looked at all its disks and has
-// no whole file of it. One that cannot be asked, or of which a disk is not in use, may have the only copy left.
+// no whole file of it. One that cannot be asked, or of which a disk is not in use, may have the only copy
+// left.
 //
-// Errors: who has not answered, or answers for the mark are too few; then any of the blocks may have been given
-// up or not, and it can be repeated.
+// Errors: who has not answered, or answers for the mark are too few; then any of the blocks may have been
+// given up or not, and it can be repeated.
 func (s *Store) GiveUp(ctx context.Context, hashes []Hash) ([]error, error) {
 	if len(hashes) > LostMax {
 		return nil, fmt.Errorf("%d blocks, at most %d at once: %w", len(hashes), LostMax, rpc.ErrMalformed)

@@ -86,8 +86,8 @@ func (h *house) read(hash block.Hash) error {
 }
 
 // A block that is nowhere keeps nobody waiting once it was given up, on no node, not even on one that takes
-// the references over later, nor after a restart. Reading it says so. Nothing is deleted, and an upload of the
-// same content brings it back everywhere.
+// the references over later, nor after a restart. Reading it says so. Nothing is deleted, and an upload of
+// the same content brings it back everywhere.
 func TestGiveUp(t *testing.T) {
 	c, data := bereft(t, sched.Options{Seed: 1, Shuffle: true, YieldPerMille: 30})
 	h, a, late := block.HashOf(data), c.nodes[0], c.nodes[3]
@@ -100,7 +100,7 @@ func TestGiveUp(t *testing.T) {
 	c.run(time.Minute)
 	a.crash()
 	a.boot()
-	c.view.Live = []layout.Set{c.view.Live[0], cluster.Majority(1, []rt.NodeID{a.id, late.id, c.nodes[4].id})}
+	c.view.Live = append(c.view.Live, cluster.Majority(1, []rt.NodeID{a.id, late.id, c.nodes[4].id}))
 	c.run(5 * time.Minute)
 	for _, n := range c.nodes {
 		if n.refers(h) != 1 {
@@ -169,7 +169,8 @@ func TestStoryFormerOwnerHasTheBlock(t *testing.T) {
 // The file of a block that was given up turns up: its node says so, and whoever takes the references over
 // waits for it again.
 func TestStoryGivenUpAndFound(t *testing.T) {
-	caught(t, "block: a copy does not tell that it was given up", func(t *testing.T, o sched.Options) (bad int) {
+	const mutant = "block: a copy does not tell that it was given up"
+	caught(t, mutant, func(t *testing.T, o sched.Options) (bad int) {
 		c, data := bereft(t, o)
 		h, a, b, late := block.HashOf(data), c.nodes[0], c.nodes[1], c.nodes[3]
 		if err := a.giveUp(h); err != nil {

@@ -34,8 +34,8 @@ var methodRelease = rpc.NewMethod[releaseRequest, releaseResponse]("block.releas
 
 // Release marks an owner's references to blocks deleted, for good. It returns at a write quorum of every live
 // set of each block, and the rest goes on. References that are not there are marked too, so that a late one
-// is refused. It may be repeated, in whole or in part; the caller has made sure that what the owner is part of
-// is dead.
+// is refused. It may be repeated, in whole or in part; the caller has made sure that what the owner is part
+// of is dead.
 //
 // Errors: *quorum.Error for the first block that too few replicas answered for, or that ctx ended before they
 // did; others may have been released. Cost: one round for every 256 hashes.

@@ -133,7 +133,8 @@ func (q *resync) rest(ctx context.Context, failed error) error {
 // nowhere says that no replica has some blocks, of which some were given up.
 func nowhere(lost, givenUp int64) error {
 	if lost > 0 {
-		return fmt.Errorf("%d blocks: no replica that answers holds them; granary block lost lists them", lost)
+		return fmt.Errorf("%d blocks: no replica that answers holds them; granary block lost lists them",
+			lost)
 	}
 	return fmt.Errorf("%d blocks were given up; should one turn up it is fetched", givenUp)
 }

@@ -109,8 +109,8 @@ func (c *Cluster) FullView() (View, error) {
 	return cache.full, nil
 }
 
-// Holders are the members that may have stored something, under whatever layout: all that were neither removed
-// nor given up.
+// Holders are the members that may have stored something, under whatever layout: all that were neither
+// removed nor given up.
 func (c *Cluster) Holders() (ids []rt.NodeID) {
 	doc, _ := c.snapshot()
 	for id, m := range doc.Members.All() {

@@ -42,8 +42,8 @@ func (c *testCluster) fetch(n *testNode, sort string) (v mark, ok bool, err erro
 	return v, ok, err
 }
 
-// A row that two replicas have acknowledged rots at one of them, and the other is away: the third, which missed
-// it, must not be believed. When the other is back the row is repaired, and may then do without it.
+// A row that two replicas have acknowledged rots at one of them, and the other is away: the third, which
+// missed it, must not be believed. When the other is back the row is repaired, and may then do without it.
 func TestStoryUnreadableRow(t *testing.T) {
 	const mutant = "table: an unreadable row is absent"
 	for _, m := range []string{"", mutant} {

@@ -38,8 +38,8 @@ type Restored struct {
 // before is kept beside the snapshots. The restored one gets a new identity: it has forgotten what the node
 // acknowledged since. A crash at any moment leaves the one store or the other.
 //
-// Errors: ErrInUse, ErrFormat, ErrForeign, ErrNoSnapshot, ErrAbsent; ErrDamaged if granary check would find the snapshot
-// unsound; of ctx and the file system.
+// Errors: ErrInUse, ErrFormat, ErrForeign, ErrNoSnapshot, ErrAbsent; ErrDamaged if granary check would find
+// the snapshot unsound; of ctx and the file system.
 func Restore(ctx context.Context, c config.Config, name string) (Restored, error) {
 	f, _, err := holdFolder(c.Data.Folder)
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 // name, when it returns. Between the durable steps it calls step with "created", "synced" and "renamed"; an
 // error of it ends the write.
 //
-// Errors: those of the file system, and of step; then the file from before is there, or after "renamed" the new
-// one.
+// Errors: those of the file system, and of step; then the file from before is there, or after "renamed" the
+// new one.
 func Write(path string, content []byte, step func(name string) error) error {
 	temp := path + ".tmp"
 	file, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)

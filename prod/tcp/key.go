@@ -23,7 +23,8 @@ const keyType = "PRIVATE KEY"
 func LoadOrCreateKey(path string) (rpc.Identity, error) {
 	id, err := LoadKey(path)
 	if err == nil {
-		return id, durable.SyncFolder(filepath.Dir(path)) // the last start may have ended between rename and sync
+		// The last start may have ended between rename and sync.
+		return id, durable.SyncFolder(filepath.Dir(path))
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return id, err

@@ -265,8 +265,8 @@ func TestBlocksComeBeforeSync(t *testing.T) {
 	}
 }
 
-// A block that is nowhere any more keeps a node which takes over partitions from ever being in sync, until it is
-// given up; then the change goes on, the object is listed, and reading it says what was lost.
+// A block that is nowhere any more keeps a node which takes over partitions from ever being in sync, until it
+// is given up; then the change goes on, the object is listed, and reading it says what was lost.
 func TestLostBlockGivenUp(t *testing.T) {
 	w, c := spareWorld(t, 1)
 	m := &moving{client: c, text: map[int]string{}}

@@ -34,7 +34,8 @@ func TestLostBlocks(t *testing.T) {
 	}
 	for _, bad := range []string{`{"blocks":["` + h.String() + `"]}`, `{"blocks":[],"yes":true}`,
 		`{"blocks":["` + h.String() + `00"],"yes":true}`, `{"blocks":["x"],"yes":true}`} {
-		if code, text := w.do(t, "POST", "/v1/blocks/give-up", bad, nil); code != 400 || w.blocks.gone != nil {
+		code, text := w.do(t, "POST", "/v1/blocks/give-up", bad, nil)
+		if code != 400 || w.blocks.gone != nil {
 			t.Errorf("%s: %d %s", bad, code, text)
 		}
 	}
