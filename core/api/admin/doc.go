@@ -16,6 +16,8 @@
 //	GET    /v1/layout/explain          what limits the layout; …/{node} why a node has what it has
 //	POST   /v1/layout/simulate         what a layout would be after changes that nobody staged; …/buy which
 //	                                   capacity to buy
+//	GET    /v1/blocks/lost             blocks that are on no node in reach; ?after=HASH goes on; POST
+//	                                   /v1/blocks/give-up has nobody wait for them
 //	GET    /v1/nodes                   DELETE /v1/nodes/{node} removes a member for good
 //	POST   /v1/tokens                  a join token
 //	POST   /v1/init  /v1/join          found a cluster, or become a member of one
