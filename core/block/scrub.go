@@ -126,10 +126,16 @@ func (s *Store) Scrubs() (now, last ScrubPass) {
 	return now, last
 }
 
-// doubt has a block looked at that could not be read here, if it is the block's fault. More than suspectsMax are
-// left to the next pass.
+// doubt has a block looked at that could not be read here, if it is the block's fault.
 func (s *Store) doubt(h Hash, err error) {
-	if (errors.Is(err, ErrCorrupt) || errors.Is(err, ErrDisk)) && s.scrub.suspects.TryPut(h) {
+	if errors.Is(err, ErrCorrupt) || errors.Is(err, ErrDisk) {
+		s.suspect(h)
+	}
+}
+
+// suspect has a block looked at. More than suspectsMax are left to the next pass.
+func (s *Store) suspect(h Hash) {
+	if s.scrub.suspects.TryPut(h) {
 		s.scrub.bell.Unpark()
 	}
 }

@@ -108,6 +108,33 @@ func TestReaderFindsDamage(t *testing.T) {
 	c.wantAll(blocks...)
 }
 
+// What is told to be at two replicas, and is damaged at one and missing at the other, is found out by the first
+// who needs it: none has it then, and nobody waits for it.
+func TestHoldersLookWhenAsked(t *testing.T) {
+	blocks := some(1, 5000)
+	h := block.HashOf(blocks[0])
+	c := stocked(t, sched.Options{Seed: 4}, blocks)
+	remove := func(ctx context.Context, s *block.Store) error { return s.DiskOf().Remove(ctx, h) }
+	c.nodes[0].disk.FlipBit(h, 8)
+	c.nodes[1].must(remove)
+	c.nodes[2].must(remove)
+	c.nodes[2].scrubbed(false)
+	c.run(10 * time.Minute)
+	for i, n := range c.nodes {
+		n.must(func(_ context.Context, s *block.Store) error {
+			missing, err := s.Missing(0, 0xffff)
+			if err != nil {
+				return err
+			}
+			awaited, err := s.Awaited(0, 0xffff)
+			if missing != 1 || awaited != 0 {
+				t.Errorf("node %d misses %d blocks and waits for %d", i, missing, awaited)
+			}
+			return err
+		})
+	}
+}
+
 // Files that the store does not know go away after a day; what something refers to is adopted at once, if it
 // is whole.
 func TestScrubUnknownFiles(t *testing.T) {

@@ -2,6 +2,7 @@ package block
 
 import (
 	"context"
+	"errors"
 	"io"
 
 	"granary/core/rpc"
@@ -48,7 +49,9 @@ func (s *Store) handleGet(ctx context.Context, _ rt.NodeID, req *getRequest, _ i
 	}
 	if err != nil {
 		buf.Release()
-		s.doubt(req.Hash, err)
+		if s.doubt(req.Hash, err); req.Heal && errors.Is(err, ErrNotFound) {
+			s.suspect(req.Hash) // whoever asks was told that it is here
+		}
 		return nil, rpc.Body{}, err
 	}
 	return nil, rpc.Stream(&sending{buf: buf, rest: stored}), nil
