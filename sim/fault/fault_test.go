@@ -91,6 +91,7 @@ func TestEveryKindHappensAndEnds(t *testing.T) {
 		}},
 		{"0s lost-blocks a1 for 5s", nil},
 		{"0s lost-store a1 for 5s", down("a1")},
+		{"0s set-back a1 for 5s", nil},
 		{"0s layout-change a1 3 for 5s", nil},
 		{"0s row-rot a1 0 for 5s", nil},
 	} {

@@ -33,6 +33,7 @@ type active struct {
 	off   bool          // of a fault that comes and goes: it is gone
 	skew  time.Duration // of a clock that jumps
 	down  string        // Restarts: the machine that is down
+	image world.Backup  // SetBack: to what
 	ticks int
 }
 
@@ -198,6 +199,8 @@ func (in *Injector) strike(a *active) {
 			return c.Stage(ctx, layout.Role{Node: m.ID, Zone: layout.ZoneName(m.Zone),
 				Capacity: uint64(a.Amount) << 30})
 		})
+	case SetBack:
+		a.image = m.Backup()
 	}
 }
 
@@ -225,6 +228,9 @@ func (in *Injector) relieve(a *active) {
 		in.later(func(ctx context.Context) error { return in.w.Rejoin(ctx, m) }, func(err error) {
 			in.check(a, err)
 		})
+	case SetBack:
+		in.w.Kill(m)
+		in.w.SetBack(m, a.image)
 	case LayoutChange:
 		in.operate(a, "apply", func(ctx context.Context, c *cluster.Cluster) error {
 			before := c.LayoutNumber()

@@ -35,6 +35,7 @@ const (
 	LostBlocks Kind = "lost-blocks"
 	RowRot     Kind = "row-rot"
 	LostStore  Kind = "lost-store"
+	SetBack    Kind = "set-back"
 
 	LayoutChange Kind = "layout-change"
 )
@@ -110,9 +111,12 @@ var kinds = []Info{
 		Harm: true},
 	{Kind: LostBlocks, Text: "a machine's blocks are gone, and its node is restarted", Harm: true},
 	{Kind: RowRot, Text: "a bit turns over in {} rows of a machine's store", amount: number, most: 5,
-		Harm: true, Awaits: "repair of rows whose checksum fails from other replicas"},
+		Harm: true, Awaits: "campaigns of its own"},
 	{Kind: LostStore, Text: "a machine loses its metadata and its blocks, and joins anew at the end; " +
 		"unless another one that lost its own is not whole again", Harm: true},
+	{Kind: SetBack, Text: "a machine is, at the end, what it was at the beginning, as a virtual machine that " +
+		"is restored from an image", Harm: true, Awaits: "a comparison with those who acknowledged: W - 1 " +
+		"others are asked, who may have been cut off meanwhile"},
 
 	{Kind: LayoutChange, Text: "an operator stages {} GiB as a node's capacity, 0 to drain it; at the end one " +
 		"applies what is staged", amount: number, most: 4096},

@@ -64,3 +64,31 @@ func TestSetBackStore(t *testing.T) {
 		t.Error("a store that was set back serves, and nobody notices")
 	}
 }
+
+// What was heard of a store is remembered by peers that were restarted since.
+func TestSetBackIsRemembered(t *testing.T) {
+	w, c := newBucket(t, 1)
+	b := w.Machines[1]
+	before := b.Backup()
+	for i := range 5 {
+		c.expect(200, "PUT", fmt.Sprintf("/photos/%d", i), []byte("meow"))
+	}
+	w.mustRun(t, 12*time.Second) // what was heard is stored every ten seconds
+	for _, m := range w.Machines {
+		w.Crash(m)
+	}
+	w.mustRun(t, time.Second)
+	w.SetBack(b, before)
+	for _, m := range w.Machines {
+		w.Boot(m)
+	}
+	w.mustRun(t, 5*time.Second)
+	for _, m := range w.Machines {
+		if whole := synced(m); whole == (m == b) {
+			t.Errorf("%s answers for everything: %v", m.Name, whole)
+		}
+	}
+	if err := w.Sched.RunUntil(time.Minute, func() bool { return synced(b) }); err != nil {
+		t.Error(w.Standings())
+	}
+}
