@@ -2,9 +2,9 @@
 // has them all, so that looking one up costs no round trip.
 //
 // A positive answer comes from the local copy, while a lease says that it has all that was acknowledged until
-// shortly before (table.Fresh): so a revocation holds everywhere soon, or nothing is answered. A negative one is given only after a quorum of the voters
-// has confirmed it, so that a bucket or key that was just created through another node is found; for requests
-// that prove no identity the confirmations are rationed.
+// shortly before (table.Fresh): so a revocation holds everywhere soon, or nothing is answered. A negative one
+// is given only after a quorum of the voters has confirmed it, so that a bucket or key that was just created
+// through another node is found; for requests that prove no identity the confirmations are rationed.
 //
 // Who has a name is decided by a register of its own, so of two who create a bucket at once one gets it. The
 // rows that everybody reads follow what the register decided.

@@ -61,8 +61,8 @@ type Config struct {
 	Incarnation func() Incarnation
 	// Kept is Store, but what is written to it does not count as progress of the store.
 	Kept kv.Store
-	// RolledBack is told once that the store was set back. It must not wait. The node is to be opened anew, as
-	// a node that has another store.
+	// RolledBack is told once that the store was set back. It must not wait. The node is to be opened anew,
+	// as a node that has another store.
 	RolledBack func(error)
 }
 

@@ -73,7 +73,8 @@ func (n *Node) incarnation() cluster.Incarnation {
 // rolledBack makes the store one that was never heard of, and has the node opened anew: like a store that was
 // lost, it takes over what others have.
 func (n *Node) rolledBack(why error) {
-	n.env.Error("the store was set back: it gets a new identity, and the node is to be started again", "err", why)
+	n.env.Error("the store was set back: it gets a new identity, and the node is to be started again", "err",
+		why)
 	n.group.Go("renew store", func(ctx context.Context) error {
 		sealed, err := codec.Seal(kindStore, 1, storeIdentity{ID: n.env.Secret(16), Forget: true})
 		if err == nil {

@@ -152,8 +152,8 @@ func (l *lease) renew(set layout.Set, mine pulse, now time.Duration) (renewed *r
 	return renewed
 }
 
-// Fresh returns when this node's full-copy rows have all that was acknowledged LeaseFor ago: at once while its
-// lease lasts, which pings renew.
+// Fresh returns when this node's full-copy rows have all that was acknowledged LeaseFor ago: at once while
+// its lease lasts, which pings renew.
 //
 // Errors: quorum.ErrUnavailable if no read quorum of the voters can be compared with; those of ctx.
 // Cost: nothing. When the lease has just ended, or the node just started, up to leasePatience.
@@ -175,8 +175,8 @@ func (t *Tables) Fresh(ctx context.Context) error {
 	}
 }
 
-// wanted returns what to wait for, and how long: nil, without an error, while the lease lasts, and with one if
-// it is over for too long.
+// wanted returns what to wait for, and how long: nil, without an error, while the lease lasts, and with one
+// if it is over for too long.
 func (l *lease) wanted(now time.Duration) (renewed *rt.Future[struct{}], left time.Duration, err error) {
 	l.lock.Lock()
 	lasts := now < l.until || l.t.env.Mutant("full-copy lease: for ever")

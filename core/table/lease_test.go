@@ -135,8 +135,8 @@ func TestLeaseIsOver(t *testing.T) {
 	}
 }
 
-// TestVotersThatDoNotCount: a lease rests on voters that know all that was acknowledged: not on one whose store
-// is not in sync, and not on one that knows a newer layout.
+// TestVotersThatDoNotCount: a lease rests on voters that know all that was acknowledged: not on one whose
+// store is not in sync, and not on one that knows a newer layout.
 func TestVotersThatDoNotCount(t *testing.T) {
 	for _, guard := range []cluster.Guard{{Newest: 1, Amnesiac: true}, {Newest: 2, Synced: 2}} {
 		c := newTestCluster(t, 4, true)
@@ -147,7 +147,8 @@ func TestVotersThatDoNotCount(t *testing.T) {
 				g = guard
 			}
 			c.do(other, func(ctx context.Context) {
-				if err := other.store.Update(ctx, func(w kv.Writer) error { g.Put(w); return nil }); err != nil {
+				err := other.store.Update(ctx, func(w kv.Writer) error { g.Put(w); return nil })
+				if err != nil {
 					t.Error(err)
 				}
 			})

@@ -25,7 +25,9 @@ func cutOffThief(t *testing.T, mutants ...string) (soon, later, back int) {
 	}))
 	w.mustRun(t, 5*time.Second)
 	c.ok(w.Net.Model().Isolate(a.Name))
-	c.ok(w.manage(b, func(ctx context.Context, s *bucket.Store) error { return s.DeleteKey(ctx, thief.key.ID) }))
+	c.ok(w.manage(b, func(ctx context.Context, s *bucket.Store) error {
+		return s.DeleteKey(ctx, thief.key.ID)
+	}))
 	deleted := w.Sched.Now()
 	if got := thief.from(1).do("GET", "/", nil).Code; got != 403 {
 		t.Errorf("where it was deleted: %d, want 403", got)
@@ -43,7 +45,8 @@ func cutOffThief(t *testing.T, mutants ...string) (soon, later, back int) {
 func TestRevocationReachesTheCutOff(t *testing.T) {
 	soon, later, back := cutOffThief(t)
 	if soon != 200 || later != 503 || back != 403 {
-		t.Errorf("at once %d, want 200; after the lease %d, want 503; back again %d, want 403", soon, later, back)
+		t.Errorf("at once %d, want 200; after the lease %d, want 503; back again %d, want 403", soon, later,
+			back)
 	}
 	if _, later, _ = cutOffThief(t, "full-copy lease: for ever"); later != 200 {
 		t.Errorf("with a lease for ever: %d after the lease; nobody would notice", later)

@@ -56,8 +56,8 @@ func setBack(t *testing.T, seed uint64, mutants ...string) (denied, there int) {
 func TestSetBackStore(t *testing.T) {
 	for seed := range uint64(3) {
 		if denied, there := setBack(t, seed); denied > 0 || there != 20 {
-			t.Errorf("seed %d: %d of 20 acknowledged objects were denied, %d are there at the end", seed, denied,
-				there)
+			t.Errorf("seed %d: %d of 20 acknowledged objects were denied, %d are there at the end", seed,
+				denied, there)
 		}
 	}
 	if denied, _ := setBack(t, 0, "cluster: a store that was set back serves"); denied == 0 {
