@@ -40,7 +40,8 @@ func TestMarks(t *testing.T) {
 		var heard uint64 // the greatest seq that the witness heard of
 		gone := false    // and of something that is not there any more
 		for range rapid.IntRange(1, 12).Draw(t, "steps") {
-			switch rapid.SampledFrom([]string{"update", "ping", "backup", "restart", "set back"}).Draw(t, "step") {
+			steps := []string{"update", "ping", "backup", "restart", "set back"}
+			switch rapid.SampledFrom(steps).Draw(t, "step") {
 			case "update":
 				l.seq += uint64(rapid.IntRange(1, 3).Draw(t, "updates"))
 			case "ping":

@@ -40,6 +40,7 @@ func samples() (names []string, frames [][]byte) {
 	add("reset", fault{codeCanceled, "gone"}.frame(5))
 	add("ping", ping{token: 11, now: now}.frame(kindPing))
 	add("pong", ping{token: 11, now: now}.frame(kindPong))
+	add("ping with news", ping{token: 11, now: now, news: []byte("news")}.frame(kindPing))
 	return names, frames
 }
 
