@@ -116,7 +116,7 @@ func newTown(t testing.TB, n int, o sched.Options) *town {
 		ids = append(ids, h.id)
 		c.nodes = append(c.nodes, h)
 	}
-	c.view = cluster.View{Layout: 1, Live: []layout.Set{cluster.Majority(1, ids)}}
+	c.view = cluster.View{Layout: 1, Live: []layout.Set{layout.Majority(1, ids)}}
 	for _, h := range c.nodes {
 		h.boot()
 	}

@@ -62,7 +62,7 @@ func meetsAll(set layout.Set, mask int) bool {
 // readable needs one other at least; a gateway has no share.
 func TestShareOfAMember(t *testing.T) {
 	ids := []rt.NodeID{{0}, {1}, {2}, {3}}
-	before, newest := Majority(1, ids[:3]), Majority(2, ids[1:])
+	before, newest := layout.Majority(1, ids[:3]), layout.Majority(2, ids[1:])
 	for _, c := range []struct {
 		name string
 		goal Goal

@@ -42,9 +42,3 @@ func (v View) Targets() []rt.NodeID {
 	add(v.Learners)
 	return all
 }
-
-// Majority returns the set of all nodes with quorums of so many nodes.
-func Majority(version uint64, nodes []rt.NodeID) layout.Set {
-	w := len(nodes)/2 + 1
-	return layout.Set{Version: version, Nodes: nodes, Write: w, Read: len(nodes) + 1 - w}
-}

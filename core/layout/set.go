@@ -38,17 +38,17 @@ const zonesMin = 3
 //
 // Source: Kumar, "Hierarchical Quorum Consensus" (1991).
 func Voters(version uint64, roles []Role) Set {
-	s := Set{Version: version}
-	zones := map[ZoneName][]rt.NodeID{}
+	var nodes []rt.NodeID
 	var names []ZoneName
+	zones := map[ZoneName][]rt.NodeID{}
 	for _, r := range roles {
 		if zones[r.Zone] == nil {
 			names = append(names, r.Zone)
 		}
-		s.Nodes, zones[r.Zone] = append(s.Nodes, r.Node), append(zones[r.Zone], r.Node)
+		nodes, zones[r.Zone] = append(nodes, r.Node), append(zones[r.Zone], r.Node)
 	}
+	s := Majority(version, nodes)
 	if len(names) < zonesMin {
-		s.Write, s.Read = majority(len(s.Nodes))
 		return s
 	}
 	slices.Sort(names)
@@ -58,6 +58,12 @@ func Voters(version uint64, roles []Role) Set {
 		s.Zones = append(s.Zones, Zone{name, zones[name], w, r})
 	}
 	return s
+}
+
+// Majority is the set of nodes that decide by majority, wherever they are.
+func Majority(version uint64, nodes []rt.NodeID) Set {
+	w, r := majority(len(nodes))
+	return Set{Version: version, Nodes: nodes, Write: w, Read: r}
 }
 
 // majority is how many of n meet each other, and how many meet those.

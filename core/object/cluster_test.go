@@ -144,7 +144,7 @@ func newClusterOf(t testing.TB, seed uint64, blockSize int64, topo netsim.Topolo
 		ids = append(ids, n.id)
 		c.nodes = append(c.nodes, n)
 	}
-	c.view = cluster.View{Layout: 1, Live: []layout.Set{cluster.Majority(1, ids)}}
+	c.view = cluster.View{Layout: 1, Live: []layout.Set{layout.Majority(1, ids)}}
 	for _, n := range c.nodes {
 		n.boot()
 	}

@@ -276,7 +276,7 @@ func TestAcknowledgedWritesAreVisible(t *testing.T) {
 		for i := range n {
 			nodes = append(nodes, node(i))
 		}
-		set := cluster.Majority(1, nodes)
+		set := layout.Majority(1, nodes)
 		view := cluster.View{Live: []layout.Set{set}}
 		r := register{heads: make([]hlc.Stamp, n)}
 		clocks := make([]hlc.Stamp, 3)

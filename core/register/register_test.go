@@ -72,7 +72,7 @@ func newTown(t *testing.T, seed uint64, mutants ...string) *town {
 		ids = append(ids, simnet.PeerOf(h.id))
 		c.homes = append(c.homes, h)
 	}
-	c.view = cluster.View{Layout: 1, Live: []layout.Set{cluster.Majority(1, ids)}}
+	c.view = cluster.View{Layout: 1, Live: []layout.Set{layout.Majority(1, ids)}}
 	for _, h := range c.homes {
 		c.boot(h)
 	}

@@ -38,7 +38,7 @@ func (c *town) voters(version uint64, homes ...*home) layout.Set {
 	for _, h := range homes {
 		ids = append(ids, h.env.Self())
 	}
-	return cluster.Majority(version, ids)
+	return layout.Majority(version, ids)
 }
 
 // TestCarry: what the voters of one layout decided is decided among those of the next, whom none of them is

@@ -96,7 +96,7 @@ func newTestCluster(t *testing.T, seed uint64, full bool, mutants ...string) *te
 		ids = append(ids, peer)
 		c.nodes = append(c.nodes, c.boot(network, n.Name, id, addrs, full))
 	}
-	c.view = cluster.View{Layout: 1, Live: []layout.Set{cluster.Majority(1, ids)}}
+	c.view = cluster.View{Layout: 1, Live: []layout.Set{layout.Majority(1, ids)}}
 	return c
 }
 

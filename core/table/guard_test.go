@@ -34,7 +34,7 @@ type change struct {
 func newChange(t *testing.T, mutants ...string) *change {
 	c := &change{testCluster: newTestCluster(t, 1, false, mutants...)}
 	ids := c.view.Live[0].Nodes
-	before, after := cluster.Majority(1, ids[:2]), cluster.Majority(2, ids[1:])
+	before, after := layout.Majority(1, ids[:2]), layout.Majority(2, ids[1:])
 	c.before = cluster.View{Layout: 1, Live: []layout.Set{before}}
 	c.both = cluster.View{Layout: 2, Live: []layout.Set{before, after}}
 	c.after = cluster.View{Layout: 2, Live: []layout.Set{after}}
@@ -216,7 +216,7 @@ func TestUnsyncedIsNotClean(t *testing.T) {
 			t.Errorf("mutant %q: not stored", mutant)
 		}
 		alone := []rt.NodeID{c.nodes[2].env.Self()}
-		c.view = cluster.View{Layout: 2, Live: []layout.Set{cluster.Majority(2, alone)}}
+		c.view = cluster.View{Layout: 2, Live: []layout.Set{layout.Majority(2, alone)}}
 		var err error
 		c.do(c.nodes[0], func(ctx context.Context) {
 			var f *Fetched
