@@ -1,9 +1,14 @@
 package world
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
+
+	"granary/core/node"
+	"granary/core/quorum"
 )
 
 // setBack has two of three machines acknowledge objects while the third is away, sets one of the two back to
@@ -62,6 +67,27 @@ func TestSetBackStore(t *testing.T) {
 	}
 	if denied, _ := setBack(t, 0, "cluster: a store that was set back serves"); denied == 0 {
 		t.Error("a store that was set back serves, and nobody notices")
+	}
+}
+
+// A store that has just started, and may have been set back, gives no times to the values of items: it may have
+// given them before.
+func TestStartedStoreGivesNoTimes(t *testing.T) {
+	w, c := newBucket(t, 1)
+	b := w.Machines[1]
+	items := w.makeBucket(t, "items")
+	w.Crash(b)
+	w.mustRun(t, time.Second)
+	c.ok(w.Net.Model().Isolate(b.Name))
+	w.Boot(b)
+	w.mustRun(t, time.Second)
+	err := w.Do(time.Minute, func(ctx context.Context) error {
+		return w.On(ctx, b, func(ctx context.Context, n *node.Node) error {
+			return insertPlain(ctx, n, items.ID)
+		})
+	})
+	if !errors.Is(err, quorum.ErrUnavailable) || errors.Is(err, quorum.ErrUnknown) {
+		t.Errorf("%v: want that nothing was written", err)
 	}
 }
 
