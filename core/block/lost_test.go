@@ -22,7 +22,7 @@ func bereft(t *testing.T, o sched.Options) (c *town, data []byte) {
 	for _, n := range c.nodes[:3] {
 		ids = append(ids, n.id)
 	}
-	c.view = cluster.View{Layout: 1, Live: []layout.Set{cluster.Majority(1, ids)}}
+	c.view = cluster.View{Layout: 1, Live: []layout.Set{layout.Majority(1, ids)}}
 	if err := c.nodes[0].put(data, 1); err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func TestGiveUp(t *testing.T) {
 	c.run(time.Minute)
 	a.crash()
 	a.boot()
-	c.view.Live = append(c.view.Live, cluster.Majority(1, []rt.NodeID{a.id, late.id, c.nodes[4].id}))
+	c.view.Live = append(c.view.Live, layout.Majority(1, []rt.NodeID{a.id, late.id, c.nodes[4].id}))
 	c.run(5 * time.Minute)
 	for _, n := range c.nodes {
 		if n.refers(h) != 1 {
@@ -190,7 +190,7 @@ func TestStoryGivenUpAndFound(t *testing.T) {
 			t.Fatal("what turned up was not adopted")
 		}
 		b.crash() // before anybody else has it
-		c.view.Live = append(c.view.Live, cluster.Majority(1, []rt.NodeID{late.id}))
+		c.view.Live = append(c.view.Live, layout.Majority(1, []rt.NodeID{late.id}))
 		c.run(5 * time.Minute)
 		if late.refers(h) != 1 {
 			t.Fatal("the references were not taken over")

@@ -194,7 +194,7 @@ func TestStoryReleasePlannedWithAnOldLayout(t *testing.T) {
 			for _, n := range of {
 				ids = append(ids, n.id)
 			}
-			return cluster.Majority(version, ids)
+			return layout.Majority(version, ids)
 		}
 		old, next := set(1, c.nodes[:3]...), set(2, c.nodes[1:]...)
 		c.view = cluster.View{Layout: 2, Live: []layout.Set{old, next}}

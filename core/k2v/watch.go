@@ -326,6 +326,10 @@ func askReplicas[R any](ctx context.Context, s *Store, view cluster.View, grace 
 		}
 		missed.Causes = append(missed.Causes,
 			quorum.Cause{Node: s.topology.Describe(reply.Node), Err: reply.Err})
+		if missed.Got+round.Left() < set.Read {
+			s.quorum.Missed("k2v poll")
+			return missed
+		}
 	}
 	return nil
 }

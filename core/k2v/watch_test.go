@@ -1,11 +1,15 @@
 package k2v
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
 	"time"
 
+	"granary/core/cluster"
+	"granary/core/layout"
+	"granary/core/quorum"
 	"granary/core/rt"
 	"granary/core/table"
 	"granary/sim/sched"
@@ -99,4 +103,36 @@ func TestPollsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Stop()
+}
+
+// distances is a Topology without a network.
+type distances struct{ table.Topology }
+
+func (distances) Nearest(ids []rt.NodeID) []rt.NodeID { return ids }
+func (distances) Describe(id rt.NodeID) string        { return id.Short() }
+
+// TestAskReplicasEndsEarly: a round ends when too few replicas are left to answer.
+func TestAskReplicasEndsEarly(t *testing.T) {
+	s := sched.New(sched.Options{Seed: 1})
+	t.Cleanup(s.Stop)
+	env := s.NewEnv(rt.NodeID{1}, "node")
+	env.Go("ask", func() {
+		store := &Store{env: env, topology: distances{},
+			quorum: quorum.New(env, rt.NewGroup(env, env.Background()))}
+		view := cluster.View{Live: []layout.Set{layout.Majority(1, []rt.NodeID{{1}, {2}, {3}})}}
+		no := errors.New("no")
+		err := askReplicas(env.Background(), store, view, 0, "a test",
+			func(ctx context.Context, to rt.NodeID) (struct{}, error) {
+				if to == (rt.NodeID{3}) {
+					return struct{}{}, env.Sleep(ctx, time.Hour)
+				}
+				return struct{}{}, no
+			}, func(rt.NodeID, struct{}) error { return nil })
+		if !errors.Is(err, quorum.ErrUnavailable) || !errors.Is(err, no) || env.Now() >= table.ReadTimeout {
+			t.Errorf("%v after %v", err, env.Now())
+		}
+	})
+	if err := s.Run(time.Hour); err != nil {
+		t.Fatal(err)
+	}
 }

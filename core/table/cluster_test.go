@@ -31,6 +31,9 @@ type testCluster struct {
 	model *netsim.Model
 	nodes []*testNode
 	view  cluster.View
+	// views, if not nil, has the views instead of view; learn, if not nil, is called to learn of newer ones.
+	views func(layout.Prefix) (cluster.View, error)
+	learn func()
 }
 
 type testNode struct {
@@ -42,6 +45,7 @@ type testNode struct {
 	cells  *Table[cell]
 	store  *memkv.Store
 	image  *memkv.Image
+	full   error // why there is no room
 }
 
 // topologyOf is a Topology that never changes.
@@ -50,14 +54,24 @@ type topologyOf struct {
 	self rt.NodeID
 }
 
-func (o topologyOf) View(layout.Prefix) (cluster.View, error) { return o.c.view, nil }
+func (o topologyOf) View(p layout.Prefix) (cluster.View, error) {
+	if o.c.views != nil {
+		return o.c.views(p)
+	}
+	return o.c.view, nil
+}
 func (o topologyOf) EachView(f func(first, last layout.Prefix, v cluster.View)) {
 	f(0, 0xffff, o.c.view)
 }
-func (o topologyOf) FullView() (cluster.View, error)        { return o.c.view, nil }
-func (o topologyOf) Patience([]rt.NodeID) time.Duration     { return 3 * roundTrip }
-func (o topologyOf) Describe(id rt.NodeID) string           { return id.Short() }
-func (o topologyOf) Learn(context.Context, rt.NodeID) error { return nil }
+func (o topologyOf) FullView() (cluster.View, error)    { return o.c.view, nil }
+func (o topologyOf) Patience([]rt.NodeID) time.Duration { return 3 * roundTrip }
+func (o topologyOf) Describe(id rt.NodeID) string       { return id.Short() }
+func (o topologyOf) Learn(context.Context, rt.NodeID) error {
+	if o.c.learn != nil {
+		o.c.learn()
+	}
+	return nil
+}
 func (o topologyOf) Nearest(ids []rt.NodeID) []rt.NodeID {
 	ids = slices.Clone(ids)
 	slices.SortStableFunc(ids, func(a, b rt.NodeID) int {
@@ -142,7 +156,7 @@ func (c *testCluster) boot(network *simnet.Net, name string, id rpc.Identity,
 		n.cells = Register(reg, cellDef())
 		n.tables = New(Config{Env: n.env, Store: n.store, Clock: clock, Topology: topologyOf{c, self},
 			Quorum: quorum.New(n.env, group), Endpoint: ep, Registry: reg, Group: group,
-			Jobs: job.NewBook(n.env)})
+			Jobs: job.NewBook(n.env), Room: func() error { return n.full }})
 		n.tables.RegisterFetch("row", func(r *Reader, args []byte) ([]Row, error) {
 			row, ok, err := n.marks.GetRow(r, args)
 			if !ok {

@@ -2,7 +2,9 @@ package table
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -178,18 +180,17 @@ func commonPrefix(a, b []byte) []byte {
 
 // handlePull sends rows with their parts.
 func (t *Tables) handlePull(_ context.Context, _ rt.NodeID, req *pullRequest) (*batches, error) {
-	err := t.store.View(func(r kv.Reader) error { return cluster.AdmitSync(t.env, r, req.Source) })
-	if err != nil {
-		return nil, err
-	}
-	return t.carry(req.Keys, req.Skip)
+	return t.carry(req.Keys, req.Skip, req.Source)
 }
 
-// carry reads the batches of rows, from part skip of the first on, as many as one message carries. A row that
-// is not here makes an empty batch.
-func (t *Tables) carry(keys [][]byte, skip int) (*batches, error) {
+// carry reads the batches of rows, from part skip of the first on, as many as one message carries, if this
+// node is what source says in the transaction that reads them. A row that is not here makes an empty batch.
+func (t *Tables) carry(keys [][]byte, skip int, source cluster.Source) (*batches, error) {
 	out, size := &batches{}, 0
 	err := t.store.View(func(r kv.Reader) error {
+		if err := cluster.AdmitSync(t.env, r, source); err != nil {
+			return err
+		}
 		for _, key := range keys {
 			if size >= answerBytesMax {
 				return nil
@@ -208,7 +209,10 @@ func (t *Tables) carry(keys [][]byte, skip int) (*batches, error) {
 		}
 		return nil
 	})
-	return out, err
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
 }
 
 func (t *Tables) carryOne(r kv.Reader, key []byte, skip, room int) (b batch, size int, err error) {
@@ -260,16 +264,38 @@ func (t *Tables) handlePush(ctx context.Context, _ rt.NodeID, req *batches) (*pu
 }
 
 // mergeBatches merges batches in one transaction, without refusals; each row gets this replica's vote as if
-// it had come from its coordinator.
-func (t *Tables) mergeBatches(ctx context.Context, in *batches) error {
-	return t.Change(ctx, func(rows func(pk []byte) *Tx) error {
+// it had come from its coordinator. Those that there is no room for are left out; the others, such as
+// deletions, are merged all the same.
+//
+// Errors: ErrFull if something was left out; others mean that nothing was merged.
+func (t *Tables) mergeBatches(ctx context.Context, in *batches) (err error) {
+	var full error
+	err = t.Change(ctx, func(rows func(pk []byte) *Tx) error {
+		full = nil
 		for _, b := range in.Batches {
-			if _, err := rows(b.PK).applyItem(b.Rows); err != nil {
+			err := rows(b.PK).try(b.Rows)
+			if errors.Is(err, ErrFull) {
+				full, err = err, nil
+			}
+			if err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+	return cmp.Or(err, full)
+}
+
+// try merges rows, all or none of them.
+func (tx *Tx) try(rows []Row) error {
+	undo, after := &undoWriter{Writer: tx.w}, len(*tx.after)
+	tx.w = undo
+	_, err := tx.applyItem(rows)
+	if err != nil {
+		undo.rollback()
+		*tx.after = (*tx.after)[:after]
+	}
+	return err
 }
 
 // exchange makes spans equal here and at a peer. It belongs to one task.
@@ -283,6 +309,7 @@ type exchange struct {
 	want []keySum  // what differs there, or is only there, with its sum there
 	give [][]byte  // what is only here
 	done Exchanged
+	full error // ErrFull of either side: some rows had no room
 }
 
 // Exchanged is what an exchange did.
@@ -297,8 +324,8 @@ type Exchanged struct {
 // has all rows that the peer had when its fence went up. pace is called after every message with the bytes it
 // brought; an error ends the exchange.
 //
-// Errors: cluster.ErrOldLayout and cluster.ErrSyncing if the peer is not what source says, those of calls
-// and of the store; what was done before stays.
+// Errors: cluster.ErrOldLayout and cluster.ErrSyncing if the peer is not what source says, ErrFull if either
+// side had no room for some rows, those of calls and of the store; what was done stays.
 func (t *Tables) TakeOver(ctx context.Context, peer rt.NodeID, spans []Span, source cluster.Source,
 	pace func(context.Context, int) error) (Exchanged, error) {
 	x := &exchange{t: t, peer: peer, source: source, pace: pace}
@@ -307,7 +334,8 @@ func (t *Tables) TakeOver(ctx context.Context, peer rt.NodeID, spans []Span, sou
 
 // exchangeSpans makes spans equal here and at peer.
 //
-// Errors: those of calls and of the store; what was done before stays.
+// Errors: ErrFull if either side had no room for some rows, those of calls and of the store; what was done
+// stays.
 func (t *Tables) exchangeSpans(ctx context.Context, peer rt.NodeID, spans []Span,
 	pace func(context.Context, int) error) (Exchanged, error) {
 	return (&exchange{t: t, peer: peer, pace: pace}).run(ctx, spans)
@@ -327,7 +355,15 @@ func (x *exchange) run(ctx context.Context, spans []Span) (Exchanged, error) {
 	if err == nil {
 		err = x.flush(ctx)
 	}
-	return x.done, err
+	return x.done, cmp.Or(err, x.full)
+}
+
+// roomy notes that a side had no room for some rows; the others were merged.
+func (x *exchange) roomy(err error) error {
+	if errors.Is(err, ErrFull) {
+		x.full, err = err, nil
+	}
+	return err
 }
 
 // called accounts for a message of so many bytes.
@@ -520,7 +556,7 @@ func (x *exchange) pull(ctx context.Context, keys [][]byte) error {
 		if err := x.called(ctx, keysSize(keys)+got.size()); err != nil {
 			return err
 		}
-		if err := x.t.mergeBatches(ctx, got); err != nil {
+		if err := x.roomy(x.t.mergeBatches(ctx, got)); err != nil {
 			return err
 		}
 		var whole int
@@ -536,14 +572,14 @@ func (x *exchange) pull(ctx context.Context, keys [][]byte) error {
 // push sends batches.
 func (x *exchange) push(ctx context.Context, keys [][]byte) error {
 	for skip := 0; len(keys) > 0; {
-		send, err := x.t.carry(keys, skip)
+		send, err := x.t.carry(keys, skip, cluster.Source{})
 		if err != nil {
 			return err
 		}
 		cctx, cancel := x.t.env.WithTimeout(ctx, exchangeTimeout)
 		_, err = methodPush.Call(cctx, x.t.endpoint, x.peer, send)
 		cancel()
-		if err != nil {
+		if err := x.roomy(err); err != nil {
 			return err
 		}
 		if err := x.called(ctx, send.size()); err != nil {

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"granary/core/cluster"
 	"granary/core/kv"
 	"granary/core/kv/memkv"
 	"granary/core/quorum"
@@ -160,6 +161,53 @@ func TestExchangedRowsGetTheirVotes(t *testing.T) {
 	}
 }
 
+// TestNoRoomForContent: a replica that has no room for content takes deletions all the same, whether it asks
+// for them or is sent them, in several messages, and says that it is full; once it has room again, it gets the
+// rest.
+func TestNoRoomForContent(t *testing.T) {
+	for _, asks := range []bool{false, true} {
+		c := newTestCluster(t, 3, false)
+		a, b := c.nodes[0], c.nodes[1]
+		content, before := mark{Stamp: 2, Pad: make([]byte, answerBytesMax/3)}, mark{Stamp: 1}
+		all, has := marks{}, marks{}
+		for i := range 5 {
+			gone, late := fmt.Sprintf("%d deleted", i), fmt.Sprintf("%d written", i)
+			all[gone], has[gone] = mark{Stamp: 2, Dead: true}, before
+			all[late] = content
+		}
+		c.have(a, a.lists, markPK, all)
+		c.have(b, b.lists, markPK, has)
+		from, to := a, b
+		if asks {
+			from, to = b, a
+		}
+		exchange := func() (err error) {
+			c.do(from, func(ctx context.Context) {
+				_, err = from.tables.exchangeSpans(ctx, to.env.Self(), []Span{SpanOf(0, 0xffff)},
+					func(context.Context, int) error { return nil })
+			})
+			return err
+		}
+		b.full = fmt.Errorf("%w: a test", ErrFull)
+		if err := exchange(); !errors.Is(err, ErrFull) {
+			t.Errorf("full replica asks %v: %v", asks, err)
+		}
+		for key, got := range c.local(b, b.lists, markPK) {
+			if !got.Dead || len(got.Pad) > 0 {
+				t.Errorf("full replica asks %v: it has %q: %+v", asks, key, got)
+			}
+		}
+		c.checkDigests(b)
+		b.full = nil
+		if err := exchange(); err != nil {
+			t.Errorf("with room, full replica asks %v: %v", asks, err)
+		}
+		if got := c.local(b, b.lists, markPK); len(got) != len(all) {
+			t.Errorf("with room, full replica asks %v: %d rows, want %d", asks, len(got), len(all))
+		}
+	}
+}
+
 // The parts of a row that exceed a message come before it, in several; what is not here is an empty batch.
 func TestCarryOfManyParts(t *testing.T) {
 	s := sched.New(sched.Options{Seed: 1})
@@ -198,7 +246,7 @@ func TestCarryOfManyParts(t *testing.T) {
 		var got []string
 		messages := 0
 		for skip := 0; len(keys) > 0; messages++ {
-			out, err := tables.carry(keys, skip)
+			out, err := tables.carry(keys, skip, cluster.Source{})
 			if err != nil || out.size() > answerBytesMax+answerBytesMax/4 {
 				t.Errorf("%d bytes, %v", out.size(), err)
 				return
@@ -240,7 +288,7 @@ func TestCompareRefusesWhatItCannotAnswer(t *testing.T) {
 			}
 		}
 		for _, key := range []string{"", "\x01node/store", "\x80\x00\x00\xffx", "\x80\x00\x00\xc9"} {
-			if got, err := n.tables.carry([][]byte{[]byte(key)}, 0); err == nil {
+			if got, err := n.tables.carry([][]byte{[]byte(key)}, 0, cluster.Source{}); err == nil {
 				t.Errorf("%x: %+v", key, got)
 			}
 		}

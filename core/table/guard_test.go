@@ -229,3 +229,18 @@ func TestUnsyncedIsNotClean(t *testing.T) {
 		}
 	}
 }
+
+// TestCarryIsAdmitted: rows that a replica takes over are read in the transaction that finds their source
+// fenced and in sync.
+func TestCarryIsAdmitted(t *testing.T) {
+	c := newChange(t)
+	n := c.nodes[0]
+	c.do(n, func(context.Context) {
+		for want, source := range map[error]cluster.Source{nil: {Fenced: 1, Synced: 1},
+			cluster.ErrOldLayout: {Fenced: 2, Synced: 1}, cluster.ErrSyncing: {Fenced: 1, Synced: 2}} {
+			if _, err := n.tables.carry(nil, 0, source); !errors.Is(err, want) {
+				t.Errorf("%+v: %v, want %v", source, err, want)
+			}
+		}
+	})
+}

@@ -34,6 +34,7 @@ var markPK = []byte("p")
 func markDef() Def[mark] {
 	return Def[mark]{ID: 200, Name: "mark", Kind: kindMark, Version: 1, PKLen: 1, Join: mark.Join,
 		Live:    func(m mark) bool { return !m.Dead },
+		Data:    func(m mark) bool { return m.Pad != nil },
 		Project: func(m mark) mark { m.Pad = nil; return m }}
 }
 

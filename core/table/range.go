@@ -73,6 +73,9 @@ const (
 	rangesBytesMax = 1 << 20
 	// rangesBytesMin is what an answer may hold at least, however many messages share pageBytesMax.
 	rangesBytesMin = 64 << 10
+	// rangesLearnMax is how many newer layouts are learnt for one call: its ranges are of several replica
+	// sets, any of which may know more than the others.
+	rangesLearnMax = 2
 	// rangeOverhead is what a range or a part takes besides keys and rows, at most.
 	rangeOverhead = 32
 )
@@ -149,30 +152,35 @@ func (t *Tables) answerRange(r kv.Reader, req *rangeRequest, room *int, first bo
 // RangeRows is Ranges for one range.
 func RangeRows[T any](ctx context.Context, t *Tables, tab *Table[T], q RangeRequest) (RangeResult[T], error) {
 	out, err := Ranges(ctx, t, tab, []RangeRequest{q})
-	return out[0], err
+	if err != nil {
+		return RangeResult[T]{Rest: q}, err
+	}
+	return out[0], nil
 }
 
 // Ranges returns the next rows of each range, whatever their state, from the join of a read quorum. A range
 // that the answers did not come to has no rows, and all of it is its Rest; one range at least has rows or is
 // whole. Replicas found to lack something are sent it in the background.
 //
-// Errors: *quorum.Error, ErrMalformedRow. Cost: one round, in which each replica gets one message for all
+// Errors: *quorum.Error, ErrMalformedRow, those of Topology.View. Cost: one round, in which each replica gets one message for all
 // ranges of its replica set; rows of up to 2 MiB together, or 64 KiB for each replica set if that is more.
 func Ranges[T any](ctx context.Context, t *Tables, tab *Table[T], qs []RangeRequest) ([]RangeResult[T],
 	error) {
-	if len(qs) == 0 {
-		return nil, nil
+	for learnt := 0; len(qs) > 0; learnt++ {
+		out := make([]RangeResult[T], len(qs))
+		for i, q := range qs {
+			out[i].Rest = q
+		}
+		fails, err := rangesOnce(ctx, t, tab, qs, out)
+		if err == nil {
+			return out, nil
+		}
+		if learnt == rangesLearnMax || !quorum.Learn(ctx, t.topology, fails) {
+			return nil, err
+		}
+		t.env.Sometimes("read planned anew with a newer layout", true)
 	}
-	var out []RangeResult[T]
-	err := t.planned(ctx, func() (cluster.View, error) { return t.view(qs[0].PK) },
-		func(cluster.View) (fails []quorum.Failure, err error) {
-			out = make([]RangeResult[T], len(qs))
-			for i, q := range qs {
-				out[i].Rest = q
-			}
-			return rangesOnce(ctx, t, tab, qs, out)
-		})
-	return out, err
+	return nil, nil
 }
 
 // rangesOnce is Ranges with the layout as it is known now; fails are the replicas that failed.
@@ -296,6 +304,9 @@ func (t *Tables) rangesReplies(ctx context.Context, a *rangesAsk) ([]quorum.Repl
 		}
 		if reply.Err != nil {
 			f.failed = append(f.failed, quorum.Failure{Node: reply.Node, Err: reply.Err})
+			if len(replies)+round.Left() < set.Read {
+				return nil, f.failed, f.missed(quorum.ErrAllAnswered)
+			}
 			continue
 		}
 		f.replies = append(f.replies, quorum.Reply[*fetchResponse]{Node: reply.Node})

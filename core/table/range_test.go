@@ -2,12 +2,16 @@ package table
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"granary/core/cluster"
+	"granary/core/layout"
 )
 
 // TestRangeRowsIsTheJoin: a walk in either direction, in parts of any size, shows every row that two of three
@@ -149,6 +153,55 @@ func TestRanges(t *testing.T) {
 			t.Errorf("long keys %v: %d rounds, %d round trips", long, rounds, trips)
 		}
 	}
+}
+
+// TestRangesLearn: ranges of several replica sets are asked anew with a newer layout, whichever set knows it;
+// not for ever; and at once when too few can answer.
+func TestRangesLearn(t *testing.T) {
+	c := newTestCluster(t, 1, false)
+	c.warm()
+	n := c.nodes[0]
+	qs := []RangeRequest{{PK: []byte("p")}, {PK: []byte("q")}}
+	before, after := c.view, c.view
+	before.Live = []layout.Set{layout.Majority(1, c.view.Live[0].Nodes)}
+	after.Layout, after.Live = 2, []layout.Set{layout.Majority(2, c.view.Live[0].Nodes)}
+	for _, other := range c.nodes {
+		c.guards(other, cluster.Guard{Newest: 2, Closed: 2, Synced: 2})
+	}
+	learnt, enough := 0, 1
+	c.learn = func() { learnt++ }
+	c.views = func(p layout.Prefix) (cluster.View, error) {
+		if p == layout.PrefixOf([]byte("p")) || learnt >= enough {
+			return after, nil
+		}
+		return before, nil
+	}
+	ask := func() (err error) {
+		c.do(n, func(ctx context.Context) { _, err = Ranges(ctx, n.tables, n.lists, qs) })
+		return err
+	}
+	if err := ask(); err != nil || learnt != 1 {
+		t.Errorf("one newer layout: learnt %d times, %v", learnt, err)
+	}
+	learnt, enough = 0, 1000
+	if err := ask(); !errors.Is(err, cluster.ErrOldLayout) || learnt != rangesLearnMax {
+		t.Errorf("newer layouts for ever: learnt %d times, %v", learnt, err)
+	}
+	learnt = 0
+	if err := c.model.Isolate("c"); err != nil {
+		t.Fatal(err)
+	}
+	start := c.s.Now()
+	if err := ask(); !errors.Is(err, cluster.ErrOldLayout) || c.s.Now()-start > ReadTimeout/2 {
+		t.Errorf("two of three refuse: %v after %v", err, c.s.Now()-start)
+	}
+	none := errors.New("no layout")
+	c.views = func(layout.Prefix) (cluster.View, error) { return cluster.View{}, none }
+	c.do(n, func(ctx context.Context) {
+		if _, err := RangeRows(ctx, n.tables, n.lists, qs[0]); !errors.Is(err, none) {
+			t.Errorf("without a layout: %v", err)
+		}
+	})
 }
 
 // TestChangeAfter: what waits for a transaction runs when it is durable, and not when it fails.

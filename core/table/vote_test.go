@@ -140,6 +140,22 @@ func TestWriteErrors(t *testing.T) {
 	}
 }
 
+// TestLateAnswers: an error of a write that enough answered, too late, says so.
+func TestLateAnswers(t *testing.T) {
+	c := newTestCluster(t, 5, false)
+	n := c.nodes[0]
+	c.do(n, func(context.Context) {
+		tally := quorum.NewTally(c.view, true)
+		for _, other := range c.nodes {
+			tally.Add(other.env.Self(), quorum.Answer{Vote: quorum.Clean})
+		}
+		err := n.tables.writeError(attempt{Write: put("k")}, tally)
+		if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, quorum.ErrUnknown) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
 // TestPanicInAWrite: a write whose rows cannot be made ends, with an unknown outcome, and does not hang.
 func TestPanicInAWrite(t *testing.T) {
 	c := newTestCluster(t, 6, false)

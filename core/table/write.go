@@ -487,7 +487,7 @@ func answerOf(reply quorum.Reply[*writeResponse], n int) quorum.Answer {
 }
 
 // writeError explains a write that was not acknowledged: the refusal if replicas refused it, else the missed
-// quorum.
+// quorum or deadline.
 func (t *Tables) writeError(a attempt, tally *quorum.Tally) error {
 	for _, f := range tally.Failures() {
 		var refusal *Refusal
@@ -497,6 +497,9 @@ func (t *Tables) writeError(a attempt, tally *quorum.Tally) error {
 	}
 	t.quorum.Missed("write")
 	err := tally.Missed(a.Subject, t.topology.Describe, a.earlier)
+	if err.Of == 0 { // enough answered, too late
+		err.Causes = append(err.Causes, quorum.Cause{Node: "this node", Err: context.DeadlineExceeded})
+	}
 	err.Unknown = err.Unknown && !t.env.Mutant("unknown outcome told as failure")
 	return err
 }
