@@ -178,7 +178,7 @@ func Ranges[T any](ctx context.Context, t *Tables, tab *Table[T], qs []RangeRequ
 		if learnt == rangesLearnMax || !quorum.Learn(ctx, t.topology, fails) {
 			return nil, err
 		}
-		t.env.Sometimes("read planned anew with a newer layout", true)
+		t.env.Sometimes("planned anew with a newer layout", true)
 	}
 	return nil, nil
 }
