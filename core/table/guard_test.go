@@ -235,6 +235,12 @@ func TestUnsyncedIsNotClean(t *testing.T) {
 func TestCarryIsAdmitted(t *testing.T) {
 	c := newChange(t)
 	n := c.nodes[0]
+	c.guards(c.nodes[2], cluster.Guard{Newest: 2, Since: 2, Synced: 2})
+	c.do(c.nodes[2], func(context.Context) {
+		if _, err := c.nodes[2].tables.carry(nil, 0, cluster.Source{}); err != nil {
+			t.Errorf("nothing wanted of a store in sync since a later version: %v", err)
+		}
+	})
 	c.do(n, func(context.Context) {
 		for want, source := range map[error]cluster.Source{nil: {Fenced: 1, Synced: 1},
 			cluster.ErrOldLayout: {Fenced: 2, Synced: 1}, cluster.ErrSyncing: {Fenced: 1, Synced: 2}} {
