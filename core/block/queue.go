@@ -188,8 +188,8 @@ func (s *Store) Missing(first, last layout.Prefix) (n int64, err error) {
 	return s.count(first, last, rankGivenUp)
 }
 
-// Awaited is Missing without the blocks that every other replica has said not to hold: those will not come, as
-// those do not whose upload ended before a second replica had them.
+// Awaited is Missing without the blocks that every other replica has said not to hold: those will not come,
+// as those do not whose upload ended before a second replica had them.
 func (s *Store) Awaited(first, last layout.Prefix) (n int64, err error) {
 	return s.count(first, last, rankGone, rankGivenUp)
 }

@@ -378,8 +378,8 @@ func hashesOf(raw [][]byte, most int) ([]Hash, error) {
 	return hashes, nil
 }
 
-// copies counts, for each block, the other replicas that hold it, of those that answer, and says whether any is
-// silent.
+// copies counts, for each block, the other replicas that hold it, of those that answer, and says whether any
+// is silent.
 func (s *Store) copies(ctx context.Context, page []Hash) (counts []int, silent []bool, err error) {
 	asked, _, err := s.byReplica(page)
 	if err != nil {

@@ -108,8 +108,8 @@ func TestReaderFindsDamage(t *testing.T) {
 	c.wantAll(blocks...)
 }
 
-// What is told to be at two replicas, and is damaged at one and missing at the other, is found out by the first
-// who needs it: none has it then, and nobody waits for it.
+// What is told to be at two replicas, and is damaged at one and missing at the other, is found out by the
+// first who needs it: none has it then, and nobody waits for it.
 func TestHoldersLookWhenAsked(t *testing.T) {
 	blocks := some(1, 5000)
 	h := block.HashOf(blocks[0])

@@ -31,8 +31,9 @@ func (s *Store) handleRefer(ctx context.Context, _ rt.NodeID, req *putRequest) (
 	return nil, s.refer(ctx, req.Hash, req.Ref, req.Plan)
 }
 
-// handleGet sends the stored form; the receiver verifies it. For one that no client waits for this node does so
-// first: a copy that cannot be told from a good one, but by whoever fetches it in vain, would be counted for ever.
+// handleGet sends the stored form; the receiver verifies it. For one that no client waits for this node does
+// so first: a copy that cannot be told from a good one, but by whoever fetches it in vain, would be counted
+// for ever.
 func (s *Store) handleGet(ctx context.Context, _ rt.NodeID, req *getRequest, _ io.Reader) (*getResponse,
 	rpc.Body, error) {
 	from := s.serving

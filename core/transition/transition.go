@@ -28,8 +28,8 @@ const (
 	// dropMax is how many rows are dropped in one transaction, dropPause the rest between two.
 	dropMax   = 256
 	dropPause = 10 * time.Millisecond
-	// dropEvery is the time after which what belongs to others is looked for again: what was on its way to this
-	// node, as a replica of the version before, may come after the first look.
+	// dropEvery is the time after which what belongs to others is looked for again: what was on its way to
+	// this node, as a replica of the version before, may come after the first look.
 	dropEvery = 10 * time.Minute
 )
 

@@ -83,8 +83,8 @@ func TestOrderOfSteps(t *testing.T) {
 	})
 }
 
-// broken says how a disk breaks the order of durable steps: a file that matters is written to a temporary name,
-// synced, renamed, and the folder synced; after a failed sync nothing more is written.
+// broken says how a disk breaks the order of durable steps: a file that matters is written to a temporary
+// name, synced, renamed, and the folder synced; after a failed sync nothing more is written.
 func broken(t *testing.T, noSync bool) error {
 	m := newMachine(t)
 	m.opts.NoSync = noSync

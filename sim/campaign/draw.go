@@ -55,7 +55,8 @@ func Draw(seed uint64, o Options) *Plan {
 			Span: 5 * time.Second, Large: -1, Kinds: lateKinds, First: lateID}).Ops
 	}
 	r = stream(6)
-	p.Config.Level = []check.Level{"", "", "", "", check.Monotonic, check.Monotonic, check.Eventual}[r.IntN(7)]
+	levels := []check.Level{"", "", "", "", check.Monotonic, check.Monotonic, check.Eventual}
+	p.Config.Level = levels[r.IntN(len(levels))]
 	workload.DrawLevels(r, p.Ops)
 	p.Items = items.Draw(stream(5), o.itemOps(ops), span)
 	return p

@@ -266,7 +266,8 @@ func TestEveryMutantIsHunted(t *testing.T) {
 			t.Errorf("mutant %q: in core: %v; its row of %s is not up to date: run the tests with -update",
 				name, known[name], tableFile)
 		}
-		if at := where[name]; at != "" && !strings.Contains(sources(t, "../../"+at, "_test.go"), `"`+name+`"`) {
+		at := where[name]
+		if at != "" && !strings.Contains(sources(t, "../../"+at, "_test.go"), `"`+name+`"`) {
 			t.Errorf("mutant %q: no test in %s names it", name, at)
 		}
 	}

@@ -7,9 +7,10 @@ const Stuck Fault = "operation failed although all was healed"
 
 // Alive demands that every operation called after the event number since has succeeded: reads were answered,
 // if only that nothing is there, and writes acknowledged. At the monotonic level two things may fail while a
-// replica is silent: of writes to one key that overlap, one may be of unknown outcome, since it is not stamped
-// anew while the silent one may have it; and a key, or a listing of it, may be unreadable after a write of
-// unknown outcome, which one replica has, another has promised to refuse, and the silent one would decide.
+// replica is silent: of writes to one key that overlap, one may be of unknown outcome, since it is not
+// stamped anew while the silent one may have it; and a key, or a listing of it, may be unreadable after a
+// write of unknown outcome, which one replica has, another has promised to refuse, and the silent one would
+// decide.
 func Alive(h *History, since int64) (all []Violation) {
 	for i := range h.Ops {
 		op := &h.Ops[i]

@@ -51,7 +51,7 @@ type Level string
 // The levels, by the names that the store gives them. Empty is ReadAfterWrite.
 const (
 	ReadAfterWrite Level = "read-after-write" // nothing that was superseded before the call
-	Monotonic      Level = "monotonic"        // and nothing older than any read before it saw; see [Registers]
+	Monotonic      Level = "monotonic"        // and nothing older than a read before it saw; see [Registers]
 	Eventual       Level = "eventual"         // something that was once written, or nothing
 )
 

@@ -116,13 +116,13 @@ type itemJudge struct {
 // Items judges the operations on items, key by key, by the values alone and by the tokens as vectors.
 //
 // A read R called after a write of v was acknowledged shows v, or a value in whose causal past v is: one
-// whose writer had read v, or had read such a value (ItemLost). Nor does it show what an acknowledged
-// write replaced, or two values of which one is in the past of the other (ItemBack). Its token covers
-// every token that an acknowledged write returned or was made with (ItemToken). A deletion has no name:
-// where a read shows one, any that had been called may be meant, so that the rules are blind to what
-// several deletions of one item hide from each other. A sweep may have covered every value whose write was called
-// before it returned, and has covered those that were acknowledged before its call. A poll that ends with nothing while an unseen write
-// had been acknowledged for pollSlack broke its promise.
+// whose writer had read v, or had read such a value (ItemLost). Nor does it show what an acknowledged write
+// replaced, or two values of which one is in the past of the other (ItemBack). Its token covers every token
+// that an acknowledged write returned or was made with (ItemToken). A deletion has no name: where a read
+// shows one, any that had been called may be meant, so that the rules are blind to what several deletions of
+// one item hide from each other. A sweep may have covered every value whose write was called before it
+// returned, and has covered those that were acknowledged before its call. A poll that ends with nothing while
+// an unseen write had been acknowledged for pollSlack broke its promise.
 func Items(h *ItemHistory) []Violation {
 	keys := map[string]*itemJudge{}
 	var order []string
@@ -130,8 +130,8 @@ func Items(h *ItemHistory) []Violation {
 		op := &h.Ops[i]
 		j := keys[op.Key]
 		if j == nil {
-			j = &itemJudge{key: op.Key, writes: map[string]*ItemOp{}, pasts: map[bool]map[string]map[string]bool{
-				false: {}, true: {}}}
+			j = &itemJudge{key: op.Key, writes: map[string]*ItemOp{},
+				pasts: map[bool]map[string]map[string]bool{false: {}, true: {}}}
 			keys[op.Key], order = j, append(order, op.Key)
 		}
 		j.ops = append(j.ops, op)
@@ -162,8 +162,8 @@ func (j *itemJudge) fail(f Fault, op *ItemOp, format string, args ...any) {
 		Text: fmt.Sprintf(format, args...) + "; " + op.String()})
 }
 
-// past returns all values that s covers: those read, and what was in their past; if swept, what sweeps may have
-// covered as well.
+// past returns all values that s covers: those read, and what was in their past; if swept, what sweeps may
+// have covered as well.
 func (j *itemJudge) past(s Seen, swept bool) map[string]bool {
 	all := map[string]bool{}
 	for _, v := range s.Values {

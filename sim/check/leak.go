@@ -53,8 +53,8 @@ func Leaks(nodes []Holding) []Violation {
 		}
 		for c, by := range needed { //det:ok sorted below
 			if n.Mine(c.Hash) && !n.Refs[c] {
-				found("%s lacks the reference of owner %x to block %v, which %s needs", n.Node, c.Owner, c.Hash,
-					by)
+				found("%s lacks the reference of owner %x to block %v, which %s needs", n.Node, c.Owner,
+					c.Hash, by)
 			}
 		}
 		for h := range n.Blocks { //det:ok sorted below

@@ -132,8 +132,8 @@ func (b *book) step(r *register, now current, in step) (bool, any) {
 		return true, next
 	}
 	if in.s.level == Eventual { // whatever was written by then
-		ok := slices.ContainsFunc(r.writes, func(w write) bool { return w.call < in.s.ret && b.wrote(&w, in.s) })
-		return ok, now
+		written := func(w write) bool { return w.call < in.s.ret && b.wrote(&w, in.s) }
+		return slices.ContainsFunc(r.writes, written), now
 	}
 	ok := slices.ContainsFunc(now, func(m member) bool { return b.wrote(&r.writes[m.w], in.s) })
 	return ok, now

@@ -90,8 +90,8 @@ func (b *book) zones(r *register) (all []Violation) {
 	slices.SortFunc(long, func(x, y zone) int { return cmp.Compare(x.from, y.from) })
 	fail := func(held, other zone) {
 		all = append(all, Violation{Fault: WentBack, Key: r.key, Op: held.op, By: other.op,
-			Text: fmt.Sprintf("%s was there from %d to %d: in between was #%d", b.writeText(&r.writes[held.w]),
-				held.from, held.to, other.op)})
+			Text: fmt.Sprintf("%s was there from %d to %d: in between was #%d",
+				b.writeText(&r.writes[held.w]), held.from, held.to, other.op)})
 	}
 	for i := 1; i < len(long); i++ {
 		if long[i].from < long[i-1].to {

@@ -118,8 +118,8 @@ var kinds = []Info{
 		"is restored from an image", Harm: true, Awaits: "a comparison with those who acknowledged: W - 1 " +
 		"others are asked, who may have been cut off meanwhile"},
 
-	{Kind: LayoutChange, Text: "an operator stages {} GiB as a node's capacity, 0 to drain it; at the end one " +
-		"applies what is staged", amount: number, most: 4096},
+	{Kind: LayoutChange, Text: "an operator stages {} GiB as a node's capacity, 0 to drain it; at the end " +
+		"one applies what is staged", amount: number, most: 4096},
 }
 
 // Kinds describes all kinds, in the order of reports.

@@ -78,8 +78,8 @@ func Run(c Config, p Plan) Stats {
 }
 
 // Verify reads every key of the history whole, with each key through another node, and lists the bucket
-// through every node, at read-after-write at least. The reads are recorded; it returns the event number from which on, for [check.Durable].
-// It must be called from a task of c.Env, when faults are over.
+// through every node, at read-after-write at least. The reads are recorded; it returns the event number from
+// which on, for [check.Durable]. It must be called from a task of c.Env, when faults are over.
 func Verify(c Config) (since int64, s Stats) {
 	r := newRunner(c)
 	since = c.History.Tick()

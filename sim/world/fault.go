@@ -168,8 +168,8 @@ func (w *World) other(m *Machine) *Machine {
 // Down reports whether the machine has no node that serves.
 func (m *Machine) Down() bool { return m.Node == nil }
 
-// Whole reports whether the machine's node is up, in the cluster, and knows of nothing that it still has to do
-// for the newest layout: its store holds all that is its own.
+// Whole reports whether the machine's node is up, in the cluster, and knows of nothing that it still has to
+// do for the newest layout: its store holds all that is its own.
 func (m *Machine) Whole() bool {
 	if m.Down() || m.Node.Cluster().LayoutNumber() == 0 {
 		return false

@@ -9,8 +9,8 @@ import (
 )
 
 // oldOutlives overwrites an object, of which the new version reaches one replica only, which frees what it
-// thinks is replaced as soon as it may, and is lost then. It reports whether one of the two versions is there,
-// whole.
+// thinks is replaced as soon as it may, and is lost then. It reports whether one of the two versions is
+// there, whole.
 func oldOutlives(t *testing.T, mutant string) bool {
 	t.Helper()
 	topology := preset(t, "3dc-100ms-flat")

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// keptGone deletes an object while one of three machines is away for an hour. Then another one loses its store,
-// the first comes back, and the third, which alone knows of the deletion, goes. It reports whether the object
-// stays gone, to whoever is answered, and what is there in the end.
+// keptGone deletes an object while one of three machines is away for an hour. Then another one loses its
+// store, the first comes back, and the third, which alone knows of the deletion, goes. It reports whether the
+// object stays gone, to whoever is answered, and what is there in the end.
 func keptGone(t *testing.T, mutant string) (gone bool) {
 	t.Helper()
 	w, c := spareWorld(t, 3, mutant)
@@ -29,7 +29,8 @@ func keptGone(t *testing.T, mutant string) (gone bool) {
 		w.mustRun(t, 5*time.Second)
 	}
 	w.Boot(knows)
-	if err := w.Sched.RunUntil(2*time.Minute, func() bool { return synced(loses) }); err != nil && mutant == "" {
+	err := w.Sched.RunUntil(2*time.Minute, func() bool { return synced(loses) })
+	if err != nil && mutant == "" {
 		t.Fatal(w.Standings())
 	}
 	for at := range w.Machines {

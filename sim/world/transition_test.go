@@ -425,8 +425,9 @@ func TestSurplusIsDropped(t *testing.T) {
 	}
 }
 
-// What no replica has holds up no change: blocks that an upload left whose coordinator stopped before a second
-// replica had them, and whose only copy was lost then. Nobody frees the references while the layout changes.
+// What no replica has holds up no change: blocks that an upload left whose coordinator stopped before a
+// second replica had them, and whose only copy was lost then. Nobody frees the references while the layout
+// changes.
 func TestLostBlocksHoldUpNoChange(t *testing.T) {
 	w, c := spareWorld(t, 1)
 	m := &moving{client: c, text: map[int]string{}}

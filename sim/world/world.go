@@ -251,8 +251,8 @@ func (w *World) MakeBucket(name string) (key bucket.Key, err error) {
 	return key, err
 }
 
-// SetConsistency sets the level of a bucket, through the first machine; other nodes hear of it soon. It runs the
-// world meanwhile.
+// SetConsistency sets the level of a bucket, through the first machine; other nodes hear of it soon. It runs
+// the world meanwhile.
 func (w *World) SetConsistency(name string, level table.Consistency) error {
 	return w.Do(time.Minute, func(ctx context.Context) error {
 		return w.On(ctx, w.Machines[0], func(ctx context.Context, n *node.Node) error {
@@ -321,8 +321,8 @@ func (w *World) allUp() bool {
 	return true
 }
 
-// Settled reports whether all machines are up and whole, in one layout that all know and that is the only live
-// one.
+// Settled reports whether all machines are up and whole, in one layout that all know and that is the only
+// live one.
 func (w *World) Settled() bool {
 	for _, m := range w.Machines {
 		if !m.Whole() || m.Node.Cluster().Status().Before != nil ||
