@@ -95,9 +95,8 @@ func newIndex(r *register) *index {
 }
 
 // bar returns the write that was called last among those acknowledged before t. A write acknowledged before
-// its call is superseded for reads called at t. The deletion that every key begins with is always
-// acknowledged.
-// Nothing is superseded for eventual reads.
+// its call is superseded for reads called at t; none is for eventual reads. The deletion that every key
+// begins with is always acknowledged.
 func (x *index) bar(r *register, t int64, level Level) *write {
 	if level == Eventual {
 		return &r.writes[0]
