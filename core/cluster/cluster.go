@@ -59,6 +59,9 @@ type Config struct {
 	// Incarnation tells of which life and age the store is, durably; nil: it is not told apart from a store
 	// that was set back, and Kept and RolledBack are not needed.
 	Incarnation func() Incarnation
+	// Base is the number of commits of the store when it was first started since it was trusted last, see
+	// Started.
+	Base uint64
 	// Kept is Store, but what is written to it does not count as progress of the store.
 	Kept kv.Store
 	// RolledBack is told once that the store was set back. It must not wait. The node is to be opened anew,

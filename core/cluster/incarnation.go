@@ -56,9 +56,9 @@ func (m mark) heard(is Incarnation) mark {
 	return m
 }
 
-// disowns says why a store cannot be the one that m is of, if it began this incarnation with started commits;
-// empty if it can.
-func (m mark) disowns(is Incarnation, started uint64) string {
+// disowns says why a store cannot be the one that m is of, if it had base commits when it was first started
+// since it was trusted; empty if it can.
+func (m mark) disowns(is Incarnation, base uint64) string {
 	earlier := m.Earlier
 	switch {
 	case !bytes.Equal(m.Store, is.Store):
@@ -70,21 +70,21 @@ func (m mark) disowns(is Incarnation, started uint64) string {
 	case m.Boot < is.Boot:
 		earlier = max(earlier, m.Seq)
 	}
-	if earlier > started {
-		return fmt.Sprintf("it had %d commits, and %d were here at the start", earlier, started)
+	if earlier > base {
+		return fmt.Sprintf("it had %d commits, and %d were here at the start", earlier, base)
 	}
 	return ""
 }
 
 // life is what a node knows of the incarnations of its own store and of others.
 type life struct {
-	is      func() Incarnation // nil: the store is not told apart
-	started uint64             // commits at the start
-	known   bool               // the cluster knew this store at the start
-	unsure  bool               // not yet compared with enough others
-	over    bool               // found to be rolled back
-	kept    kv.Store
-	renew   func(error)
+	is     func() Incarnation // nil: the store is not told apart
+	base   uint64             // commits when it was first started since it was trusted
+	known  bool               // the cluster knew this store at the start
+	unsure bool               // not yet compared with enough others
+	over   bool               // found to be rolled back
+	kept   kv.Store
+	renew  func(error)
 
 	compared map[rt.NodeID]bool
 	marks    map[rt.NodeID]mark
@@ -93,12 +93,9 @@ type life struct {
 }
 
 func newLife(c Config) life {
-	l := life{is: c.Incarnation, kept: c.Kept, renew: c.RolledBack, compared: map[rt.NodeID]bool{},
-		marks: map[rt.NodeID]mark{}, dirty: map[rt.NodeID]bool{}, wake: c.Env.NewWaiter()}
-	if l.is != nil {
-		l.started = l.is().Seq
-	}
-	return l
+	return life{is: c.Incarnation, base: c.Base, kept: c.Kept, renew: c.RolledBack,
+		compared: map[rt.NodeID]bool{}, marks: map[rt.NodeID]mark{}, dirty: map[rt.NodeID]bool{},
+		wake: c.Env.NewWaiter()}
 }
 
 // load reads the marks, and whether the store is to be compared first.
@@ -119,23 +116,24 @@ func (l *life) load(r kv.Reader, doc document, self rt.NodeID, store []byte) (er
 
 // Started notes, in the transaction that counts a start of a node's store, that the store may have been set
 // back since it was heard of last: until others said that it was not, it answers for nothing. The only store
-// of everything has nobody to ask.
+// of everything has nobody to ask. It reports whether the store was trusted in its life before.
 //
 // Errors: codec.ErrCorrupt.
-func Started(w kv.Writer, self rt.NodeID) error {
+func Started(w kv.Writer, self rt.NodeID) (trusted bool, err error) {
 	g, ok := ReadGuard(w)
+	trusted = !g.Unsure
 	data := w.Get(keyDocument)
 	if !ok || data == nil {
-		return nil
+		return trusted, nil
 	}
 	doc, err := codec.Load[document](data, kindDocument)
 	if err != nil {
-		return fmt.Errorf("cluster document: %w", err)
+		return trusted, fmt.Errorf("cluster document: %w", err)
 	}
 	if g.Unsure = len(doc.witnesses(self)) > 0 && doc.comparisons(self) > 0; g.Unsure {
 		g.Put(w)
 	}
-	return nil
+	return trusted, nil
 }
 
 // witnesses are the other nodes that store: those that a node compares its store with.
@@ -162,9 +160,13 @@ func (d document) comparisons(self rt.NodeID) int {
 	return min(d.Layout.Params.WriteQuorum()-1, len(d.witnesses(self)))
 }
 
-// Pulse is what this node's pings say of its store.
+// Pulse is what this node's pings say of its store: nothing while that is not trusted, since marks are of
+// what the store has answered for.
 func (c *Cluster) Pulse() (is Incarnation) {
-	if c.life.is != nil {
+	c.lock.Lock()
+	unsure := c.life.unsure
+	c.lock.Unlock()
+	if c.life.is != nil && !unsure {
 		is = c.life.is()
 	}
 	return is
@@ -249,7 +251,7 @@ func (c *Cluster) compare(ctx context.Context, peer rt.NodeID, m *mark) error {
 	is, doc := l.is(), c.document()
 	why := ""
 	if m != nil {
-		why = m.disowns(is, l.started)
+		why = m.disowns(is, l.base)
 	}
 	if store := doc.standing(c.env.Self()).Store; l.known && !bytes.Equal(store, c.storeID) {
 		why = "another one took its place"

@@ -45,6 +45,8 @@ type storeIdentity struct {
 	Boot uint64 `cbor:"2,keyasint"` // counts the starts
 	// Nonce is random, another one at each start.
 	Nonce uint64 `cbor:"3,keyasint,omitempty"`
+	// Base is how many commits it had when it was first started since it was trusted.
+	Base uint64 `cbor:"5,keyasint,omitempty"`
 	// Forget says that the store was set back, and does not know yet which blocks the disk has.
 	Forget bool `cbor:"4,keyasint,omitempty"`
 }
@@ -129,7 +131,8 @@ func Open(ctx context.Context, c Config) (*Node, error) {
 	}
 	n.cluster, err = cluster.Open(cluster.Config{Env: c.Env, Store: n.kv, Clock: n.clock, Group: n.group,
 		Identity: c.Identity, Self: cluster.Member{Addr: addr, Name: c.Name},
-		StoreID: n.store.ID, Incarnation: n.incarnation, Kept: c.KV, RolledBack: n.rolledBack})
+		StoreID: n.store.ID, Incarnation: n.incarnation, Base: n.store.Base, Kept: c.KV,
+		RolledBack: n.rolledBack})
 	if err != nil {
 		return nil, err
 	}
@@ -245,13 +248,19 @@ func (n *Node) countBoot(ctx context.Context) error {
 
 // storeIdentity stores the identity of the store, which is to be compared before it answers.
 func (n *Node) storeIdentity(ctx context.Context) error {
-	sealed, err := codec.Seal(kindStore, 1, n.store)
-	if err != nil {
+	err := n.kv.Store.Update(ctx, func(w kv.Writer) error {
+		trusted, err := cluster.Started(w, n.env.Self())
+		if trusted {
+			n.store.Base = commitsOf(w)
+		}
+		if err != nil {
+			return err
+		}
+		sealed, err := codec.Seal(kindStore, 1, n.store)
+		if err == nil {
+			w.Put(keyStore, sealed)
+		}
 		return err
-	}
-	err = n.kv.Store.Update(ctx, func(w kv.Writer) error {
-		w.Put(keyStore, sealed)
-		return cluster.Started(w, n.env.Self())
 	})
 	if err != nil {
 		return fmt.Errorf("note the start in the store: %w", err)

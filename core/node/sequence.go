@@ -80,7 +80,8 @@ func (n *Node) rolledBack(why error) {
 		if err == nil {
 			err = n.kv.Store.Update(ctx, func(w kv.Writer) error {
 				w.Put(keyStore, sealed)
-				return cluster.Started(w, n.env.Self()) // it answers for nothing from here on
+				_, err := cluster.Started(w, n.env.Self()) // it answers for nothing from here on
+				return err
 			})
 		}
 		n.end(errors.Join(why, err))
