@@ -70,8 +70,8 @@ func TestSetBackStore(t *testing.T) {
 	}
 }
 
-// A store that has just started, and may have been set back, gives no times to the values of items: it may have
-// given them before.
+// A store that has just started, and may have been set back, gives no times to the values of items: it may
+// have given them before.
 func TestStartedStoreGivesNoTimes(t *testing.T) {
 	w, c := newBucket(t, 1)
 	b := w.Machines[1]
