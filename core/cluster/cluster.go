@@ -142,7 +142,7 @@ func Open(c Config) (*Cluster, error) {
 // reguard sets the guard right that a store was opened with: if the store was restored, it is that of another
 // one.
 func (c *Cluster) reguard(was []byte) error {
-	now := c.doc.guard(c.env.Self(), c.storeID)
+	now := c.guardOf(c.doc)
 	if len(c.doc.ID) == 0 || bytes.Equal(now.encode(), was) {
 		return nil
 	}

@@ -97,27 +97,17 @@ func (d document) retired(set layout.Set, j uint64) bool {
 func (d document) beforeLives() bool { return d.Before != nil && d.Settled < d.number() }
 
 // fullSet is the set of the full-copy tables and the registers in a version.
-func (d document) fullSet(v *layout.Version) layout.Set {
-	return v.Voters().Without(d.stands(func(s standing) bool { return s.Lost }))
-}
+func (d document) fullSet(v *layout.Version) layout.Set { return d.withoutLost(v.Voters()) }
 
 // setOf is the set of a prefix in a version.
 func (d document) setOf(v *layout.Version, x layout.Prefix) layout.Set {
 	return d.withoutLost(v.Set(x))
 }
 
-// withoutLost leaves the lost nodes out of a set, whose quorums do without them as if they had answered. What
-// they alone knew is lost. A set without any other stays as it is.
+// withoutLost leaves the lost nodes out of a set. What they alone knew is lost; what others hold of it is not,
+// so quorums need as many nodes as before, where so many are left: two quorums always meet.
 func (d document) withoutLost(s layout.Set) layout.Set {
-	lost := d.stands(func(s standing) bool { return s.Lost })
-	if !slices.ContainsFunc(s.Nodes, lost) {
-		return s
-	}
-	left := slices.DeleteFunc(slices.Clone(s.Nodes), lost)
-	if gone := len(s.Nodes) - len(left); len(left) > 0 {
-		s.Nodes, s.Write, s.Read = left, max(s.Write-gone, 1), max(s.Read-gone, 1)
-	}
-	return s
+	return s.Without(d.stands(func(s standing) bool { return s.Lost }))
 }
 
 // settle notes that the version before is retired, once it is in every partition.

@@ -49,17 +49,22 @@ func newLease(t *Tables) *lease {
 // pulse is what a node says of its full-copy rows.
 type pulse struct {
 	Newest uint64 `cbor:"1,keyasint"` // layout that it knows
-	Synced uint64 `cbor:"2,keyasint"` // layout with which its store is in sync
+	// Since and Synced are the first and the last layout with which its store is in sync; none if Synced is 0.
+	Since  uint64 `cbor:"4,keyasint"`
+	Synced uint64 `cbor:"2,keyasint"`
 	Rows   Digest `cbor:"3,keyasint"`
 }
+
+// holds reports whether its store holds all that was acknowledged in a layout.
+func (p pulse) holds(version uint64) bool { return p.Since <= version && version <= p.Synced }
 
 // pulse is that of this node.
 func (t *Tables) pulse() (p pulse, err error) {
 	err = t.store.View(func(r kv.Reader) error {
 		p = pulse{Newest: math.MaxUint64, Synced: math.MaxUint64}
 		if g, ok := cluster.ReadGuard(r); ok {
-			p.Newest, p.Synced = g.Newest, g.Synced
-			if g.Unsure {
+			p.Newest = g.Newest
+			if p.Since, p.Synced = g.Since, g.Synced; g.Unsure {
 				p.Synced = 0
 			}
 		}
@@ -96,7 +101,7 @@ func (t *Tables) OnPulse(from rt.NodeID, raw []byte, asked time.Duration) {
 		return
 	}
 	mine, err := t.pulse()
-	if err != nil || theirs.Synced < view.ReadSet().Version || theirs.Newest > mine.Newest {
+	if err != nil || !theirs.holds(view.ReadSet().Version) || theirs.Newest > mine.Newest {
 		return // it may lack something, or be asked no more
 	}
 	if theirs.Rows != mine.Rows {
@@ -131,7 +136,7 @@ func (l *lease) agree(voter rt.NodeID, at time.Duration, set layout.Set, mine pu
 // nobody waits. Under the lock.
 func (l *lease) renew(set layout.Set, mine pulse, now time.Duration) (renewed *rt.Future[struct{}]) {
 	at := func(id rt.NodeID) time.Duration {
-		if id == l.t.env.Self() && mine.Synced >= set.Version {
+		if id == l.t.env.Self() && mine.holds(set.Version) {
 			return now
 		}
 		if at, ok := l.agreed[id]; ok {
