@@ -109,7 +109,8 @@ type arrivals struct {
 	users int
 }
 
-// arrival is set when a reference to the block becomes durable here next, or cannot; unawait ends the interest in it.
+// arrival is set when a reference to the block becomes durable here next, or cannot; unawait ends the
+// interest in it.
 func (s *Store) arrival(h Hash) *rt.Future[struct{}] {
 	s.lock.Lock()
 	defer s.lock.Unlock()

@@ -338,9 +338,10 @@ func (s *Store) giveWay(ctx context.Context, view cluster.View, targets []rt.Nod
 	return s.env.Sleep(ctx, blockTime)
 }
 
-// gather counts replies until they decide all tallies, or ctx ends. It calls watch, if that is not nil, before it
-// waits.
-func gather(ctx context.Context, round *quorum.Round[struct{}], watch func(), tallies ...*quorum.Tally) error {
+// gather counts replies until they decide all tallies, or ctx ends. It calls watch, if that is not nil,
+// before it waits.
+func gather(ctx context.Context, round *quorum.Round[struct{}], watch func(),
+	tallies ...*quorum.Tally) error {
 	for slices.ContainsFunc(tallies, waiting) {
 		if watch != nil {
 			watch()

@@ -104,8 +104,8 @@ func (d document) setOf(v *layout.Version, x layout.Prefix) layout.Set {
 	return d.withoutLost(v.Set(x))
 }
 
-// withoutLost leaves the lost nodes out of a set. What they alone knew is lost; what others hold of it is not,
-// so quorums need as many nodes as before, where so many are left: two quorums always meet.
+// withoutLost leaves the lost nodes out of a set. What they alone knew is lost; what others hold of it is
+// not, so quorums need as many nodes as before, where so many are left: two quorums always meet.
 func (d document) withoutLost(s layout.Set) layout.Set {
 	return s.Without(d.stands(func(s standing) bool { return s.Lost }))
 }

@@ -62,7 +62,10 @@ func (e effort) wait() error { return e.group.Wait() }
 // ready is set when all that was spawned is durable, or has failed. Nothing may be spawned after it.
 func (e effort) ready(env rt.Env) *rt.Future[struct{}] {
 	ready := rt.NewFuture[struct{}](env)
-	env.Spawn("effort", func() { ready.Set(struct{}{}, e.wait()) })
+	rt.NewGroup(env, env.Background()).Go("effort", func(context.Context) error {
+		ready.Set(struct{}{}, e.wait())
+		return nil
+	})
 	return ready
 }
 

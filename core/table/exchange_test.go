@@ -162,8 +162,8 @@ func TestExchangedRowsGetTheirVotes(t *testing.T) {
 }
 
 // TestNoRoomForContent: a replica that has no room for content takes deletions all the same, whether it asks
-// for them or is sent them, in several messages, and says that it is full; once it has room again, it gets the
-// rest.
+// for them or is sent them, in several messages, and says that it is full; once it has room again, it gets
+// the rest.
 func TestNoRoomForContent(t *testing.T) {
 	for _, asks := range []bool{false, true} {
 		c := newTestCluster(t, 3, false)

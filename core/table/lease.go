@@ -22,13 +22,16 @@ const (
 	LeaseFor = 10 * time.Second
 	// leasePatience is how long after the end of a lease, or after the start, a request waits for the next.
 	leasePatience = 5 * time.Second
+	// leaseRetry is how long a request that finds a lease over for longer waits for voters to be asked.
+	leaseRetry = 2 * time.Second
 	// catchUpTimeout bounds the exchange with a voter that has other rows.
 	catchUpTimeout = 4 * time.Second
+	// catchUpTasks is with how many voters at once.
+	catchUpTasks = 8
 )
 
 // lease is this node's leave to act on its own full-copy rows. It costs no messages: pings and their answers
 // carry digests of the rows, and only a voter whose digest differs is exchanged rows with.
-// Source: protocols.md, 20 and 22.
 type lease struct {
 	t       *Tables
 	started time.Duration
@@ -36,6 +39,7 @@ type lease struct {
 
 	lock    rt.Locker
 	until   time.Duration
+	asked   time.Duration               // when the silent voters were asked last
 	agreed  map[rt.NodeID]time.Duration // when this node, or later, had all rows that a voter had then
 	differs map[rt.NodeID]bool
 	renewed *rt.Future[struct{}] // set when the lease is renewed; nil if nobody waits
@@ -49,7 +53,8 @@ func newLease(t *Tables) *lease {
 // pulse is what a node says of its full-copy rows.
 type pulse struct {
 	Newest uint64 `cbor:"1,keyasint"` // layout that it knows
-	// Since and Synced are the first and the last layout with which its store is in sync; none if Synced is 0.
+	// Since and Synced are the first and the last layout with which its store is in sync; none if Synced is
+	// 0.
 	Since  uint64 `cbor:"4,keyasint"`
 	Synced uint64 `cbor:"2,keyasint"`
 	Rows   Digest `cbor:"3,keyasint"`
@@ -161,12 +166,12 @@ func (l *lease) renew(set layout.Set, mine pulse, now time.Duration) (renewed *r
 // its lease lasts, which pings renew.
 //
 // Errors: quorum.ErrUnavailable if no read quorum of the voters can be compared with; those of ctx.
-// Cost: nothing. When the lease has just ended, or the node just started, up to leasePatience.
+// Cost: nothing. When the lease has just ended, or the node just started, up to leasePatience; when it ended
+// before, the voters are asked, and have leaseRetry to answer.
 func (t *Tables) Fresh(ctx context.Context) error {
 	l := t.lease
-	for {
-		now := t.env.Now()
-		renewed, left, err := l.wanted(now)
+	for asked := false; ; asked = true {
+		renewed, left, err := l.wanted(t.env.Now(), asked)
 		if renewed == nil {
 			return err
 		}
@@ -181,8 +186,9 @@ func (t *Tables) Fresh(ctx context.Context) error {
 }
 
 // wanted returns what to wait for, and how long: nil, without an error, while the lease lasts, and with one
-// if it is over for too long.
-func (l *lease) wanted(now time.Duration) (renewed *rt.Future[struct{}], left time.Duration, err error) {
+// if it has been over for long and asking did not help.
+func (l *lease) wanted(now time.Duration, asked bool) (renewed *rt.Future[struct{}], left time.Duration,
+	err error) {
 	l.lock.Lock()
 	lasts := now < l.until || l.t.env.Mutant("full-copy lease: for ever")
 	l.lock.Unlock()
@@ -207,12 +213,31 @@ func (l *lease) wanted(now time.Duration) (renewed *rt.Future[struct{}], left ti
 		return nil, 0, nil
 	}
 	if left = max(l.until, l.started) + leasePatience - now; left <= 0 {
-		return nil, 0, l.over(view.ReadSet())
+		if asked {
+			return nil, 0, l.over(view.ReadSet())
+		}
+		l.ask(view.ReadSet(), now)
+		left = l.asked + leaseRetry - now
 	}
 	if l.renewed == nil {
 		l.renewed = rt.NewFuture[struct{}](l.t.env)
 	}
 	return l.renewed, left, nil
+}
+
+// ask has the voters exchanged rows with that this node does not hear from by itself, such as those that were
+// away: pings go where there are connections. Under the lock.
+func (l *lease) ask(set layout.Set, now time.Duration) {
+	if now < l.asked+leaseRetry {
+		return
+	}
+	l.asked = now
+	for _, id := range set.Nodes {
+		if id != l.t.env.Self() {
+			l.differs[id] = true
+		}
+	}
+	l.wake.Unpark()
 }
 
 // over says which voters cannot be compared with. Under the lock.
@@ -243,12 +268,15 @@ func (l *lease) run(ctx context.Context) error {
 		voters := ordered(l.differs)
 		clear(l.differs)
 		l.lock.Unlock()
-		for _, voter := range voters {
-			if err := l.catchUp(ctx, voter); err != nil && ctx.Err() == nil {
-				l.t.env.Debug("a voter's buckets and keys could not be compared", "voter",
-					l.t.topology.Describe(voter), "err", err)
-			}
-		}
+		_ = rt.Each(ctx, l.t.env, "catch up with a voter", catchUpTasks, len(voters),
+			func(ctx context.Context, i int) error {
+				err := l.catchUp(ctx, voters[i])
+				if err != nil && ctx.Err() == nil {
+					l.t.env.Debug("a voter's buckets and keys could not be compared", "voter",
+						l.t.topology.Describe(voters[i]), "err", err)
+				}
+				return err
+			})
 	}
 }
 

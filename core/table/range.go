@@ -162,8 +162,9 @@ func RangeRows[T any](ctx context.Context, t *Tables, tab *Table[T], q RangeRequ
 // that the answers did not come to has no rows, and all of it is its Rest; one range at least has rows or is
 // whole. Replicas found to lack something are sent it in the background.
 //
-// Errors: *quorum.Error, ErrMalformedRow, those of Topology.View. Cost: one round, in which each replica gets one message for all
-// ranges of its replica set; rows of up to 2 MiB together, or 64 KiB for each replica set if that is more.
+// Errors: *quorum.Error, ErrMalformedRow, those of Topology.View. Cost: one round, in which each replica
+// gets one message for all ranges of its replica set; rows of up to 2 MiB together, or 64 KiB for each
+// replica set if that is more.
 func Ranges[T any](ctx context.Context, t *Tables, tab *Table[T], qs []RangeRequest) ([]RangeResult[T],
 	error) {
 	for learnt := 0; len(qs) > 0; learnt++ {

@@ -93,8 +93,8 @@ func New(c Config) *Tables {
 	return t
 }
 
-// Start begins the background work: anti-entropy, the exchanges that the lease of full-copy rows needs, and the
-// repair of rows that cannot be read.
+// Start begins the background work: anti-entropy, the exchanges that the lease of full-copy rows needs, and
+// the repair of rows that cannot be read.
 func (t *Tables) Start() {
 	t.group.Keep("anti-entropy", t.entropy.run)
 	t.group.Keep("full-copy lease", t.lease.run)
