@@ -6,12 +6,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"math/bits"
+	"slices"
 	"time"
 
 	"granary/core/bucket"
 	"granary/core/codec"
 	"granary/core/crdt"
 	"granary/core/kv"
+	"granary/core/layout"
 	"granary/core/rt"
 	"granary/core/table"
 )
@@ -112,12 +114,19 @@ type indexRow struct {
 // Join implements crdt.Lattice.
 func (r indexRow) Join(o indexRow) indexRow { return indexRow{r.Replicas.Join(o.Replicas)} }
 
-// counts are those of the replica that has seen the most.
-func (r indexRow) counts() Counts {
+// counts are those of the replica that has seen the most. A former replica may have seen more, a write that was
+// acknowledged by nobody else, or the same, and counts no longer; its word is as good as any while none of the
+// present replicas has said anything.
+func (r indexRow) counts(replicas []rt.NodeID) Counts {
 	var best count
-	for _, c := range r.Replicas.All() {
-		if best.Known.less(c.Known) {
-			best = c
+	for _, present := range []bool{true, false} {
+		for id, c := range r.Replicas.All() {
+			if slices.Contains(replicas, id) == present && best.Known.less(c.Known) {
+				best = c
+			}
+		}
+		if best != (count{}) {
+			break
 		}
 	}
 	return best.Counts
@@ -322,7 +331,11 @@ type PartitionPage struct {
 func (s *Store) ReadIndex(ctx context.Context, b bucket.BucketID, r Range) (page PartitionPage, err error) {
 	err = walk(ctx, s, s.rows.index, b[:], "k2v index of bucket "+b.String(), r,
 		func(sort []byte, row indexRow) (bool, error) {
-			c := row.counts()
+			view, err := s.topology.View(layout.PrefixOf(itemPK(b, string(sort))))
+			if err != nil {
+				return false, err
+			}
+			c := row.counts(view.Targets())
 			switch {
 			case c.Entries <= 0:
 			case len(page.Partitions) >= r.limit():
