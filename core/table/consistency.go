@@ -68,7 +68,7 @@ func ConsistencyOf(ctx context.Context) Consistency {
 
 // fetchHeld reads again until a write quorum of every live set holds what was read, at first f: then it is
 // never stamped anew, and no later read misses it.
-// Source: protocols.md, 2 and 19.
+// Source: DESIGN.md, "Monotonic reads".
 func (t *Tables) fetchHeld(ctx context.Context, f *Fetched, again func() (*Fetched, error)) (*Fetched,
 	error) {
 	ctx, cancel := t.env.WithTimeout(ctx, ReadTimeout)

@@ -88,8 +88,7 @@ func (c *change) has(name string) (has bool) {
 }
 
 // TestFence: what somebody who does not know the new layout writes is either taken over, or refused. Without
-// the fence, or with one that goes up after the rows were taken over, it is acknowledged and not there
-// (protocols 7).
+// the fence, or with one that goes up after the rows were taken over, it is acknowledged and not there.
 func TestFence(t *testing.T) {
 	tests := map[string]struct{ early, acked bool }{ // taken over before the fence; acknowledged after it
 		"":                         {false, false},
@@ -127,7 +126,7 @@ func TestFence(t *testing.T) {
 }
 
 // TestReadFence: a read that asks a set which was left out since is refused; else it misses what the new set
-// acknowledged (protocols 7b).
+// acknowledged.
 func TestReadFence(t *testing.T) {
 	for _, mutant := range []string{"", "layout: no read fence"} {
 		c := newChange(t, mutant)
@@ -204,7 +203,7 @@ func TestPageAdmitsEveryScan(t *testing.T) {
 }
 
 // TestUnsyncedIsNotClean: a replica that does not know everything stores a write and casts no vote, reads no
-// answer, and is nobody's source (protocols 1, 7e).
+// answer, and is nobody's source.
 func TestUnsyncedIsNotClean(t *testing.T) {
 	for _, mutant := range []string{"", "layout: a syncing store votes"} {
 		c := newChange(t, mutant)

@@ -88,7 +88,6 @@ func (r *ListResult[T]) CutDiverged() bool {
 // Errors: *quorum.Error, ErrMalformedRow.
 // Cost: one round on converged replicas; another if a replica missed the deletion of a group's first live
 // row, or if thousands of dead rows come before the first live one.
-// Source: protocols.md, 23.
 func ListRows[T any](ctx context.Context, t *Tables, tab *Table[T], q ListRequest) (ListResult[T], error) {
 	return listRows(ctx, t, tab, q, false)
 }

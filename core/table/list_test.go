@@ -392,7 +392,7 @@ func TestConvergedReplicasListInOneRound(t *testing.T) {
 	}
 }
 
-// Protocols 23: each replica has a live row in a/ that the other knows to be deleted. One more round tells.
+// Each replica has a live row in a/ that the other knows to be deleted. One more round tells.
 func TestWitnessesThatContradictEachOther(t *testing.T) {
 	w := &world{tab: &Table[mark]{def: markDef()}, dead: 100, max: pageLimits{1 << 20, 1000},
 		q: ListRequest{Delimiter: []byte("/"), Max: 10}}
