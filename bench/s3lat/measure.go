@@ -135,7 +135,7 @@ func (t Times) Rows(like Bar, p Plan, round, quorum time.Duration) []Row {
 		}
 		b := like
 		b.Operation, b.Size, b.Idle = op, p.Size, p.Idle
-		bound := time.Duration(op.QuorumRounds(p.Size)) * quorum
+		bound := time.Duration(op.QuorumRounds()) * quorum
 		rows = append(rows, Summarize(b, t[op], round, bound))
 	}
 	return rows

@@ -23,20 +23,12 @@ var Operations = []Operation{ListBuckets, GetObject, GetFirstByte, PutObject, Pu
 // packets meets the worst of as many draws, which is another measurement.
 func Listed(key string) string { return key[:max(len(key)-1, 0)] }
 
-// inlineMax is the largest object whose bytes travel with its row.
-const inlineMax = 32 << 10
-
-// QuorumRounds is how often an operation on an object of that size must hear from a majority of sites, one
-// after the other: not at all for what every node knows; once to read, and to write what fits into one
-// message; twice for larger objects, whose row may say that the data are there only when they are.
-func (o Operation) QuorumRounds(size int64) int {
-	switch o {
-	case ListBuckets:
+// QuorumRounds is how often an operation must hear from a majority of sites, one time after the other: not
+// at all for what every node knows, else once. That goes for large objects too: their row may say that the
+// data are there only when they are, but a site that has both can tell without asking.
+func (o Operation) QuorumRounds() int {
+	if o == ListBuckets {
 		return 0
-	case PutObject, PutLastByte:
-		if size > inlineMax {
-			return 2
-		}
 	}
 	return 1
 }

@@ -114,9 +114,9 @@ type indexRow struct {
 // Join implements crdt.Lattice.
 func (r indexRow) Join(o indexRow) indexRow { return indexRow{r.Replicas.Join(o.Replicas)} }
 
-// counts are those of the replica that has seen the most. A former replica may have seen more, a write that was
-// acknowledged by nobody else, or the same, and counts no longer; its word is as good as any while none of the
-// present replicas has said anything.
+// counts are those of the replica that has seen the most. A former replica may have seen more, a write that
+// was acknowledged by nobody else, or the same, and counts no longer; its word is as good as any while none
+// of the present replicas has said anything.
 func (r indexRow) counts(replicas []rt.NodeID) Counts {
 	var best count
 	for _, present := range []bool{true, false} {

@@ -44,7 +44,7 @@ func TestBudgetOfSites(t *testing.T) {
 		small: {s3lat.ListBuckets: 3 * ms, s3lat.ListObjects: round, s3lat.GetObject: round,
 			s3lat.PutObject: round, s3lat.RemoveObject: round},
 		middle: {s3lat.ListBuckets: 3 * ms, s3lat.ListObjects: round, s3lat.RemoveObject: round,
-			s3lat.GetFirstByte: quorum * 110 / 100, s3lat.PutLastByte: 220 * ms},
+			s3lat.GetFirstByte: quorum * 110 / 100, s3lat.PutLastByte: 125 * ms},
 	}
 	for _, plan := range plans(s3lat.Whole) {
 		rows, err := p.rows(0, plan)
