@@ -3,10 +3,12 @@ package object
 import (
 	"context"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"testing"
 	"time"
 
+	"granary/core/block"
 	"granary/core/quorum"
 )
 
@@ -84,6 +86,73 @@ func TestAheadInVain(t *testing.T) {
 	}
 	c.nodes[2].wants("k", data)
 	c.quiet()
+}
+
+// timedBody comes in parts, each at its time after the first read; the end is a part too.
+type timedBody struct {
+	etagBody
+	n     *testNode
+	parts [][]byte
+	at    []time.Duration
+	begun time.Duration
+}
+
+func (b *timedBody) Read(p []byte) (int, error) {
+	if b.begun == 0 {
+		b.begun = b.n.env.Now()
+	}
+	if len(b.at) > 0 {
+		if err := b.n.env.Sleep(b.n.env.Background(), b.begun+b.at[0]-b.n.env.Now()); err != nil {
+			return 0, err
+		}
+		b.at = b.at[1:]
+	}
+	if len(b.parts) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p, b.parts[0])
+	b.parts = b.parts[1:]
+	return n, nil
+}
+
+// A block that has failed when the last one lacks a copy: that one may not bring the row.
+func TestAheadAfterAFailure(t *testing.T) {
+	story := func(mutants ...string) error {
+		c := slowly(t, 300*time.Millisecond, mutants...)
+		full := func(is bool) {
+			for _, n := range c.nodes[1:] {
+				n.disk.Capacity = 0
+				if is {
+					n.disk.Capacity = n.disk.Used()
+				}
+			}
+		}
+		c.s.After(0, func() { full(true) })
+		c.s.After(80*time.Millisecond, func() { full(false) })
+		a := c.nodes[0]
+		err := a.do(func(ctx context.Context, s *Store) error {
+			body := &timedBody{n: a, parts: [][]byte{content(7, 1<<20), content(8, 1<<20)},
+				at: []time.Duration{0, 90 * time.Millisecond, 250 * time.Millisecond}}
+			_, err := s.Put(ctx, testBucket, "k", nil, 2<<20, body)
+			return err
+		})
+		c.run(5 * time.Second)
+		if err != nil {
+			if errors.Is(err, quorum.ErrUnknown) {
+				t.Errorf("%v, want a failure that is certain", err)
+			}
+			for _, n := range c.nodes {
+				n.absent("k")
+			}
+		}
+		return err
+	}
+	if err := story(); !errors.Is(err, block.ErrDiskFull) {
+		t.Errorf("put of a block without room: %v", err)
+	}
+	if err := story("ahead: failures are forgotten"); err != nil {
+		t.Errorf("%v, so the mutant is not noticed", err)
+	}
 }
 
 // A block that cannot become durable: the row appears nowhere, and the client is told so for certain.

@@ -59,10 +59,11 @@ func (e effort) slot(ctx context.Context) error {
 // wait joins what was spawned.
 func (e effort) wait() error { return e.group.Wait() }
 
-// ready is set when all that was spawned is durable, or has failed. Nothing may be spawned after it.
-func (e effort) ready(env rt.Env) *rt.Future[struct{}] {
+// ready is set when all that was spawned is durable, or has failed; the node's group waits for it. Nothing may
+// be spawned after it.
+func (e effort) ready(env rt.Env, node *rt.Group) *rt.Future[struct{}] {
 	ready := rt.NewFuture[struct{}](env)
-	rt.NewGroup(env, env.Background()).Go("effort", func(context.Context) error {
+	node.Go("effort", func(context.Context) error {
 		ready.Set(struct{}{}, e.wait())
 		return nil
 	})
@@ -108,7 +109,7 @@ type ingest struct {
 
 	lock   rt.Locker
 	parts  int             // that the final batch refers to, so far
-	flying map[int]*flight // those on their way
+	flying map[int]*flight // those on their way, and those that failed
 	left   bool            // the object is complete, and what is still on its way may arrive later
 }
 
@@ -125,11 +126,13 @@ func (g *ingest) fly(name string, f func(ctx context.Context, pending func(block
 	g.flying[n] = fl
 	g.lock.Unlock()
 	g.spawn(name, func(ctx context.Context) error {
-		err := f(ctx, func(p block.Pending) { fl.Set(&p, nil) })
+		err := harmless(f(ctx, func(p block.Pending) { fl.Set(&p, nil) }))
 		fl.Set(nil, err)
-		g.lock.Lock()
-		defer g.lock.Unlock()
-		delete(g.flying, n)
+		if err == nil || g.s.env.Mutant("ahead: failures are forgotten") {
+			g.lock.Lock()
+			defer g.lock.Unlock()
+			delete(g.flying, n)
+		}
 		return err
 	})
 }
@@ -291,7 +294,7 @@ func (g *ingest) finish(ctx context.Context, size int64, write func([]table.Row,
 	if err != nil {
 		return err
 	}
-	ready := g.ready(g.s.env)
+	ready := g.ready(g.s.env, g.s.group)
 	if len(blocks) > 0 {
 		needs, err := block.Needs(blocks)
 		if err != nil {
