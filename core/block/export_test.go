@@ -30,3 +30,12 @@ func (s *Store) DiskOf() Disk { return s.disk }
 
 // Suspect has a block looked at.
 func (s *Store) Suspect(h Hash) { s.doubt(h, ErrCorrupt) }
+
+// Met waits at this node for blocks that a row refers to.
+func (s *Store) Met(ctx context.Context, pending ...Pending) error {
+	needs, err := Needs(pending)
+	if err != nil {
+		return err
+	}
+	return s.met(ctx, needs)
+}

@@ -64,7 +64,7 @@ func (s *Store) present(h Hash) (ok bool, err error) {
 // keep makes the stored form of a block, already verified, and its reference durable here. What was planned
 // with an old layout is refused before anything is written, and once more with the reference.
 func (s *Store) keep(ctx context.Context, h Hash, stored []byte, ref table.Row, p cluster.Plan) error {
-	return s.withHash(ctx, h, func() error {
+	err := s.withHash(ctx, h, func() error {
 		err := s.kv.View(func(r kv.Reader) error { _, err := cluster.AdmitWrite(s.env, r, p); return err })
 		if err != nil {
 			return err
@@ -78,7 +78,6 @@ func (s *Store) keep(ctx context.Context, h Hash, stored []byte, ref table.Row, 
 			return s.record(ctx, h, -1, ref, p)
 		}
 		if err := s.disk.Write(ctx, h, stored); err != nil {
-			s.arrived(h, err)
 			return fmt.Errorf("store block %v: %w", h, err)
 		}
 		err = s.record(ctx, h, len(stored), ref, p)
@@ -88,6 +87,10 @@ func (s *Store) keep(ctx context.Context, h Hash, stored []byte, ref table.Row, 
 		}
 		return err
 	})
+	if err != nil {
+		s.arrived(h, err)
+	}
+	return err
 }
 
 // discard removes the file of a block unless it is known here. Under the hash's mutex.

@@ -7,6 +7,7 @@ import (
 
 	"granary/core/cluster"
 	"granary/core/codec"
+	"granary/core/kv"
 	"granary/core/quorum"
 	"granary/core/rpc"
 	"granary/core/rt"
@@ -16,9 +17,10 @@ import (
 // Pending is a block that lacks one copy to be at its write quorum: any one of Holders, to which it is on its
 // way, makes it durable.
 type Pending struct {
-	Hash    Hash        `cbor:"1,keyasint"`
-	Owner   Owner       `cbor:"2,keyasint"`
-	Holders []rt.NodeID `cbor:"3,keyasint"`
+	Hash    Hash         `cbor:"1,keyasint"`
+	Owner   Owner        `cbor:"2,keyasint"`
+	Holders []rt.NodeID  `cbor:"3,keyasint"`
+	Plan    cluster.Plan `cbor:"4,keyasint,omitzero"` // with which it is on its way
 }
 
 // Needs is the form that pending blocks have in table.Ahead.
@@ -33,8 +35,9 @@ const (
 )
 
 type heldRequest struct {
-	Hash  Hash  `cbor:"1,keyasint"`
-	Owner Owner `cbor:"2,keyasint"`
+	Hash  Hash         `cbor:"1,keyasint"`
+	Owner Owner        `cbor:"2,keyasint"`
+	Plan  cluster.Plan `cbor:"3,keyasint,omitzero"`
 }
 
 type heldResponse struct{}
@@ -49,7 +52,7 @@ func (s *Store) pendingOf(h Hash, owner Owner, view cluster.View, tally *quorum.
 	}
 	left := slices.DeleteFunc(slices.Clone(view.Targets()), tally.Answered)
 	near := slices.ContainsFunc(left, func(n rt.NodeID) bool { return !s.far(n) })
-	return Pending{Hash: h, Owner: owner, Holders: left}, len(left) > 0 && !near
+	return Pending{Hash: h, Owner: owner, Holders: left, Plan: view.Plan()}, len(left) > 0 && !near
 }
 
 // met waits until blocks that a row refers to are durable, as nodes of this zone can tell.
@@ -75,16 +78,22 @@ func (s *Store) met(ctx context.Context, needs []byte) error {
 	defer group.Cancel()
 	for i, p := range pending {
 		group.Go("wait for a block", func(ctx context.Context) error {
-			_, err := methodHeld.Call(ctx, s.endpoint, near[i], &heldRequest{Hash: p.Hash, Owner: p.Owner})
+			_, err := methodHeld.Call(ctx, s.endpoint, near[i],
+				&heldRequest{Hash: p.Hash, Owner: p.Owner, Plan: p.Plan})
+			if err != nil {
+				group.Cancel() // the others do not matter any more
+			}
 			return err
 		})
 	}
 	return group.Wait()
 }
 
-// handleHeld answers when a block and its owner's reference to it are durable here.
+// handleHeld answers when a block and its owner's reference to it are durable here, as they would be by its
+// coordinator's plan: a copy that came another way, after a newer layout had been fenced off, is none of those
+// that the plan counts.
 //
-// Errors: table.ErrUnmet, ErrGivenUp.
+// Errors: table.ErrUnmet, ErrGivenUp, cluster.ErrOldLayout, why an attempt to keep the block failed.
 func (s *Store) handleHeld(ctx context.Context, _ rt.NodeID, req *heldRequest) (*heldResponse, error) {
 	if !s.awaited.TryAcquire(1) {
 		return nil, table.ErrUnmet
@@ -92,7 +101,7 @@ func (s *Store) handleHeld(ctx context.Context, _ rt.NodeID, req *heldRequest) (
 	defer s.awaited.Release(1)
 	for {
 		arrival := s.arrival(req.Hash)
-		held, err := s.holds(req.Hash, req.Owner)
+		held, err := s.holds(req.Hash, req.Owner, req.Plan)
 		if err == nil && !held {
 			_, err = arrival.Get(ctx)
 		}
@@ -109,8 +118,8 @@ type arrivals struct {
 	users int
 }
 
-// arrival is set when a reference to the block becomes durable here next, or cannot; unawait ends the
-// interest in it.
+// arrival is set when a reference to the block becomes durable here next, or an attempt to keep the block
+// fails; unawait ends the interest in it.
 func (s *Store) arrival(h Hash) *rt.Future[struct{}] {
 	s.lock.Lock()
 	defer s.lock.Unlock()
@@ -146,20 +155,20 @@ func (s *Store) arrived(h Hash, err error) {
 	}
 }
 
-// holds reports whether a block and its owner's reference to it are durable here.
+// holds reports whether a block and its owner's reference to it are durable here, and the plan is still good.
 //
-// Errors: ErrGivenUp if the reference was deleted.
-func (s *Store) holds(h Hash, owner Owner) (held bool, err error) {
-	present, err := s.present(h)
-	if err != nil || !present {
-		return false, err
-	}
-	err = s.tables.Local(h[:], func(r *table.Reader) error {
-		ref, ok, err := s.rows.refs.Get(r, owner[:])
+// Errors: ErrGivenUp if the reference was deleted, cluster.ErrOldLayout.
+func (s *Store) holds(h Hash, owner Owner, p cluster.Plan) (held bool, err error) {
+	err = s.kv.View(func(r kv.Reader) error {
+		if _, err := cluster.AdmitWrite(s.env, r, p); err != nil &&
+			!s.env.Mutant("ahead: copies of any layout count") {
+			return err
+		}
+		ref, ok, err := s.rows.refs.GetAt(r, h[:], owner[:])
 		if err == nil && ok && ref.Deleted {
 			err = fmt.Errorf("block %v: %w", h, ErrGivenUp)
 		}
-		held = ok
+		held = ok && r.Get(presentKey(h)) != nil
 		return err
 	})
 	return held, err

@@ -130,6 +130,11 @@ func (t *Table[T]) ScanAt(r kv.Reader, pk []byte, f func(sort []byte, v T) bool)
 	return t.Scan(newReader(r, pk), nil, nil, f)
 }
 
+// GetAt is Get in a transaction of the caller's.
+func (t *Table[T]) GetAt(r kv.Reader, pk, sort []byte) (v T, ok bool, err error) {
+	return t.Get(newReader(r, pk), sort)
+}
+
 // after is the first key behind one of another table that may be of this one.
 func (t *Table[T]) after(key []byte) []byte {
 	if len(key) < localHeadLen {
