@@ -30,8 +30,9 @@ const (
 	// pendingMax and holdersMax bound what one write may need.
 	pendingMax = 64
 	holdersMax = 64
-	// heldMax bounds the calls that wait here for blocks to come.
-	heldMax = 1024
+	// heldMax bounds the calls that wait here for blocks to come: to half of what one peer may have in hand
+	// (rpc.Config), so that what it asks else is not refused.
+	heldMax = 512
 )
 
 type heldRequest struct {

@@ -37,11 +37,30 @@ type Ahead struct {
 // ErrUnmet if it cannot tell. Called once, before the node is started.
 func (t *Tables) Needs(wait func(ctx context.Context, needs []byte) error) { t.needs = wait }
 
+// aheadRequest is a write and what it needs. It has a method of its own: a node that does not know it refuses
+// it, where a field of writeRequest that it does not know would have it apply the rows at once.
+type aheadRequest struct {
+	Write writeRequest `cbor:"1,keyasint"`
+	Needs []byte       `cbor:"2,keyasint"`
+}
+
+var methodAhead = rpc.NewMethod[aheadRequest, writeResponse]("table.ahead", rpc.Meta)
+
+// handleAhead applies a row batch once its needs are met.
+//
+// Errors: ErrUnmet, and those of handleWrite.
+func (t *Tables) handleAhead(ctx context.Context, from rt.NodeID, req *aheadRequest) (*writeResponse, error) {
+	if err := t.await(ctx, req.Needs); err != nil {
+		return nil, err
+	}
+	return t.handleWrite(ctx, from, &req.Write)
+}
+
 // await waits until the needs of a write that was sent ahead are met.
 //
 // Errors: ErrUnmet.
 func (t *Tables) await(ctx context.Context, needs []byte) error {
-	if len(needs) == 0 || t.env.Mutant("ahead: rows do not wait") {
+	if t.env.Mutant("ahead: rows do not wait") {
 		return nil
 	}
 	if t.needs == nil || !t.ahead.TryAcquire(1) {
@@ -117,9 +136,7 @@ func (h *haste) send(ctx context.Context, to rt.NodeID, req *writeRequest) (*wri
 
 // early sends the write with its needs.
 func (h *haste) early(ctx context.Context, to rt.NodeID, req *writeRequest) (*writeResponse, error) {
-	needy := *req
-	needy.Needs = h.Needs
-	resp, err := methodWrite.Call(ctx, h.t.endpoint, to, &needy)
+	resp, err := methodAhead.Call(ctx, h.t.endpoint, to, &aheadRequest{Write: *req, Needs: h.Needs})
 	if err == nil || !certain(err) {
 		return resp, err
 	}

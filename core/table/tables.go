@@ -80,6 +80,7 @@ func New(c Config) *Tables {
 		room: c.Room, fetchers: map[string]Fetcher{}, pruners: map[string]func(*Fetched){},
 		compares: rt.NewSemaphore(c.Env, comparesMax), ahead: rt.NewSemaphore(c.Env, aheadMax)}
 	rpc.Handle(c.Endpoint, methodWrite, t.handleWrite)
+	rpc.Handle(c.Endpoint, methodAhead, t.handleAhead)
 	rpc.Handle(c.Endpoint, methodFetch, t.handleFetch)
 	rpc.Handle(c.Endpoint, methodPage, t.handlePage)
 	rpc.Handle(c.Endpoint, methodRanges, t.handleRanges)

@@ -71,8 +71,6 @@ type writeRequest struct {
 	Over hlc.Stamp `cbor:"4,keyasint,omitempty"`
 	// Plan is what the coordinator knew of the layouts.
 	Plan cluster.Plan `cbor:"5,keyasint,omitzero"`
-	// Needs are those of a write that is sent ahead.
-	Needs []byte `cbor:"6,keyasint,omitempty"`
 }
 
 type writeResponse struct {
@@ -92,9 +90,6 @@ var methodWrite = rpc.NewMethod[writeRequest, writeResponse]("table.write", rpc.
 func (t *Tables) handleWrite(ctx context.Context, _ rt.NodeID, req *writeRequest) (*writeResponse, error) {
 	if len(req.Items) == 0 || len(req.PK) == 0 {
 		return nil, fmt.Errorf("empty row batch: %w", ErrMalformedRow)
-	}
-	if err := t.await(ctx, req.Needs); err != nil {
-		return nil, err
 	}
 	resp := &writeResponse{Answers: make([]wireAnswer, len(req.Items))}
 	var stampMax hlc.Stamp
