@@ -156,6 +156,10 @@ type story struct{ name, where, rule string }
 var stories = []story{
 	{"absent bucket not confirmed", "sim/world",
 		"what is not known here is asked of a majority before it is denied"},
+	{"ahead: copies of any layout count", "core/block",
+		"a copy stored behind the fence of a newer layout is none of those that an older plan counts"},
+	{"ahead: failures are forgotten", "core/object",
+		"a row is not sent ahead of one block once another has failed"},
 	{"ahead: rows do not wait", "core/object",
 		"a row that is sent before its blocks are durable is not seen before they are"},
 	{"answers before its first block", "sim/world", "success is told only with the first block in hand"},
