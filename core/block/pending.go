@@ -91,8 +91,8 @@ func (s *Store) met(ctx context.Context, needs []byte) error {
 }
 
 // handleHeld answers when a block and its owner's reference to it are durable here, as they would be by its
-// coordinator's plan: a copy that came another way, after a newer layout had been fenced off, is none of those
-// that the plan counts.
+// coordinator's plan: a copy that came another way, behind the fence of a newer layout, is none of those that
+// the plan counts.
 //
 // Errors: table.ErrUnmet, ErrGivenUp, cluster.ErrOldLayout, why an attempt to keep the block failed.
 func (s *Store) handleHeld(ctx context.Context, _ rt.NodeID, req *heldRequest) (*heldResponse, error) {

@@ -33,8 +33,8 @@ func (h *house) met(p cluster.Plan, blocks ...[]byte) (took time.Duration, err e
 	return took, err
 }
 
-// A block that is here counts for the plan it was sent with until the store is fenced off from that, and while
-// its reference lives.
+// A block that is here counts for the plan it was sent with until the store is fenced off from that, and
+// while its reference lives.
 func TestMet(t *testing.T) {
 	old, later := cluster.Plan{Newest: 1, Anchor: 1}, cluster.Guard{Newest: 2, Since: 1, Synced: 2}
 	for _, mutant := range []string{"", "ahead: copies of any layout count"} {
@@ -61,8 +61,8 @@ func TestMet(t *testing.T) {
 	}
 }
 
-// Who waits for a block is told at once that it will not come: since the disk is full, or the store was fenced
-// off, here or for another block of the same row.
+// Who waits for the blocks of a row is told at once that one will not come: since the disk is full, or the
+// store was fenced off.
 func TestMetInVain(t *testing.T) {
 	for why, spoil := range map[error]func(h *house) error{
 		block.ErrDiskFull: func(h *house) error { h.disk.Capacity = 1; return nil },

@@ -88,6 +88,26 @@ func TestAheadInVain(t *testing.T) {
 	c.quiet()
 }
 
+// A replica is gone while the row is on its way, and the block takes the other one longer than a write has:
+// the write takes as long as its block does.
+func TestAheadOfASlowBlock(t *testing.T) {
+	c := slowly(t, 8*time.Second) // twice: a file and its folder
+	c.s.After(30*time.Millisecond, func() {
+		if err := c.model.Isolate("c"); err != nil {
+			t.Error(err)
+		}
+	})
+	data := content(4, 1<<20)
+	took, err := c.putAt("k", data)
+	if err != nil || took < 16*time.Second {
+		t.Fatalf("%v, %v", took, err)
+	}
+	if c.s.Sometimes()["a batch sent ahead ran out of time"] == 0 {
+		t.Error("the row did not run out of time")
+	}
+	c.nodes[1].wants("k", data)
+}
+
 // timedBody comes in parts, each at its time after the first read; the end is a part too.
 type timedBody struct {
 	etagBody

@@ -59,8 +59,8 @@ func (e effort) slot(ctx context.Context) error {
 // wait joins what was spawned.
 func (e effort) wait() error { return e.group.Wait() }
 
-// ready is set when all that was spawned is durable, or has failed; the node's group waits for it. Nothing may
-// be spawned after it.
+// ready is set when all that was spawned is durable, or has failed; the node's group waits for it. Nothing
+// may be spawned after it.
 func (e effort) ready(env rt.Env, node *rt.Group) *rt.Future[struct{}] {
 	ready := rt.NewFuture[struct{}](env)
 	node.Go("effort", func(context.Context) error {
@@ -280,8 +280,9 @@ func (g *ingest) segment() (table.Row, error) {
 }
 
 // finish waits until everything is durable but blocks that lack one copy, and commits by write, which is
-// given the rows that belong into the final batch, and what that batch still waits for, nil for nothing. size
-// is that of the body as announced, -1 if it was not.
+// given the rows that belong into the final batch, and what that batch still waits for, nil for nothing. A
+// batch whose time is over before its blocks are durable is written again, as if nothing had gone ahead; not
+// where a monotonic read may have seen it. size is that of the body as announced, -1 if it was not.
 func (g *ingest) finish(ctx context.Context, size int64, write func([]table.Row, *table.Ahead) error) error {
 	if err := announced(size, g.size); err != nil {
 		return err
@@ -295,6 +296,7 @@ func (g *ingest) finish(ctx context.Context, size int64, write func([]table.Row,
 		return err
 	}
 	ready := g.ready(g.s.env, g.s.group)
+	var doubt error // what is known of a batch that was sent ahead and may have been merged
 	if len(blocks) > 0 {
 		needs, err := block.Needs(blocks)
 		if err != nil {
@@ -302,15 +304,23 @@ func (g *ingest) finish(ctx context.Context, size int64, write func([]table.Row,
 		}
 		err = write(with, &table.Ahead{Needs: needs, Ready: ready})
 		g.left = err == nil
-		if err == nil || !errors.Is(err, table.ErrUnmet) || errors.Is(err, quorum.ErrUnknown) {
+		switch unknown := errors.Is(err, quorum.ErrUnknown); {
+		case unknown && !ready.Done() && table.ConsistencyOf(ctx) != table.Monotonic:
+			g.s.env.Sometimes("a batch sent ahead ran out of time", true)
+			doubt = err
+		case unknown || !errors.Is(err, table.ErrUnmet):
 			return err
+		default:
+			g.s.env.Sometimes("a batch sent ahead was refused everywhere", true)
 		}
-		g.s.env.Sometimes("a batch sent ahead was refused everywhere", true)
 	}
-	if _, err := ready.Get(ctx); err != nil {
-		return err
+	if _, err = ready.Get(ctx); err == nil {
+		err = write(with, nil)
 	}
-	return write(with, nil)
+	if err != nil && doubt != nil {
+		return doubt
+	}
+	return err
 }
 
 // last is the last segment of the block list, if it needs one.
