@@ -22,7 +22,7 @@ const (
 	LeaseFor = 10 * time.Second
 	// leasePatience is how long after the end of a lease, or after the start, a request waits for the next.
 	leasePatience = 5 * time.Second
-	// leaseRetry is how long a request that finds a lease over for longer waits for voters to be asked.
+	// leaseRetry is how long a request that finds a lease over for longer waits for connections to voters.
 	leaseRetry = 2 * time.Second
 	// catchUpTimeout bounds the exchange with a voter that has other rows.
 	catchUpTimeout = 4 * time.Second
@@ -39,7 +39,7 @@ type lease struct {
 
 	lock    rt.Locker
 	until   time.Duration
-	asked   time.Duration               // when the silent voters were asked last
+	asked   time.Duration               // when connections were last asked for
 	agreed  map[rt.NodeID]time.Duration // when this node, or later, had all rows that a voter had then
 	differs map[rt.NodeID]bool
 	renewed *rt.Future[struct{}] // set when the lease is renewed; nil if nobody waits
@@ -167,7 +167,7 @@ func (l *lease) renew(set layout.Set, mine pulse, now time.Duration) (renewed *r
 //
 // Errors: quorum.ErrUnavailable if no read quorum of the voters can be compared with; those of ctx.
 // Cost: nothing. When the lease has just ended, or the node just started, up to leasePatience; when it ended
-// before, the voters are asked, and have leaseRetry to answer.
+// before, the voters are connected to, and have leaseRetry to be heard of.
 func (t *Tables) Fresh(ctx context.Context) error {
 	l := t.lease
 	for asked := false; ; asked = true {
@@ -225,19 +225,16 @@ func (l *lease) wanted(now time.Duration, asked bool) (renewed *rt.Future[struct
 	return l.renewed, left, nil
 }
 
-// ask has the voters exchanged rows with that this node does not hear from by itself, such as those that were
-// away: pings go where there are connections. Under the lock.
+// ask begins to connect to the voters that there are no connections to, such as those that were away: pings
+// go where there are some. Under the lock.
 func (l *lease) ask(set layout.Set, now time.Duration) {
 	if now < l.asked+leaseRetry {
 		return
 	}
 	l.asked = now
 	for _, id := range set.Nodes {
-		if id != l.t.env.Self() {
-			l.differs[id] = true
-		}
+		l.t.endpoint.Warm(id)
 	}
-	l.wake.Unpark()
 }
 
 // over says which voters cannot be compared with. Under the lock.
