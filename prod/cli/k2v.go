@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/alecthomas/kong"
+
 	"granary/core/api/admin"
 	k2v "granary/core/api/k2v/client"
 	"granary/core/auth"
@@ -119,10 +121,25 @@ func (c k2vReadCmd) Run(a *app) error {
 	return a.item(item)
 }
 
+// tokenFlag is a causality token on the command line. One in 64 begins with a hyphen, and is a value all the
+// same.
+type tokenFlag k2v.Token
+
+// Decode implements kong.MapperValue.
+func (t *tokenFlag) Decode(ctx *kong.DecodeContext) error {
+	next := ctx.Scan.Pop()
+	text, ok := next.Value.(string)
+	if !ok || next.IsEOL() {
+		return errors.New("missing value: a causality token, as a read or a write printed it")
+	}
+	*t = tokenFlag(text)
+	return nil
+}
+
 type k2vInsertCmd struct {
 	k2vItem
-	Value string `arg:"" optional:"" help:"The value. Without it, or -: standard input."`
-	Token string `placeholder:"TOKEN" help:"Of what the value replaces."`
+	Value string    `arg:"" optional:"" help:"The value. Without it, or -: standard input."`
+	Token tokenFlag `placeholder:"TOKEN" help:"Of what the value replaces."`
 }
 
 // Run writes a value.
@@ -139,7 +156,7 @@ func (c k2vInsertCmd) Run(a *app) error {
 
 type k2vDeleteCmd struct {
 	k2vItem
-	Token string `placeholder:"TOKEN" help:"Of what is deleted. By default what is there now."`
+	Token tokenFlag `placeholder:"TOKEN" help:"Of what is deleted. By default what is there now."`
 }
 
 // Run deletes an item.
@@ -153,13 +170,13 @@ func (c k2vDeleteCmd) Run(a *app) error {
 		if err != nil {
 			return err
 		}
-		c.Token = string(item.Token)
+		c.Token = tokenFlag(item.Token)
 	}
 	return a.insert(c.k2vItem, c.Token, nil)
 }
 
 // insert writes a value, and says what else is in the item.
-func (a *app) insert(i k2vItem, token string, v k2v.Value) error {
+func (a *app) insert(i k2vItem, token tokenFlag, v k2v.Value) error {
 	k, err := a.k2vClient(i.Bucket, 0)
 	if err != nil {
 		return err
@@ -248,7 +265,7 @@ func (c k2vIndexCmd) Run(a *app) error {
 
 type k2vPollCmd struct {
 	k2vItem
-	Token   string        `placeholder:"TOKEN" help:"Of what is known. By default what is there now."`
+	Token   tokenFlag     `placeholder:"TOKEN" help:"Of what is known. By default what is there now."`
 	Timeout time.Duration `default:"300s" help:"How long to wait, 1s to 600s (${default})."`
 }
 
@@ -263,7 +280,7 @@ func (c k2vPollCmd) Run(a *app) error {
 		if err != nil && !errors.Is(err, k2v.ErrNoSuchItem) {
 			return err
 		}
-		c.Token = string(item.Token)
+		c.Token = tokenFlag(item.Token)
 	}
 	item, err := k.Poll(a.ctx, c.PK, c.SK, k2v.Token(c.Token), c.Timeout)
 	if errors.Is(err, k2v.ErrNothingNew) {

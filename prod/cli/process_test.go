@@ -157,6 +157,22 @@ func TestK2V(t *testing.T) {
 	}
 }
 
+// A token that begins with a hyphen is one all the same.
+func TestHyphenatedToken(t *testing.T) {
+	dir := t.TempDir()
+	for _, args := range [][]string{{"--token", "-0dpeJ7aMZT7R2jahVcYog"}, {"--token=-0dpeJ7aMZT7R2jahVcYog"},
+		{"--token", "-0dpeJ7aMZT7R2jahVcYog", "--data", "nowhere"}} {
+		args = append([]string{"k2v", "insert", "demo", "mail", "a", "bye"}, args...)
+		if _, text := run(t, dir, args...).exit(); !strings.Contains(text, "K2V_ENDPOINT") {
+			t.Errorf("%q: %s; want to be told that there is no store", args, text)
+		}
+	}
+	code, text := run(t, dir, "k2v", "insert", "demo", "mail", "a", "bye", "--token").exit()
+	if code != 2 || !strings.Contains(text, "missing value") {
+		t.Errorf("no token: exit %d: %s", code, text)
+	}
+}
+
 // TestDevServer goes the newcomer's way: server --dev, env, an S3 client, Ctrl-C.
 func TestDevServer(t *testing.T) {
 	dir := t.TempDir()
