@@ -13,6 +13,7 @@ import (
 
 	"granary/core/auth"
 	"granary/core/bucket"
+	"granary/core/layout"
 	"granary/core/rt"
 	"granary/core/table"
 	"granary/sim/check"
@@ -242,23 +243,19 @@ func (r *run) live() error {
 // them: of those that are left, fewer than a read quorum of all who store hold what the layout gives them, so
 // that the others have too few to take over from.
 func (r *run) waits() bool {
-	whole, need := 0, 0
+	var set layout.Set
+	whole := map[rt.NodeID]bool{}
 	for _, i := range r.plan.Config.core() {
 		m := r.w.Machines[i]
 		if m.Down() {
 			continue
 		}
-		v, err := m.Node.Cluster().FullView()
-		if err != nil {
-			continue
+		if v, err := m.Node.Cluster().FullView(); err == nil && v.Live[len(v.Live)-1].Version >= set.Version {
+			set = v.Live[len(v.Live)-1]
 		}
-		set := v.Live[len(v.Live)-1]
-		need = max(need, set.Read)
-		if m.Whole() && slices.Contains(set.Nodes, m.ID) {
-			whole++
-		}
+		whole[m.ID] = m.Whole()
 	}
-	return whole < need
+	return !set.Reads(func(id rt.NodeID) bool { return whole[id] })
 }
 
 // rest compares the replicas and verifies everything.
