@@ -266,9 +266,9 @@ type NodeStatus struct {
 	RTT        time.Duration // 0 if not measured
 	// Lost says that an operator gave the node up.
 	Lost bool
-	// Synced is the newest version of which the node holds everything that is its own; 0 for one that is new,
-	// or has lost its store, and a gateway.
-	Synced uint64
+	// Since and Synced are the first and the newest version of which the node holds everything that is its own;
+	// 0 for one that is new, or has lost its store, and a gateway.
+	Since, Synced uint64
 	// Carried and Closed are the newest versions for which it, as a node of the version before, has carried
 	// the registers to the new voters, and refuses what is anchored before.
 	Carried, Closed uint64
@@ -302,7 +302,7 @@ func (c *Cluster) Status() Status {
 	for id, m := range doc.Members.All() {
 		n := NodeStatus{ID: id, Member: m.Info.Value, Removed: m.Removed, Zone: cache.zones[id],
 			Capacity:   capacity[id],
-			Partitions: held[id], Lost: m.Standing.Lost, Synced: m.Standing.Synced,
+			Partitions: held[id], Lost: m.Standing.Lost, Since: m.Standing.Since, Synced: m.Standing.Synced,
 			Carried: m.Standing.Carried, Closed: m.Standing.Closed}
 		n.Connected = id == c.env.Self() || c.endpoint.Connected(id)
 		if rtt, ok := c.endpoint.RTT(id); ok {

@@ -13,6 +13,7 @@ import (
 
 	"granary/core/auth"
 	"granary/core/bucket"
+	"granary/core/cluster"
 	"granary/core/layout"
 	"granary/core/rt"
 	"granary/core/table"
@@ -240,9 +241,10 @@ func (r *run) live() error {
 }
 
 // waits reports whether a change of the layout was under way when the victims went, and can go on only with
-// them: of those that are left, fewer than a read quorum of all who store hold what the layout gives them, so
-// that the others have too few to take over from.
+// them: of those that are left, fewer than a read quorum of all who store, or of the replicas of some partition,
+// hold what the layout gives them, so that the others have too few to take over from.
 func (r *run) waits() bool {
+	var newest cluster.Status
 	var set layout.Set
 	whole := map[rt.NodeID]bool{}
 	for _, i := range r.plan.Config.core() {
@@ -250,12 +252,24 @@ func (r *run) waits() bool {
 		if m.Down() {
 			continue
 		}
-		if v, err := m.Node.Cluster().FullView(); err == nil && v.Live[len(v.Live)-1].Version >= set.Version {
-			set = v.Live[len(v.Live)-1]
+		c := m.Node.Cluster()
+		if v, err := c.FullView(); err == nil && v.Live[len(v.Live)-1].Version >= set.Version {
+			set, newest = v.Live[len(v.Live)-1], c.Status()
 		}
 		whole[m.ID] = m.Whole()
 	}
-	return !set.Reads(func(id rt.NodeID) bool { return whole[id] })
+	if !set.Reads(func(id rt.NodeID) bool { return whole[id] }) {
+		return true
+	}
+	if newest.Before == nil {
+		return false
+	}
+	for copies, partitions := range newest.Copies {
+		if copies < newest.Before.Params.ReadQuorum() && partitions > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // rest compares the replicas and verifies everything.

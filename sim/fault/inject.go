@@ -54,7 +54,7 @@ func (in *Injector) Busy() bool { return in.busy > 0 }
 
 // begin makes a fault, unless all is over, what it hits is not there, or it would be one lost store too many.
 func (in *Injector) begin(e Event) {
-	if in.over || !in.hits(e) || e.Kind == LostStore && !in.whole() {
+	if in.over || !in.hits(e) || e.Kind == LostStore && !in.spares(in.machine(e.On)) {
 		return
 	}
 	a := &active{Event: e}
@@ -204,9 +204,37 @@ func (in *Injector) strike(a *active) {
 	}
 }
 
-// whole reports whether the machine that lost its store last holds again all that the layout gives it: only
-// then another one may lose its own.
-func (in *Injector) whole() bool { return in.lost == nil || in.lost.Whole() }
+// spares reports whether a machine may lose its store: the one that lost its own last holds again all that the
+// layout gives it, and so do all others whose version is the one that is read. Else two of three would not know.
+func (in *Injector) spares(m *world.Machine) bool {
+	if in.lost != nil && in.lost != m && !in.lost.Whole() {
+		return false
+	}
+	var newest cluster.Status
+	for _, other := range in.w.Machines {
+		if other.Down() {
+			continue
+		}
+		if s := other.Node.Cluster().Status(); s.Layout != nil && (newest.Layout == nil ||
+			s.Layout.Number > newest.Layout.Number) {
+			newest = s
+		}
+	}
+	if newest.Layout == nil {
+		return false
+	}
+	read := newest.Layout
+	if newest.Before != nil {
+		read = newest.Before
+	}
+	for _, n := range newest.Nodes {
+		role, ok := read.Role(n.ID)
+		if ok && role.Stores() && n.ID != m.ID && (n.Since > read.Number || read.Number > n.Synced) {
+			return false
+		}
+	}
+	return true
+}
 
 // relieve undoes what strike did, as far as that can be undone.
 func (in *Injector) relieve(a *active) {
@@ -224,6 +252,9 @@ func (in *Injector) relieve(a *active) {
 	case DeadDisk:
 		in.w.Kill(m)
 	case LostStore:
+		if !in.spares(m) {
+			break // the layout was changed meanwhile
+		}
 		in.w.LoseStore(m)
 		in.later(func(ctx context.Context) error { return in.w.Rejoin(ctx, m) }, func(err error) {
 			in.check(a, err)
