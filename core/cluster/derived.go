@@ -266,8 +266,8 @@ type NodeStatus struct {
 	RTT        time.Duration // 0 if not measured
 	// Lost says that an operator gave the node up.
 	Lost bool
-	// Since and Synced are the first and the newest version of which the node holds everything that is its own;
-	// 0 for one that is new, or has lost its store, and a gateway.
+	// Since and Synced are the first and the newest version of which the node holds everything that is its
+	// own; 0 for one that is new, or has lost its store, and a gateway.
 	Since, Synced uint64
 	// Carried and Closed are the newest versions for which it, as a node of the version before, has carried
 	// the registers to the new voters, and refuses what is anchored before.

@@ -241,8 +241,8 @@ func (r *run) live() error {
 }
 
 // waits reports whether a change of the layout was under way when the victims went, and can go on only with
-// them: of those that are left, fewer than a read quorum of all who store, or of the replicas of some partition,
-// hold what the layout gives them, so that the others have too few to take over from.
+// them: of those that are left, fewer than a read quorum of all who store, or of the replicas of some
+// partition, hold what the layout gives them, so that the others have too few to take over from.
 func (r *run) waits() bool {
 	var newest cluster.Status
 	var set layout.Set

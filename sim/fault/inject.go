@@ -204,8 +204,9 @@ func (in *Injector) strike(a *active) {
 	}
 }
 
-// spares reports whether a machine may lose its store: the one that lost its own last holds again all that the
-// layout gives it, and so do all others whose version is the one that is read. Else two of three would not know.
+// spares reports whether a machine may lose its store: the one that lost its own last holds again all that
+// the layout gives it, and so do all others whose version is the one that is read. Else two of three would
+// not know.
 func (in *Injector) spares(m *world.Machine) bool {
 	if in.lost != nil && in.lost != m && !in.lost.Whole() {
 		return false
