@@ -12,7 +12,7 @@ import (
 
 // notes are what this version does not do, and a user might expect.
 var notes = []string{
-	"a virtual machine that is set back to a snapshot is not noticed: give such a node an empty folder",
+	"deletion markers stay: a bucket in which ever new keys are written and deleted grows by 100 bytes a key",
 }
 
 func (h *Handler) status(r request, _ none) (Status, error) {
