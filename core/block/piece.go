@@ -19,6 +19,11 @@ const (
 	// farRTT is the round trip from which on a node is far, so that a block goes to it in pieces; below,
 	// waiting for a few round trips is cheap.
 	farRTT = 10 * time.Millisecond
+	// besideMax is how many bytes of blocks may be on their way to a node for the last of them to go in
+	// pieces: what a line of 200 Mbit/s holds in 100 ms. Lanes start from a few segments, all at once, and
+	// together overrun the queue of a line that is full; what goes whole then goes over a connection that has
+	// come up to the line's speed.
+	besideMax = 5 << 19
 )
 
 // pieceRequest is a part of a block's stored form. All parts of a transfer are under way at once, each on a
@@ -35,11 +40,13 @@ type pieceRequest struct {
 
 var methodPiece = rpc.NewMethod[pieceRequest, putResponse]("block.piece", rpc.Bulk)
 
-// send brings a block's stored form to another node: in pieces side by side if it is far and the lanes for it
-// are open and free, else whole.
+// send brings a block's stored form to another node: in pieces side by side if it is far, the lanes for it
+// are open and free, and little else is on its way there; else whole.
 func (s *Store) send(ctx context.Context, to rt.NodeID, h Hash, raw []byte, ref table.Row,
 	p cluster.Plan) error {
-	if s.wide(to, pieces(len(raw))) {
+	under := s.outbound(to, len(raw))
+	defer s.outbound(to, -len(raw))
+	if under <= besideMax && s.wide(to, pieces(len(raw))) {
 		err := s.sendPieces(ctx, to, h, raw, ref, p)
 		if err == nil || ctx.Err() != nil || errors.Is(err, rpc.ErrRemote) {
 			return err
@@ -52,6 +59,17 @@ func (s *Store) send(ctx context.Context, to rt.NodeID, h Hash, raw []byte, ref 
 		body.Close()
 	}
 	return err
+}
+
+// outbound changes how many bytes of blocks are on their way to a node, and returns that.
+func (s *Store) outbound(to rt.NodeID, change int) int {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	n := s.leaving[to] + change
+	if s.leaving[to] = n; n == 0 {
+		delete(s.leaving, to)
+	}
+	return n
 }
 
 // pieces is how many a stored form of that size makes.

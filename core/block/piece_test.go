@@ -37,7 +37,7 @@ func bareStore(env *sched.Env, d Disk) *Store {
 		inbound:   newPool(env, "inbound", 2),
 		serving:   newPool(env, "serving", 2),
 		transfers: map[transferID]*transfer{}, loans: map[transferID]*loan{},
-		sources: map[rt.NodeID]*source{}}
+		sources: map[rt.NodeID]*source{}, leaving: map[rt.NodeID]int{}}
 }
 
 // cutUp makes the pieces of a block.

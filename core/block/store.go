@@ -89,6 +89,7 @@ type Store struct {
 	transfers map[transferID]*transfer
 	loans     map[transferID]*loan
 	sources   map[rt.NodeID]*source
+	leaving   map[rt.NodeID]int // bytes of blocks on their way to nodes
 }
 
 type putRequest struct {
@@ -123,7 +124,7 @@ func New(c Config) *Store {
 			checkingMax), healing: newPool(c.Env, "healing", resyncTasks),
 		helping: newPool(c.Env, "helping", helpingMax), lock: c.Env.NewLock(), hashes: map[Hash]*hashLock{},
 		transfers: map[transferID]*transfer{}, loans: map[transferID]*loan{}, group: c.Group,
-		sources: map[rt.NodeID]*source{}, arrivals: map[Hash]*arrivals{},
+		sources: map[rt.NodeID]*source{}, leaving: map[rt.NodeID]int{}, arrivals: map[Hash]*arrivals{},
 		awaited: rt.NewSemaphore(c.Env, heldMax)}
 	rpc.HandleBody(c.Endpoint, methodPut, s.handlePut)
 	rpc.HandleBody(c.Endpoint, methodGet, s.handleGet)
