@@ -165,7 +165,7 @@ func (s *Store) seekEverywhere(ctx context.Context, hashes []Hash) ([]error, err
 	for _, h := range hashes {
 		req.Hashes = append(req.Hashes, h[:])
 	}
-	why, failed := make([]error, len(hashes)), make([]error, len(members))
+	have, failed := make([]*haveResponse, len(members)), make([]error, len(members))
 	err := crew(ctx, s.env, "seek", len(members), len(members), func(ctx context.Context, i int) error {
 		ctx, cancel := s.env.WithTimeout(ctx, seekTimeout)
 		defer cancel()
@@ -175,16 +175,22 @@ func (s *Store) seekEverywhere(ctx context.Context, hashes []Hash) ([]error, err
 		}
 		if err != nil {
 			failed[i] = fmt.Errorf("%s has not said what it holds: %w", s.topology.Describe(members[i]), err)
-			return nil
 		}
-		for n, have := range resp.Have {
-			if have != 0 {
+		have[i] = resp
+		return nil
+	})
+	if err := errors.Join(append(failed, err)...); err != nil {
+		return nil, err
+	}
+	why := make([]error, len(hashes))
+	for i, resp := range have {
+		for n, has := range resp.Have {
+			if has != 0 {
 				why[n] = fmt.Errorf("%s has it", s.topology.Describe(members[i]))
 			}
 		}
-		return nil
-	})
-	return why, errors.Join(append(failed, err)...)
+	}
+	return why, nil
 }
 
 var methodSeek = rpc.NewMethod[haveRequest, haveResponse]("block.seek", rpc.Meta)
