@@ -156,6 +156,10 @@ func (t *Table[T]) after(key []byte) []byte {
 // CheckRecord judges a record of this package that is no row. known is false if it is not one of this
 // package.
 func CheckRecord(key, value []byte) (known bool, err error) {
+	if bytes.Equal(key, keyScrub) {
+		_, err := codec.Load[scrubState](value, kindScrub)
+		return true, err
+	}
 	if len(key) == 0 || key[0] != digestPrefix {
 		return false, nil
 	}

@@ -120,6 +120,13 @@ func (m *mender) found(key []byte) {
 	m.bell.Unpark()
 }
 
+// full reports whether no more rows can be queued.
+func (m *mender) full() bool {
+	m.lock.Lock()
+	defer m.lock.Unlock()
+	return len(m.queue) >= mendMax
+}
+
 // run repairs rows until the node stops.
 func (m *mender) run(ctx context.Context) error {
 	for {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"granary/core/job"
 	"granary/core/kv"
 	"granary/core/layout"
 	"granary/core/quorum"
@@ -154,4 +155,75 @@ func (m *mender) has(sort string) bool {
 		}
 	}
 	return false
+}
+
+// A row that nobody reads rots: a scrub finds it, and it is repaired; what is whole is left alone.
+func TestScrubFindsWhatNobodyReads(t *testing.T) {
+	for seed := range uint64(3) {
+		c := newTestCluster(t, seed, false)
+		c.warm()
+		c.mends()
+		a, rows := c.nodes[0], marks{}
+		for i := range 3000 {
+			rows[fmt.Sprintf("%04d", i)] = mark{Stamp: 5}
+		}
+		for _, n := range c.nodes {
+			c.have(n, n.marks, markPK, rows)
+		}
+		bad := []string{"0000", "1500", "2999"}
+		for _, k := range bad {
+			a.rot(t, a.marks, k)
+		}
+		c.do(a, func(ctx context.Context) {
+			s := newScrub(a.tables, job.NewBook(a.env))
+			a.tables.scrub = s
+			a.tables.group.Keep(ScrubJob, s.run)
+			a.env.Sleep(ctx, time.Minute)
+			if n := len(a.tables.mender.queue); n != 0 {
+				t.Errorf("seed %d: %d rows to be repaired before any scrub", seed, n)
+			}
+			a.tables.StartScrub()
+			a.env.Sleep(ctx, 2*mendWait)
+			if state := s.job.State(); state.Done != prefixes || state.Total != prefixes || state.Bytes == 0 {
+				t.Errorf("seed %d: job %+v", seed, state)
+			}
+		})
+		if got := c.local(a, a.marks, markPK); len(got) != len(rows) {
+			t.Errorf("seed %d: %d rows after the scrub, want %d", seed, len(got), len(rows))
+		}
+		if done := a.tables.mender.job.State().Done; done != int64(len(bad)) {
+			t.Errorf("seed %d: %d rows were repaired, want %d", seed, done, len(bad))
+		}
+	}
+}
+
+// A scrub begins by itself two weeks after the last, and goes on with the rest of its pass after a restart.
+func TestScrubPasses(t *testing.T) {
+	c := newTestCluster(t, 1, false)
+	a := c.nodes[0]
+	c.do(a, func(ctx context.Context) {
+		s, going := newScrub(a.tables, job.NewBook(a.env)), false
+		step := func() time.Duration {
+			rest, err := s.turn(ctx, &going)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return rest
+		}
+		step()
+		if rest := step(); rest != scrubLook || going {
+			t.Errorf("rest %v after the first start, want %v", rest, scrubLook)
+		}
+		s.save(ctx, scrubState{Began: a.env.Wall().Add(-scrubEvery).UnixMilli()}) // the last one is long ago
+		step()
+		s, going = newScrub(a.tables, job.NewBook(a.env)), false // another life
+		for step() == 0 {
+		}
+		if state := s.job.State(); state.Done != prefixes {
+			t.Errorf("job %+v after a pass that was due", state)
+		}
+		if state, err := s.load(); err != nil || len(state.Next) != 0 {
+			t.Errorf("state %+v, %v", state, err)
+		}
+	})
 }

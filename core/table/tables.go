@@ -71,6 +71,7 @@ type Tables struct {
 	entropy  *entropy
 	lease    *lease
 	mender   *mender
+	scrub    *scrub
 }
 
 // New returns a node's tables and registers their methods with the endpoint.
@@ -90,16 +91,18 @@ func New(c Config) *Tables {
 	rpc.Handle(c.Endpoint, methodHint, t.handleHint)
 	rpc.Handle(c.Endpoint, methodRow, t.handleRow)
 	t.entropy, t.lease, t.mender = newEntropy(t, c.Jobs), newLease(t), newMender(t, c.Jobs)
+	t.scrub = newScrub(t, c.Jobs)
 	t.store = watchedStore{c.Store, t.mender.found}
 	return t
 }
 
 // Start begins the background work: anti-entropy, the exchanges that the lease of full-copy rows needs, and
-// the repair of rows that cannot be read.
+// the search for rows that cannot be read, and their repair.
 func (t *Tables) Start() {
 	t.group.Keep("anti-entropy", t.entropy.run)
 	t.group.Keep("full-copy lease", t.lease.run)
 	t.group.Keep(MendJob, t.mender.run)
+	t.group.Keep(ScrubJob, t.scrub.run)
 }
 
 // Local reads this node's own rows of a partition key, 0 round trips; f must not wait.

@@ -57,7 +57,7 @@ type grammar struct {
 		GiveUp blockGiveUpCmd `cmd:"" help:"Have nobody wait for blocks that no node has any more."`
 	} `cmd:"" help:"Blocks that are lost."`
 	Scrub struct {
-		Start  scrubStartCmd  `cmd:"" help:"Read every block on this node's disks now; heal what is damaged."`
+		Start  scrubStartCmd  `cmd:"" help:"Read every block and row of this node now; heal what is damaged."`
 		Status scrubStatusCmd `cmd:"" help:"Show what the scrub has found, disk by disk."`
 	} `cmd:"" help:"The blocks of the node, verified."`
 	Job struct {

@@ -220,6 +220,7 @@ func (d *Daemon) name() string {
 func (d *Daemon) serve() {
 	h := admin.New(admin.Config{Env: d.env, Cluster: d.node.Cluster(), Buckets: d.node.Buckets(),
 		Facts: d.facts, Ready: d.ready, Jobs: d.node.Jobs(), Blocks: d.node.Blocks(),
+		Rows:    d.node.Tables(),
 		Metrics: d.meter.Handler(), Authorize: d.authorize})
 	d.gauges()
 	limits := d.opts.Config.S3

@@ -25,16 +25,22 @@ func hasty() *object.Reclaim {
 		AuditEvery: 30 * time.Second, AuditAge: time.Minute}
 }
 
+// scrub has every node find what faults have done to its blocks and rows.
+func scrub(w *world.World) {
+	for _, m := range w.Machines {
+		if !m.Down() {
+			m.Node.Blocks().StartScrub()
+			m.Node.Tables().StartScrub()
+		}
+	}
+}
+
 // leaks lets a healed world, in which no client works any more, free its space, and says what is left over,
 // or missing.
 func leaks(w *world.World) ([]check.Violation, error) {
 	for look := 0; ; look++ {
-		if look%scrubLooks == 0 { // what faults have done to blocks is found
-			for _, m := range w.Machines {
-				if !m.Down() {
-					m.Node.Blocks().StartScrub()
-				}
-			}
+		if look%scrubLooks == 0 {
+			scrub(w)
 		}
 		all, err := w.Holdings()
 		if err != nil {

@@ -268,6 +268,11 @@ func (f *fakeBlocks) GiveUp(_ context.Context, list []block.Hash) ([]error, erro
 	return f.why, f.err
 }
 
+// fakeRows counts the scrubs that were begun.
+type fakeRows struct{ started int }
+
+func (f *fakeRows) StartScrub() { f.started++ }
+
 func (f *fakeBlocks) StartScrub()                         { f.started++ }
 func (f *fakeBlocks) Scrubs() (now, last block.ScrubPass) { return f.now, f.last }
 
@@ -280,6 +285,7 @@ type world struct {
 	ready   error
 	jobs    *job.Book
 	blocks  *fakeBlocks
+	rows    *fakeRows
 	api     *Handler
 }
 
@@ -300,10 +306,10 @@ func newWorld() *world {
 					Connected: true},
 			}}}}
 	w.buckets.Create(context.Background(), "photos", "GKA")
-	w.jobs, w.blocks = job.NewBook(w.env), &fakeBlocks{}
+	w.jobs, w.blocks, w.rows = job.NewBook(w.env), &fakeBlocks{}, &fakeRows{}
 	w.api = New(Config{Env: w.env, Cluster: w.cluster, Buckets: w.buckets,
 		Facts: func(context.Context) Facts { return w.facts }, Ready: func() error { return w.ready },
-		Jobs: w.jobs, Blocks: w.blocks,
+		Jobs: w.jobs, Blocks: w.blocks, Rows: w.rows,
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			io.WriteString(w, "metrics!")
 		}),

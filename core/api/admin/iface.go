@@ -96,6 +96,12 @@ type Blocks interface {
 	GiveUp(context.Context, []block.Hash) ([]error, error)
 }
 
+// Rows is what the API needs of a node's rows; *table.Tables is one.
+type Rows interface {
+	// StartScrub begins to read all rows now, to find those that cannot be read.
+	StartScrub()
+}
+
 // Config is what a Handler stands on. Env, Cluster, Buckets and Facts must be set.
 type Config struct {
 	Env     rt.Env
@@ -107,6 +113,8 @@ type Config struct {
 	Ready func() error
 	// Blocks are the node's blocks. Nil: there is nothing to scrub.
 	Blocks Blocks
+	// Rows are the node's rows. Nil: they are not scrubbed.
+	Rows Rows
 	// Jobs is the node's background work. Nil: there is none.
 	Jobs *job.Book
 	// Metrics serves /metrics. Nil: 404.

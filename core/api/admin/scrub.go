@@ -52,6 +52,9 @@ func (h *Handler) startScrub(r request, _ none) (Scrubs, error) {
 	if h.Blocks != nil {
 		h.Blocks.StartScrub()
 	}
+	if h.Rows != nil {
+		h.Rows.StartScrub()
+	}
 	return h.scrub(r, none{})
 }
 
