@@ -62,8 +62,8 @@ func TestManyFarBlocksGoWhole(t *testing.T) {
 			return err
 		})
 		if sent := c.s.Counter("block_pieces_total") - before; sent < 2*79 || sent > 2*79*24/2 {
-			t.Errorf("seed %d: %v pieces were sent to two nodes, want 79 for each of some of 24 blocks, less "+
-				"than half", seed, sent)
+			t.Errorf("seed %d: %v pieces were sent to two nodes, want 79 for each of some of 24 blocks, and "+
+				"of less than half", seed, sent)
 		}
 		c.quiet()
 		c.nodes[0].crash()
