@@ -61,14 +61,14 @@ func (c *Cluster) note(ctx context.Context, what string, f func(document) standi
 	}
 }
 
-// MarkSynced says that this node's store holds everything that a version wants of it. It must be the newest:
-// what was taken over when another one came was for neither.
+// MarkSynced says that this node's store holds everything that a version wants of it. The version must live:
+// nobody knows of one that is over who was there to take over from.
 //
 // Errors: ErrChanged, those of the store.
 func (c *Cluster) MarkSynced(ctx context.Context, version uint64) error {
 	self := c.env.Self()
 	return c.change(ctx, func(now document, _ hlc.Stamp) (document, error) {
-		if now.number() != version && !c.env.Mutant("layout: in sync with what is over") {
+		if !now.lives(version) && !c.env.Mutant("layout: in sync with what is over") {
 			return now, fmt.Errorf("in sync with version %d, and the newest is %d: %w", version, now.number(),
 				ErrChanged)
 		}

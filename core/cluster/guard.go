@@ -142,16 +142,18 @@ func (g Guard) holds(env rt.Env, version uint64) bool {
 }
 
 // Source is what a node wants of a replica whose rows it takes over: that it knows version Fenced, so that
-// nobody writes to it any more who does not, and that it is in sync with version Synced.
+// nobody writes to it any more who does not, and that it is in sync with version Synced, of whose set it is
+// asked as a member.
 type Source struct {
 	Fenced uint64 `cbor:"1,keyasint"`
 	Synced uint64 `cbor:"2,keyasint"`
 }
 
 // AdmitSync refuses to be the source of what another replica has to hold, in the transaction that reads it. A
-// zero Source wants nothing: replicas that compare their rows may be in any state.
+// zero Source wants nothing: replicas that compare their rows may be in any state. A replica that is
+// closed for the set it is asked as a member of may have missed what was acknowledged without that set.
 //
-// Errors: ErrOldLayout if the fence is not up, ErrSyncing.
+// Errors: ErrOldLayout if the fence is not up, or the set is closed here; ErrSyncing.
 func AdmitSync(env rt.Env, r kv.Reader, s Source) error {
 	g, ok := ReadGuard(r)
 	switch {
@@ -159,6 +161,8 @@ func AdmitSync(env rt.Env, r kv.Reader, s Source) error {
 		return nil
 	case g.Newest < s.Fenced && !env.Mutant("layout: fence after push"):
 		return fmt.Errorf("%w: version %d is not here yet", ErrOldLayout, s.Fenced)
+	case s.Synced < g.Closed && !env.Mutant("layout: taken over from the closed"):
+		return fmt.Errorf("%w: version %d, and here it is closed for %d", ErrOldLayout, s.Synced, g.Closed)
 	case !g.holds(env, s.Synced):
 		return fmt.Errorf("%w: with version %d", ErrSyncing, s.Synced)
 	}

@@ -2,7 +2,9 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"testing"
+	"time"
 
 	"granary/core/kv"
 )
@@ -61,5 +63,36 @@ func TestSince(t *testing.T) {
 	anew := standing{Life: 2, Store: []byte("b")}
 	if j := s.join(anew); j.Since != 0 || j.Synced != 0 {
 		t.Errorf("another store holds what the one before held: %+v", j)
+	}
+}
+
+// TestInSyncWithWhatLives: a node gets in sync with the newest version or, as long as that is live, with the
+// one before; not with one that is over.
+func TestInSyncWithWhatLives(t *testing.T) {
+	for _, mutant := range []string{"", "layout: in sync with what is over"} {
+		w := newTown(t, 43, 4, mutant)
+		w.form(3)
+		w.stay = true
+		m := w.machines[0]
+		w.join(w.machines[3], w.machines[3].role())
+		w.must(m, func(ctx context.Context, c *Cluster) error {
+			_, err := c.Apply(ctx)
+			return err
+		})
+		mark := func(version uint64) error {
+			return w.on(m, func(ctx context.Context, c *Cluster) error { return c.MarkSynced(ctx, version) })
+		}
+		if err := mark(1); err != nil || m.c.LayoutNumber() != 2 {
+			t.Fatalf("in sync with the version before %d: %v", m.c.LayoutNumber(), err)
+		}
+		w.stay = false
+		w.must(m, func(ctx context.Context, c *Cluster) error { return c.MarkSynced(ctx, 2) })
+		for _, m := range w.machines {
+			m.env.Go("follow", func() { _ = w.follow(m.env.Background(), m, m.env.NewWaiter()) })
+		}
+		w.within(time.Minute, func() bool { return w.agree(4) })
+		if err := mark(1); errors.Is(err, ErrChanged) != (mutant == "") {
+			t.Errorf("mutant %q: in sync with a version that is over: %v", mutant, err)
+		}
 	}
 }

@@ -24,7 +24,7 @@ func TestShareOfALostStore(t *testing.T) {
 		set := layout.Voters(1, roles)
 		v := View{Layout: 1, Live: []layout.Set{set}}
 		for lost := range set.Nodes {
-			g := Goal{Version: 1, Lost: true}
+			g := Goal{Version: 1, Lost: true, Heir: true}
 			share, ok := g.Share(set.Nodes[lost], v)
 			if !ok {
 				t.Fatalf("zones %v: node %d has no share", zones, lost)
@@ -74,7 +74,13 @@ func TestShareOfAMember(t *testing.T) {
 		{"not in sync with it", Goal{Version: 2}, 1, 0, 2},
 		{"new, and the set that is read is the old one", Goal{Version: 2}, 3, 0, 2},
 		{"new, and the new set is readable", Goal{Version: 2}, 3, 1, 1},
-		{"lost, and the new set is readable", Goal{Version: 2, Lost: true}, 3, 1, 2},
+		{"lost, and the new set is readable", Goal{Version: 2, Lost: true, Heir: true}, 3, 1, 2},
+		{"lost once, and in sync with the set before", Goal{Version: 2, Synced: 1, Heir: true}, 1, 0, 1},
+		{"lost once, and the new set is readable", Goal{Version: 2, Synced: 1, Heir: true}, 3, 1, 2},
+		{"behind in the set that is read", Goal{Version: 1, Newest: 2}, 1, 0, 1},
+		{"behind in a set that is read no more", Goal{Version: 1, Newest: 2}, 1, 1, 1},
+		{"behind in a set that is read no more, not in the new one", Goal{Version: 1, Newest: 2}, 0, 1, 2},
+		{"behind, and in the new set alone", Goal{Version: 1, Newest: 2}, 3, 0, -1},
 		{"not in the new set", Goal{Version: 2, Synced: 1}, 0, 0, -1},
 	} {
 		view := View{Layout: 2, Live: []layout.Set{before, newest}, Read: c.read}

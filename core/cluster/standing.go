@@ -96,6 +96,11 @@ func (d document) retired(set layout.Set, j uint64) bool {
 // beforeLives reports whether the version before the newest is live.
 func (d document) beforeLives() bool { return d.Before != nil && d.Settled < d.number() }
 
+// lives reports whether a version is live.
+func (d document) lives(version uint64) bool {
+	return d.number() == version || d.beforeLives() && d.Before.Number == version
+}
+
 // fullSet is the set of the full-copy tables and the registers in a version.
 func (d document) fullSet(v *layout.Version) layout.Set { return d.withoutLost(v.Voters()) }
 

@@ -45,7 +45,7 @@ func (w *town) follow(ctx context.Context, m *machine, wake rt.Waiter) error {
 		case !far || w.stay:
 			err = wake.Park(ctx)
 		case g.Carry:
-			err = m.c.MarkCarried(ctx, g.Version)
+			err = m.c.MarkCarried(ctx, g.Newest)
 		default:
 			err = m.c.MarkSynced(ctx, g.Version)
 		}

@@ -229,6 +229,23 @@ func TestUnsyncedIsNotClean(t *testing.T) {
 	}
 }
 
+// TestClosedIsNoSource: a replica that is closed for a version is nobody's source as a member of the set
+// before, which others leave out by then: who believes that set to be live may be a store that was lost, and
+// has forgotten what it acknowledged without it.
+func TestClosedIsNoSource(t *testing.T) {
+	for _, mutant := range []string{"", "layout: taken over from the closed"} {
+		c := newChange(t, mutant)
+		c.guards(c.nodes[0], cluster.Guard{Newest: 2, Closed: 2, Synced: 2})
+		c.guards(c.nodes[1], cluster.Guard{Newest: 2, Synced: 2})
+		if err := c.take(0); errors.Is(err, cluster.ErrOldLayout) != (mutant == "") {
+			t.Errorf("mutant %q: taken over from a replica that is closed: %v", mutant, err)
+		}
+		if err := c.take(1); err != nil {
+			t.Errorf("mutant %q: taken over from one that is not: %v", mutant, err)
+		}
+	}
+}
+
 // TestCarryIsAdmitted: rows that a replica takes over are read in the transaction that finds their source
 // fenced and in sync.
 func TestCarryIsAdmitted(t *testing.T) {

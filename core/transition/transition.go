@@ -61,7 +61,7 @@ type Mover struct {
 	wake    rt.Waiter
 	started time.Duration
 	goal    cluster.Goal
-	taken   map[taking]bool // towards goal
+	taken   map[taking]bool // with the newest version fenced
 	dropped uint64          // version whose surplus was dropped
 	dropAt  time.Duration   // when it is looked for again
 }
@@ -121,20 +121,24 @@ func (m *Mover) run(ctx context.Context) error {
 	}
 }
 
-// step does all that can be done towards a goal; an error is why it is not reached.
-func (m *Mover) step(ctx context.Context, goal cluster.Goal) error {
-	if goal.Version != m.goal.Version {
+// step does all that can be done towards a goal; an error is why it is not reached. Neither half waits for
+// the other.
+func (m *Mover) step(ctx context.Context, goal cluster.Goal) (err error) {
+	if goal.Newest != m.goal.Newest { // another fence
 		m.taken = map[taking]bool{}
 	}
 	m.goal = goal
 	if goal.Carry {
-		if err := m.carry(ctx, goal.Version); err != nil {
-			return err
-		}
+		err = m.carry(ctx, goal.Newest)
 	}
-	if !goal.Sync {
-		return nil
+	if goal.Sync && ctx.Err() == nil {
+		err = errors.Join(err, m.sync(ctx, goal))
 	}
+	return err
+}
+
+// sync takes over what the goal's version gives to this node.
+func (m *Mover) sync(ctx context.Context, goal cluster.Goal) error {
 	if s := m.shares(); len(s) > 0 && len(peersOf(s, m.Env.Self())) == 0 { // the only replica of everything
 		return m.Cluster.MarkSynced(ctx, goal.Version)
 	}
@@ -226,7 +230,7 @@ func (m *Mover) takeOver(ctx context.Context) error {
 
 // takeFrom takes shares over from one peer.
 func (m *Mover) takeFrom(ctx context.Context, peer rt.NodeID, shares []share) error {
-	source := cluster.Source{Fenced: m.goal.Version, Synced: shares[0].Set.Version}
+	source := cluster.Source{Fenced: m.goal.Newest, Synced: shares[0].Set.Version}
 	var spans []table.Span
 	for _, s := range shares {
 		if s.full {
@@ -256,7 +260,7 @@ func (m *Mover) takeFrom(ctx context.Context, peer rt.NodeID, shares []share) er
 	return nil
 }
 
-// shares are the parts of the newest version that this node has to hold.
+// shares are the parts that this node has to hold in the version of its goal.
 func (m *Mover) shares() (all []share) {
 	add := func(p part, v cluster.View) {
 		if s, ok := m.goal.Share(m.Env.Self(), v); ok {
