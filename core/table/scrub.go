@@ -33,7 +33,7 @@ const (
 
 var (
 	keyScrub  = []byte("\x02table/scrub")
-	kindScrub = codec.Register(0x20, 1, "row scrub state")
+	kindScrub = codec.Register(0x21, 1, "row scrub state")
 )
 
 // scrubState is durable.
