@@ -19,6 +19,9 @@ const (
 	Failed Vote = iota
 	// Refused: the replica stored nothing and never will store this write.
 	Refused
+	// Late: the replica stored nothing and never will store what it was sent, whose stamp is no newer than
+	// what it has promised to take no more.
+	Late
 	// Stored: the replica stored the row but casts no vote on its freshness: the row has no stamp, the
 	// replica is syncing, or it can no longer tell.
 	Stored
@@ -31,8 +34,10 @@ const (
 // Answer is one replica's answer to one item of a write.
 type Answer struct {
 	Vote Vote
-	Head hlc.Stamp // with Behind: the newest stamp the replica knows for the key
-	Err  error     // with Failed and Refused: why
+	// Head, with Behind, is the newest stamp that the replica knows for the key; with Late, what a stamp must
+	// exceed there.
+	Head hlc.Stamp
+	Err  error // with Failed and Refused: why
 }
 
 // Verdict is what the answers so far mean for a write.
@@ -42,7 +47,7 @@ type Verdict uint8
 const (
 	Waiting   Verdict = iota // more answers are needed
 	Acked                    // the write is acknowledged
-	Restamp                  // W clean answers are impossible: stamp anew, above Tally.Head
+	Restamp                  // too many are behind, or called it late: stamp anew, above Tally.Head
 	Exhausted                // an acknowledgement is impossible, and a new stamp would not help
 )
 
@@ -50,6 +55,7 @@ const (
 //
 // A voted write is acknowledged at a write quorum of Clean answers in the read set and one of stored answers
 // (Clean, Behind or Stored) in every other live set; an unvoted one at one of stored answers in every set.
+// A Late answer is none of these, and gives the hope that a new stamp would make it one.
 // Add counts a node's first answer only, and only the answers of nodes of the sets: learners decide nothing.
 // Source: DESIGN.md, "Acknowledgement".
 type Tally struct {
@@ -99,7 +105,7 @@ func (t *Tally) Add(node rt.NodeID, a Answer) {
 		return
 	}
 	t.answers = append(t.answers, answered{node, a})
-	if a.Vote == Behind {
+	if a.Vote == Behind || a.Vote == Late {
 		t.head = max(t.head, a.Head)
 	}
 }
@@ -116,7 +122,7 @@ func (t *Tally) answer(node rt.NodeID) (Answer, bool) {
 	return Answer{}, false
 }
 
-// Head is the newest stamp that a Behind answer named.
+// Head is the newest stamp that a Behind or Late answer named.
 func (t *Tally) Head() hlc.Stamp { return t.head }
 
 // Failures are the answers so far that hold an error.
@@ -157,43 +163,69 @@ func (t *Tally) some(set layout.Set, v Vote) bool {
 	return slices.ContainsFunc(set.Nodes, func(id rt.NodeID) bool { return t.vote(id) == v })
 }
 
-// Verdict decides. hurried asks to stamp anew as soon as a Behind answer is there and no acknowledgement,
-// instead of waiting for replicas that have been silent for long.
+// Verdict decides. hurried asks to stamp anew as soon as a Behind or Late answer is there and no
+// acknowledgement, instead of waiting for replicas that have been silent for long.
 func (t *Tally) Verdict(hurried bool) Verdict {
-	acked := true
+	acked, storable := true, true
 	for i, set := range t.sets {
-		if !t.holds(set, func(v Vote) bool { return v >= Stored }) {
-			return Exhausted
-		}
+		storable = storable && t.holds(set, func(v Vote) bool { return v >= Stored })
 		acked = acked && t.reached(i)
 	}
-	if acked {
-		return Acked
-	}
 	voters := t.sets[t.anchor]
-	if !t.voted || t.reached(t.anchor) {
-		return Waiting // for other sets, where Behind is as good
-	}
 	switch {
-	case !t.holds(voters, func(v Vote) bool { return v >= Behind }):
-		return Exhausted // too many replicas cannot vote; a new stamp would not help
-	case t.certain:
+	case acked:
+		return Acked
+	case storable && (!t.voted || t.reached(t.anchor)):
+		return Waiting // for other sets, where Behind is as good
+	case !t.renewable():
+		return Exhausted // too many replicas cannot vote, or store it; a new stamp would not help
+	case t.certain && t.voted:
 		return t.certainly(voters)
-	case !t.holds(voters, func(v Vote) bool { return v >= Clean }), hurried && t.some(voters, Behind):
+	case !storable, !t.holds(voters, func(v Vote) bool { return v >= Clean }):
+		return Restamp
+	case hurried && (t.some(voters, Behind) || t.some(voters, Late)):
 		return Restamp
 	}
 	return Waiting
 }
 
-// certainly decides while the voting set lacks clean answers, if only what is certain counts.
-func (t *Tally) certainly(voters layout.Set) Verdict {
-	switch {
-	case !t.holds(voters, func(v Vote) bool { return v != Behind }):
-		return Restamp
-	case !t.some(voters, pending):
-		return Exhausted
+// renewable reports whether a new stamp may be acknowledged: where this one is late, or behind, it need not
+// be.
+func (t *Tally) renewable() bool {
+	for i, set := range t.sets {
+		least := Stored
+		if t.voted && i == t.anchor {
+			least = Behind
+		}
+		if !t.holds(set, func(v Vote) bool { return v >= least || v == Late }) {
+			return false
+		}
 	}
-	return Waiting
+	return true
+}
+
+// certainly decides while the voting set lacks clean answers, if only what is certain counts: that so many
+// are behind that the stamp can never be clean at a write quorum; or that no replica has it at all, nor will.
+// A replica that called it late may yet get it from another, and be clean.
+func (t *Tally) certainly(voters layout.Set) Verdict {
+	if !t.holds(voters, func(v Vote) bool { return v != Behind }) {
+		return Restamp
+	}
+	nowhere, waiting := true, false
+	for _, set := range t.sets {
+		for _, id := range set.Nodes {
+			v := t.vote(id)
+			nowhere = nowhere && (v == Late || v == Refused || v == pending)
+			waiting = waiting || v == pending
+		}
+	}
+	switch {
+	case t.some(voters, pending), waiting && nowhere:
+		return Waiting
+	case nowhere:
+		return Restamp
+	}
+	return Exhausted
 }
 
 // reached reports whether the answers that set i needs are there.
@@ -215,6 +247,7 @@ func (t *Tally) counts(i int) func(rt.NodeID) bool {
 var (
 	errBehind = errors.New("stored it, but has something newer")
 	errNoVote = errors.New("stored it, but cannot tell whether it is the newest")
+	errLate   = errors.New("takes nothing so old any more; check the clocks of both nodes")
 )
 
 // Missed explains a write that was not acknowledged, by the first set that lacks answers. describe names a
@@ -224,7 +257,7 @@ func (t *Tally) Missed(subject string, describe func(rt.NodeID) string, earlier 
 	e := &Error{Op: "write", Subject: subject, Unknown: earlier}
 	for i, set := range t.sets {
 		for _, node := range set.Nodes {
-			e.Unknown = e.Unknown || t.vote(node) != Refused
+			e.Unknown = e.Unknown || t.vote(node) != Refused && t.vote(node) != Late
 		}
 		if e.Of > 0 || t.reached(i) {
 			continue
@@ -245,6 +278,8 @@ func (t *Tally) fault(i int, node rt.NodeID) error {
 	switch {
 	case !ok:
 		return ErrSilent
+	case a.Vote == Late:
+		return errLate
 	case a.Vote < Stored && a.Err == nil:
 		return ErrSilent
 	case a.Vote < Stored:

@@ -41,7 +41,7 @@ func drawAnswers(t *rapid.T, targets []rt.NodeID) map[rt.NodeID]Answer {
 	for _, id := range targets {
 		a := Answer{Vote: Vote(rapid.IntRange(int(Failed), int(Clean)).Draw(t, "vote"))}
 		switch a.Vote {
-		case Behind:
+		case Behind, Late:
 			a.Head = hlc.Stamp(rapid.IntRange(1, 9).Draw(t, "head"))
 		case Failed, Refused:
 			a.Err = errors.New("broken")
@@ -62,14 +62,13 @@ func twin(v cluster.View, voted bool, answers map[rt.NodeID]Answer, hurried bool
 			missing = append(missing, id)
 		}
 	}
-	storable, ackable := false, false
+	ackable := false
 	complete(answers, missing, func(all map[rt.NodeID]Answer) {
-		storable = storable || ackedBy(v, false, all)
 		ackable = ackable || ackedBy(v, voted, all)
 	})
 	fresh := map[rt.NodeID]Answer{} // what a new stamp may hope for
 	for _, id := range v.Targets() {
-		if a, ok := answers[id]; !ok || a.Vote == Behind {
+		if a, ok := answers[id]; !ok || a.Vote == Behind || a.Vote == Late {
 			fresh[id] = Answer{Vote: Clean}
 		} else {
 			fresh[id] = a
@@ -78,14 +77,14 @@ func twin(v cluster.View, voted bool, answers map[rt.NodeID]Answer, hurried bool
 	behind, clean := 0, 0
 	for _, id := range v.Live[0].Nodes {
 		switch answers[id].Vote {
-		case Behind:
+		case Behind, Late:
 			behind++
 		case Clean:
 			clean++
 		}
 	}
 	switch {
-	case !storable, !ackable && !ackedBy(v, voted, fresh):
+	case !ackable && !ackedBy(v, voted, fresh):
 		return Exhausted
 	case !ackable:
 		return Restamp
@@ -101,7 +100,7 @@ func complete(answers map[rt.NodeID]Answer, missing []rt.NodeID, f func(map[rt.N
 		f(answers)
 		return
 	}
-	for _, v := range []Vote{Failed, Stored, Behind, Clean} {
+	for _, v := range []Vote{Failed, Late, Stored, Behind, Clean} {
 		answers[missing[0]] = Answer{Vote: v}
 		complete(answers, missing[1:], f)
 	}
@@ -171,7 +170,7 @@ func checkReport(t *rapid.T, view cluster.View, tally *Tally, so map[rt.NodeID]A
 		if a.Err != nil {
 			fails++
 		}
-		certain = certain && a.Vote == Refused
+		certain = certain && (a.Vote == Refused || a.Vote == Late)
 	}
 	if tally.Head() != head || tally.Got() != got || len(tally.Failures()) != fails {
 		t.Fatalf("head %v got %d failures %v, want %v, %d, %d", tally.Head(), tally.Got(), tally.Failures(),
@@ -359,7 +358,8 @@ func TestErrorText(t *testing.T) {
 }
 
 // TestCertain: a tally that only certainty moves asks for a new stamp when so many are behind that W clean
-// votes can never have been given, whatever the silent, failed and refusing ones did; and it is final.
+// votes can never have been given, whatever the silent, failed and refusing ones did, or when nobody has
+// stored it, which a replica that called it late may yet do for somebody else; and it is final.
 func TestCertain(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		view := drawView(t)
@@ -380,14 +380,18 @@ func TestCertain(t *testing.T) {
 					behind++
 				}
 			}
+			nowhere := true // nobody has stored it, nor ever will
+			for _, n := range targets {
+				nowhere = nowhere && (so[n].Vote == Late || so[n].Vote == Refused)
+			}
 			switch impossible := len(oldest.Nodes)-behind < oldest.Write; {
-			case got == Restamp && !impossible:
+			case got == Restamp && !impossible && !nowhere:
 				t.Fatalf("new stamp, although %d of %v may be clean: %v", oldest.Write, oldest, so)
 			case got == Acked != ackedBy(view, true, so):
 				t.Fatalf("verdict %v: %v", got, so)
 			case (last == Acked || last == Exhausted) && got != last, last == Restamp && got < last:
 				t.Fatalf("%v became %v", last, got)
-			case got == Waiting && impossible && twin(view, true, so, false) == Restamp:
+			case got == Waiting && (impossible || nowhere) && twin(view, true, so, false) == Restamp:
 				t.Fatalf("waits, although no quorum can be clean: %v", so)
 			}
 			last = got
