@@ -189,3 +189,28 @@ func (d document) reborn(id rt.NodeID, store []byte) standing {
 	}
 	return standing{Life: s.Life + 1, Store: store}
 }
+
+// InSync reports whether a store knows all that was acknowledged, to the sets of the newest version that is
+// known to it.
+func InSync(env rt.Env, r kv.Reader) bool {
+	g, ok := ReadGuard(r)
+	return !ok || g.holds(env, g.Newest)
+}
+
+// AdmitSettled refuses what all replicas of the only live set have to take part in: at one that is not in
+// sync, or knows that the layout is being changed or is another than that of a version.
+//
+// Errors: ErrOldLayout, ErrSyncing.
+func AdmitSettled(env rt.Env, r kv.Reader, version uint64) error {
+	g, ok := ReadGuard(r)
+	switch {
+	case !ok:
+		return nil
+	case g.Newest != version || g.Closed < version:
+		return fmt.Errorf("%w: version %d, and %d is here, %d settled", ErrOldLayout, version, g.Newest,
+			g.Closed)
+	case !g.holds(env, version):
+		return fmt.Errorf("%w: with version %d", ErrSyncing, version)
+	}
+	return nil
+}

@@ -11,6 +11,7 @@ import (
 	"github.com/zeebo/blake3"
 
 	"granary/core/bucket"
+	"granary/core/quorum"
 	"granary/core/table"
 )
 
@@ -82,9 +83,11 @@ func (s *Store) completed(ctx context.Context, b bucket.BucketID, k Key, id Uplo
 	if err != nil {
 		return Info{}, err
 	}
-	err = s.save(ctx, b, "object "+quote(k), append(rows, row)...)
+	_, err = s.tables.WriteOne(ctx, table.Write{Subject: "object " + quote(k), PK: b[:], Back: true,
+		Items: []table.Item{{With: append(rows, row)}}})
 	var r *table.Refusal
-	if errors.As(err, &r) && (r.Code == refusedOverwritten || r.Code == refusedSealed) {
+	if errors.As(err, &r) && (r.Code == refusedOverwritten || r.Code == refusedSealed) ||
+		errors.Is(err, quorum.ErrLate) {
 		err = nil // it was completed, and since then replaced, or cleared of what it did not need
 	}
 	return up.Done.info(k), refusal(err)

@@ -97,6 +97,11 @@ func (r *Rows) bury(tx *table.Tx, at table.Address, loser, winner version) error
 	return r.note(tx, garbageSort(at.Sort, loser.ID), garbageRow{Version: loser})
 }
 
+// yielded follows the removal of a row that is gone elsewhere: what it held is replaced by nothing.
+func (r *Rows) yielded(tx *table.Tx, at table.Address, old objectRow) error {
+	return r.bury(tx, at, old.Winner, version{})
+}
+
 // revive takes a version out of this replica's garbage: it lost here, was stamped anew, and wins; or what was
 // noted was its upload.
 func (r *Rows) revive(tx *table.Tx, at table.Address, winner version) {

@@ -40,7 +40,7 @@ type finding struct {
 	// Sealed says that the replica has promised to accept nothing more of the id from coordinators, and that
 	// nothing here needs what it owns.
 	Sealed bool `cbor:"1,keyasint,omitempty"`
-	// Head is the winner of the key here.
+	// Head is the winner of the key here, or the newest that may have been collected.
 	Head table.Head `cbor:"2,keyasint"`
 	// Done is the version that an upload was completed as here.
 	Done VersionID `cbor:"3,keyasint"`
@@ -95,11 +95,15 @@ func (s *Store) handleInquire(ctx context.Context, _ rt.NodeID, req *inquireRequ
 
 // find answers one ask, and makes the promise if nothing speaks against it.
 func (r *Rows) find(tx *table.Tx, a ask) (f finding, err error) {
-	o, _, err := r.objects.Get(&tx.Reader, a.Key)
+	o, known, err := r.objects.Get(&tx.Reader, a.Key)
 	if err != nil {
 		return f, err
 	}
-	f.Head = o.Winner.head()
+	if f.Head = o.Winner.head(); !known {
+		if f.Head, err = goneHead(&tx.Reader); err != nil {
+			return f, err
+		}
+	}
 	id, free := a.ID, false
 	switch a.Kind {
 	case askVersion:
@@ -131,6 +135,17 @@ func (r *Rows) find(tx *table.Tx, a ask) (f finding, err error) {
 	}
 	f.Sealed = true
 	return f, r.seal(tx, a.Key, id)
+}
+
+// goneHead is the winner of a key of which there is no row: a deletion that was collected, as new as the
+// floor says at most. What is no newer was replaced by it, and is taken in nowhere any more.
+func goneHead(reader *table.Reader) (h table.Head, err error) {
+	if h.Stamp, err = reader.Floor(); h.Stamp > 0 {
+		for i := range h.ID {
+			h.ID[i] = 0xff
+		}
+	}
+	return h, err
 }
 
 // findOwner looks for what needs the blocks of an owner, and says which id decides about it.

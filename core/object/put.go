@@ -8,6 +8,7 @@ import (
 
 	"granary/core/block"
 	"granary/core/bucket"
+	"granary/core/hlc"
 	"granary/core/table"
 )
 
@@ -109,14 +110,11 @@ func (s *Store) putBlocks(ctx context.Context, b bucket.BucketID, k Key, v versi
 
 // markUploading lets it be known that data is being stored under a version id.
 func (s *Store) markUploading(ctx context.Context, b bucket.BucketID, k Key, id VersionID) error {
-	stamp, err := s.clock.Now(ctx)
-	if err != nil {
-		return err
-	}
-	row, err := s.rows.objects.Row([]byte(k), objectRow{Uploads: []uploading{{ID: id, Stamp: stamp}}})
-	if err != nil {
-		return err
-	}
 	subject := fmt.Sprintf("upload mark of %q", string(k))
-	return doubted(subject, s.save(ctx, b, subject, row))
+	_, err := s.tables.WriteOne(ctx, table.Write{Subject: subject, PK: b[:],
+		Items: []table.Item{{Unvoted: true, Voted: func(stamp hlc.Stamp) ([]table.Row, error) {
+			row, err := s.rows.objects.Row([]byte(k), objectRow{Uploads: []uploading{{ID: id, Stamp: stamp}}})
+			return []table.Row{row}, err
+		}}}})
+	return doubted(subject, err)
 }

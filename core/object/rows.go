@@ -152,6 +152,18 @@ func (o objectRow) joinUploads(a, b []uploading) []uploading {
 	return all
 }
 
+// newest is the newest stamp in the row.
+func (o objectRow) newest() hlc.Stamp {
+	newest := o.Winner.Stamp
+	for _, m := range o.Uploads {
+		newest = max(newest, m.Stamp)
+	}
+	return newest
+}
+
+// spent reports whether the row says nothing but that there is no object.
+func (o objectRow) spent() bool { return !o.Winner.exists() && len(o.Uploads) == 0 }
+
 func compareIDs(a, b VersionID) int { return bytes.Compare(a[:], b[:]) }
 
 // project keeps what a listing shows.
@@ -245,6 +257,7 @@ func RegisterTables(r *table.Registry, gates *bucket.Rows) *Rows {
 		PKLen:   pkLen, Join: objectRow.Join, Head: func(o objectRow) table.Head { return o.Winner.head() },
 		Live:    func(o objectRow) bool { return o.Winner.exists() },
 		Project: objectRow.project, Glance: glance, Applied: rows.supersede, Parts: rows.objectParts,
+		Newest: objectRow.newest, Spent: objectRow.spent, Yielded: rows.yielded,
 		Admit: rows.admitObject, Sift: rows.siftObject, Verify: rows.verifyObject})
 	return rows
 }

@@ -243,11 +243,13 @@ func (t *Tally) counts(i int) func(rt.NodeID) bool {
 	}
 }
 
+// ErrLate, in an Error, says that a replica takes nothing so old any more, and did not store it.
+var ErrLate = errors.New("takes nothing so old any more; check the clocks of both nodes")
+
 // Why a replica's answer did not count, in an Error.
 var (
 	errBehind = errors.New("stored it, but has something newer")
 	errNoVote = errors.New("stored it, but cannot tell whether it is the newest")
-	errLate   = errors.New("takes nothing so old any more; check the clocks of both nodes")
 )
 
 // Missed explains a write that was not acknowledged, by the first set that lacks answers. describe names a
@@ -279,7 +281,7 @@ func (t *Tally) fault(i int, node rt.NodeID) error {
 	case !ok:
 		return ErrSilent
 	case a.Vote == Late:
-		return errLate
+		return ErrLate
 	case a.Vote < Stored && a.Err == nil:
 		return ErrSilent
 	case a.Vote < Stored:

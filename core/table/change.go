@@ -14,10 +14,16 @@ func (t *Tables) Change(ctx context.Context, f func(rows func(pk []byte) *Tx) er
 	var after []func()
 	err := t.store.Update(ctx, func(w kv.Writer) error {
 		return f(func(pk []byte) *Tx {
-			return &Tx{Reader: *newReader(w, pk), w: w, registry: t.registry, room: t.room, after: &after}
+			return t.txOn(w, pk, &after)
 		})
 	})
 	return finish(after, err)
+}
+
+// txOn is for rows of a partition key in a transaction of this node.
+func (t *Tables) txOn(w kv.Writer, pk []byte, after *[]func()) *Tx {
+	return &Tx{Reader: *newReader(w, pk), w: w, registry: t.registry, room: t.room, after: after,
+		floors: t.floors}
 }
 
 // finish runs what waited for a transaction to be durable.

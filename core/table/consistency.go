@@ -109,7 +109,8 @@ func (f *Fetched) hold(ctx context.Context) (held bool, err error) {
 	if f.prune != nil {
 		f.prune(f)
 	}
-	req := &writeRequest{PK: f.pk, Items: [][]Row{f.batch(f.ordered())}, Over: newest, Plan: f.view.Plan()}
+	req := &writeRequest{PK: f.pk, Items: [][]Row{f.batch(f.ordered())}, Over: newest, Back: true,
+		Plan: f.view.Plan()}
 	round := quorum.Start(t.env.Background(), t.quorum, t.topology.Nearest(rest), 0,
 		func(ctx context.Context, to rt.NodeID) (*writeResponse, error) {
 			ctx, cancel := t.env.WithTimeout(ctx, WriteTimeout)
@@ -161,7 +162,7 @@ func (f *Fetched) holders(voted bool) (*quorum.Tally, []rt.NodeID, error) {
 	tally := quorum.NewTally(f.view, voted)
 	holds := map[rt.NodeID]bool{}
 	for _, reply := range f.replies {
-		all, err := f.heldBy(reply.Value.Rows)
+		all, err := f.heldBy(reply.Value)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -181,10 +182,10 @@ func (f *Fetched) holders(voted bool) (*quorum.Tally, []rt.NodeID, error) {
 
 // heldBy reports whether a replica with these rows holds the join. Of a voted row the head counts, which was
 // clean there since it is still the newest; the rest of it follows in its own time. Rows that depend on
-// others count through them.
-func (f *Fetched) heldBy(have []Row) (bool, error) {
+// others count through them. Who knows that a row is gone holds it.
+func (f *Fetched) heldBy(reply *fetchResponse) (bool, error) {
 	values := map[rowKey][]byte{}
-	for _, row := range have {
+	for _, row := range reply.Rows {
 		values[rowKey{row.Table, string(row.Sort)}] = row.Value
 	}
 	for _, row := range f.ordered() {
@@ -194,7 +195,7 @@ func (f *Fetched) heldBy(have []Row) (bool, error) {
 		}
 		value, ok := values[rowKey{row.Table, string(row.Sort)}]
 		switch {
-		case s.derived():
+		case s.derived(), !ok && f.tables.gone(row, reply.Floor):
 			continue
 		case !ok:
 			return false, nil

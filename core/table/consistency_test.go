@@ -35,8 +35,12 @@ var kindCell = codec.Register(0xf7, 1, "cell")
 
 func cellDef() Def[cell] {
 	return Def[cell]{ID: 203, Name: "cell", Kind: kindCell, Version: 1, PKLen: 1, Join: cell.Join,
-		Head: cell.head}
+		Head: cell.head, Newest: func(c cell) hlc.Stamp { return c.Stamp },
+		Spent: func(c cell) bool { return c.Write >= wiped }}
 }
+
+// wiped and what is above are writes that say that the cell is gone.
+const wiped = 200
 
 func (n *testNode) set(ctx context.Context, id byte) (hlc.Stamp, error) {
 	return n.tables.WriteOne(ctx, Write{Subject: "cell", PK: markPK,

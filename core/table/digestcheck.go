@@ -134,6 +134,9 @@ const rebuildRows = 4096
 //
 // Cost: a read of all rows, once.
 func (t *Tables) Prepare(ctx context.Context) error {
+	if err := t.floors.load(t.store); err != nil {
+		return err
+	}
 	done := false
 	err := t.store.View(func(r kv.Reader) error {
 		done = bytes.Equal(r.Get(keyDigested), []byte{digestVersion})

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"granary/core/cluster"
+	"granary/core/hlc"
 	"granary/core/kv"
 	"granary/core/rpc"
 	"granary/core/rt"
@@ -79,7 +80,15 @@ type batches struct {
 	Batches []batch `cbor:"1,keyasint,omitempty"`
 }
 
-type pushResponse struct{}
+// pushResponse names the batches that were passed over because their rows are below the receiver's floor.
+type pushResponse struct {
+	Below []below `cbor:"1,keyasint,omitempty"`
+}
+
+type below struct {
+	Batch int       `cbor:"1,keyasint,omitempty"`
+	Floor hlc.Stamp `cbor:"2,keyasint"`
+}
 
 var (
 	methodCompare = rpc.NewMethod[compareRequest, compareResponse]("table.compare", rpc.Bulk)
@@ -260,30 +269,38 @@ func (t *Tables) carryOne(r kv.Reader, key []byte, skip, room int) (b batch, siz
 
 // handlePush merges what another replica sent.
 func (t *Tables) handlePush(ctx context.Context, _ rt.NodeID, req *batches) (*pushResponse, error) {
-	return &pushResponse{}, t.mergeBatches(ctx, req)
+	passed, err := t.mergeBatches(ctx, req, false)
+	return &pushResponse{Below: passed}, err
 }
 
 // mergeBatches merges batches in one transaction, without refusals; each row gets this replica's vote as if
-// it had come from its coordinator. Those that there is no room for are left out; the others, such as
-// deletions, are merged all the same.
+// it had come from its coordinator. Those that there is no room for are left out, and those below the floor,
+// unless they are trusted; the others, such as deletions, are merged all the same.
 //
-// Errors: ErrFull if something was left out; others mean that nothing was merged.
-func (t *Tables) mergeBatches(ctx context.Context, in *batches) (err error) {
+// Errors: ErrFull if something had no room; others mean that nothing was merged.
+func (t *Tables) mergeBatches(ctx context.Context, in *batches, trusted bool) (passed []below, err error) {
 	var full error
 	err = t.Change(ctx, func(rows func(pk []byte) *Tx) error {
-		full = nil
-		for _, b := range in.Batches {
-			err := rows(b.PK).try(b.Rows)
-			if errors.Is(err, ErrFull) {
-				full, err = err, nil
-			}
-			if err != nil {
+		full, passed = nil, nil
+		for i, b := range in.Batches {
+			tx := rows(b.PK)
+			tx.trusted = trusted
+			err := tx.try(b.Rows)
+			var over *passedOver
+			switch {
+			case errors.Is(err, ErrFull):
+				full = err
+			case errors.As(err, &over):
+				if !over.cut {
+					passed = append(passed, below{i, over.floor})
+				}
+			case err != nil:
 				return err
 			}
 		}
 		return nil
 	})
-	return cmp.Or(err, full)
+	return passed, cmp.Or(err, full)
 }
 
 // try merges rows, all or none of them.
@@ -303,6 +320,8 @@ type exchange struct {
 	t      *Tables
 	peer   rt.NodeID
 	source cluster.Source
+	// taking says that this node takes over what the source has: what is below the floor there is here too.
+	taking bool
 	// pace is called after every message with the bytes it brought; an error ends the exchange.
 	pace func(ctx context.Context, bytes int) error
 	todo []spanAsk // a stack, so that it stays short
@@ -328,8 +347,25 @@ type Exchanged struct {
 // side had no room for some rows, those of calls and of the store; what was done stays.
 func (t *Tables) TakeOver(ctx context.Context, peer rt.NodeID, spans []Span, source cluster.Source,
 	pace func(context.Context, int) error) (Exchanged, error) {
-	x := &exchange{t: t, peer: peer, source: source, pace: pace}
-	return x.run(ctx, spans)
+	if _, err := t.takeFloors(ctx, peer, spans, source); err != nil {
+		return Exchanged{}, err
+	}
+	var done Exchanged
+	for { // until no floor was raised meanwhile: what is gone there must not stay here
+		x := &exchange{t: t, peer: peer, source: source, pace: pace, taking: true}
+		some, err := x.run(ctx, spans)
+		done = done.add(some)
+		if err != nil {
+			return done, err
+		}
+		if raised, err := t.takeFloors(ctx, peer, spans, source); !raised || err != nil {
+			return done, err
+		}
+	}
+}
+
+func (x Exchanged) add(y Exchanged) Exchanged {
+	return Exchanged{x.Rounds + y.Rounds, x.Bytes + y.Bytes, x.Received + y.Received, x.Sent + y.Sent}
 }
 
 // exchangeSpans makes spans equal here and at peer.
@@ -556,7 +592,8 @@ func (x *exchange) pull(ctx context.Context, keys [][]byte) error {
 		if err := x.called(ctx, keysSize(keys)+got.size()); err != nil {
 			return err
 		}
-		if err := x.roomy(x.t.mergeBatches(ctx, got)); err != nil {
+		_, err = x.t.mergeBatches(ctx, got, x.taking)
+		if err := x.roomy(err); err != nil {
 			return err
 		}
 		var whole int
@@ -577,10 +614,15 @@ func (x *exchange) push(ctx context.Context, keys [][]byte) error {
 			return err
 		}
 		cctx, cancel := x.t.env.WithTimeout(ctx, exchangeTimeout)
-		_, err = methodPush.Call(cctx, x.t.endpoint, x.peer, send)
+		resp, err := methodPush.Call(cctx, x.t.endpoint, x.peer, send)
 		cancel()
 		if err := x.roomy(err); err != nil {
 			return err
+		}
+		if resp != nil {
+			if err := x.yield(ctx, keys, resp.Below); err != nil {
+				return err
+			}
 		}
 		if err := x.called(ctx, send.size()); err != nil {
 			return err
@@ -591,6 +633,19 @@ func (x *exchange) push(ctx context.Context, keys [][]byte) error {
 		}
 		x.done.Sent += whole
 		keys = keys[whole:]
+	}
+	return nil
+}
+
+// yield gives up what the peer knows to be gone, of the rows that were sent.
+func (x *exchange) yield(ctx context.Context, keys [][]byte, passed []below) error {
+	for _, b := range passed {
+		if b.Batch < 0 || b.Batch >= len(keys) {
+			return fmt.Errorf("batch %d of %d: %w", b.Batch, len(keys), ErrMalformedRow)
+		}
+		if err := x.t.yieldTo(ctx, keys[b.Batch], b.Floor, x.taking); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -142,7 +142,7 @@ func TestExchangedRowsGetTheirVotes(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			v = resp.Answers[0].Vote
+			v = resp.Answers[0].Vote.vote()
 		})
 		return v
 	}

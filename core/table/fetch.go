@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"granary/core/cluster"
+	"granary/core/hlc"
 	"granary/core/kv"
 	"granary/core/layout"
 	"granary/core/quorum"
@@ -40,6 +41,8 @@ type fetchRequest struct {
 
 type fetchResponse struct {
 	Rows []Row `cbor:"1,keyasint,omitempty"`
+	// Floor says up to which age what is missing is gone; only if no row that has an age is there.
+	Floor hlc.Stamp `cbor:"2,keyasint,omitempty"`
 }
 
 var methodFetch = rpc.NewMethod[fetchRequest, fetchResponse]("table.fetch", rpc.Meta)
@@ -72,6 +75,9 @@ func (t *Tables) handleFetch(_ context.Context, _ rt.NodeID, req *fetchRequest) 
 		}
 		rows, err := f(newReader(r, req.PK), req.Args)
 		resp.Rows = cloneRows(rows)
+		if err == nil {
+			resp.Floor, err = t.floorOf(r, req.PK, rows)
+		}
 		return err
 	})
 	if errors.Is(err, ErrUnreadable) && t.env.Mutant("table: an unreadable row is absent") {
@@ -347,7 +353,7 @@ func (f *Fetched) Close() {
 // agree reports whether all replies are the same.
 func (f *Fetched) agree() bool {
 	for i := range f.replies {
-		if len(f.lacking(f.replies[i].Value.Rows)) > 0 {
+		if len(f.lacking(f.replies[i].Value)) > 0 {
 			return false
 		}
 	}
@@ -355,8 +361,8 @@ func (f *Fetched) agree() bool {
 }
 
 // lacking returns the joined rows that a reply lacks or has an older state of.
-func (f *Fetched) lacking(have []Row) []Row {
-	same := 0
+func (f *Fetched) lacking(reply *fetchResponse) []Row {
+	same, have := 0, reply.Rows
 	for _, row := range have {
 		if bytes.Equal(f.rows[rowKey{row.Table, string(row.Sort)}].Value, row.Value) {
 			same++
@@ -371,7 +377,11 @@ func (f *Fetched) lacking(have []Row) []Row {
 	}
 	var lacks []Row
 	for _, row := range f.ordered() {
-		if v, ok := got[rowKey{row.Table, string(row.Sort)}]; !ok || !bytes.Equal(v, row.Value) {
+		v, ok := got[rowKey{row.Table, string(row.Sort)}]
+		if !ok && f.tables.gone(row, reply.Floor) {
+			continue
+		}
+		if !ok || !bytes.Equal(v, row.Value) {
 			lacks = append(lacks, row)
 		}
 	}
@@ -406,7 +416,7 @@ func (f *Fetched) repair(ctx context.Context) {
 		f.prune(f)
 	}
 	for _, reply := range f.replies {
-		rows := f.lacking(reply.Value.Rows)
+		rows := f.lacking(reply.Value)
 		if len(rows) == 0 {
 			continue
 		}

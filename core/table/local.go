@@ -95,6 +95,14 @@ type Tx struct {
 	// a coordinator's.
 	stampMax hlc.Stamp
 	room     func() error // as in Config
+	// back says that a reader found the rows at replicas in sync.
+	back bool
+	// late bounds, at a replica that is not in sync, what a coordinator may bring; see lateUnsynced.
+	late hlc.Stamp
+	// trusted says that the rows are taken over from a replica in sync, which knows what is gone.
+	trusted bool
+	// floors are those of the node; nil: nothing is too old.
+	floors *floors
 	// after is what waits for the transaction to be durable; nil for a caller's own.
 	after *[]func()
 }
@@ -211,6 +219,9 @@ func (t *Table[T]) Remove(tx *Tx, sort []byte) {
 	was := t.digestOf(key, stored)
 	tx.w.Delete(key)
 	tracker{tx.w}.change(t, key, was, Digest{})
+	if t.def.Newest != nil {
+		putHole(tx.w, key)
+	}
 }
 
 // unseal returns the row in a stored record, a part of it.
@@ -256,8 +267,9 @@ func (t *Table[T]) apply(tx *Tx, at Address, in []byte) (ballot, error) {
 			return ballot{}, err
 		}
 	}
+	left := SiftedAll
 	if t.def.Sift != nil {
-		switch left, err := t.def.Sift(tx, at, &incoming); {
+		switch left, err = t.def.Sift(tx, at, &incoming); {
 		case err != nil || left == SiftedNone:
 			return ballot{vote: quorum.Stored}, err
 		case left == SiftedSome:
@@ -265,6 +277,9 @@ func (t *Table[T]) apply(tx *Tx, at Address, in []byte) (ballot, error) {
 				return ballot{}, err
 			}
 		}
+	}
+	if err := t.passOver(tx, at, rec.Row, incoming, in, left != SiftedAll); err != nil {
+		return ballot{}, err
 	}
 	return t.merge(tx, at, rec, old, incoming, in)
 }

@@ -7,6 +7,7 @@ import (
 
 	"granary/core/codec"
 	"granary/core/hlc"
+	"granary/core/kv"
 	"granary/core/rpc"
 )
 
@@ -94,6 +95,14 @@ type Def[T any] struct {
 	// Derived says that rows follow from others: parts of theirs, or what this replica noted when it merged
 	// them. Replicas do not compare them by themselves.
 	Derived bool
+	// Newest is the newest stamp anywhere in a row, and Spent whether the row says nothing but that something
+	// is gone, so that it may go itself once it is old enough. A join is never older than what it joins. nil,
+	// both: rows stay.
+	Newest func(T) hlc.Stamp
+	Spent  func(T) bool
+	// Yielded follows the removal of a row that other replicas know to be gone, inside the same transaction.
+	// nil does nothing.
+	Yielded func(tx *Tx, at Address, old T) error
 	// Admit may refuse a coordinator's write inside the transaction, before it is merged; old is nil if there
 	// is no row. Merges from other replicas are never refused. nil admits all.
 	Admit func(tx *Tx, at Address, old *T, in T) error
@@ -133,6 +142,10 @@ type schema interface {
 	describe() (id ID, name string, pkLen int)
 	apply(tx *Tx, at Address, in []byte) (ballot, error)
 	drop(tx *Tx, key, stored []byte) error
+	ages() bool
+	age(row []byte) (newest hlc.Stamp, spent bool, err error)
+	yield(tx *Tx, key []byte) error
+	below(r kv.Reader, at Span, floor hlc.Stamp) (keys [][]byte, next []byte, err error)
 	listSchema
 	page(dst, stored []byte) (row []byte, live bool, err error)
 	skip(sort []byte) []byte
@@ -208,6 +221,8 @@ func (t *Table[T]) describe() (ID, string, int) { return t.def.ID, t.def.Name, t
 func (t *Table[T]) fullCopy() bool { return t.def.FullCopy }
 
 func (t *Table[T]) voted() bool { return t.def.Head != nil }
+
+func (t *Table[T]) ages() bool { return t.def.Newest != nil }
 
 func (t *Table[T]) derived() bool { return t.def.Derived }
 

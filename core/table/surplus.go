@@ -22,6 +22,7 @@ func (t *Tables) DropSurplus(ctx context.Context, first, last layout.Prefix, ver
 		if g, ok := cluster.ReadGuard(w); !ok || g.Newest != version {
 			return nil
 		}
+		forgetFloors(w, first, last) // what follows is no deletion
 		var failed error
 		n, failed = t.dropSome(w, SpanOf(first, last), most, &after)
 		return failed
@@ -46,8 +47,7 @@ func (t *Tables) dropSome(w kv.Writer, at Span, most int, after *[]func()) (n in
 		if len(key) < localHeadLen+pkLen {
 			return n, fmt.Errorf("table %s: local key %x: %w", name, key, ErrMalformedRow)
 		}
-		tx := &Tx{Reader: *newReader(w, key[localHeadLen:localHeadLen+pkLen]), w: w, registry: t.registry,
-			after: after}
+		tx := t.txOn(w, key[localHeadLen:localHeadLen+pkLen], after)
 		if err := s.drop(tx, key, w.Get(key)); err != nil {
 			return n, err
 		}

@@ -47,9 +47,11 @@ type Config struct {
 	Group    *rt.Group // of the node
 	// Jobs shows and steers the background work.
 	Jobs *job.Book
-	// Room says why the node can take no more data, by an error that wraps ErrFull; it must not wait. It is
-	// the one field that may be nil: there is always room.
+	// Room says why the node can take no more data, by an error that wraps ErrFull; it must not wait. nil:
+	// there is always room.
 	Room func() error
+	// Tombstones says when deletion markers go.
+	Tombstones Tombstones
 }
 
 // Tables are the replicated rows of one node, and its way to those of others.
@@ -72,6 +74,10 @@ type Tables struct {
 	lease    *lease
 	mender   *mender
 	scrub    *scrub
+
+	tombstones Tombstones
+	floors     *floors
+	collector  *collector
 }
 
 // New returns a node's tables and registers their methods with the endpoint.
@@ -79,6 +85,7 @@ func New(c Config) *Tables {
 	t := &Tables{env: c.Env, clock: c.Clock, topology: c.Topology, quorum: c.Quorum,
 		endpoint: c.Endpoint, registry: c.Registry, group: c.Group,
 		room: c.Room, fetchers: map[string]Fetcher{}, pruners: map[string]func(*Fetched){},
+		tombstones: c.Tombstones, floors: newFloors(c.Env),
 		compares: rt.NewSemaphore(c.Env, comparesMax), ahead: rt.NewSemaphore(c.Env, aheadMax)}
 	rpc.Handle(c.Endpoint, methodWrite, t.handleWrite)
 	rpc.Handle(c.Endpoint, methodAhead, t.handleAhead)
@@ -90,9 +97,16 @@ func New(c Config) *Tables {
 	rpc.Handle(c.Endpoint, methodPush, t.handlePush)
 	rpc.Handle(c.Endpoint, methodHint, t.handleHint)
 	rpc.Handle(c.Endpoint, methodRow, t.handleRow)
+	rpc.Handle(c.Endpoint, methodFloors, t.handleFloors)
+	rpc.Handle(c.Endpoint, methodPromise, t.handlePromise)
+	rpc.Handle(c.Endpoint, methodFloor, t.handleFloor)
+	t.floors.slack = hlc.Stamp(0).Add(c.Tombstones.Keep / 2)
 	t.entropy, t.lease, t.mender = newEntropy(t, c.Jobs), newLease(t), newMender(t, c.Jobs)
 	t.scrub = newScrub(t, c.Jobs)
 	t.store = watchedStore{c.Store, t.mender.found}
+	if c.Tombstones.Keep > 0 {
+		t.collector = newCollector(t, c.Jobs)
+	}
 	return t
 }
 
@@ -103,6 +117,9 @@ func (t *Tables) Start() {
 	t.group.Keep("full-copy lease", t.lease.run)
 	t.group.Keep(MendJob, t.mender.run)
 	t.group.Keep(ScrubJob, t.scrub.run)
+	if t.collector != nil {
+		t.group.Keep(TombstoneJob, t.collector.run)
+	}
 }
 
 // Local reads this node's own rows of a partition key, 0 round trips; f must not wait.

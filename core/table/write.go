@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"granary/core/cluster"
@@ -22,9 +23,14 @@ type Item struct {
 	// Voted makes the rows that depend on the stamp, the voted one last; it may be called more than once. nil
 	// if the item is not voted on.
 	Voted func(hlc.Stamp) ([]Row, error)
+	// Unvoted says that none of those rows is voted on: the stamp is only not to be too old.
+	Unvoted bool
 	// With are unvoted rows of the same partition key, stored in the same transaction.
 	With []Row
 }
+
+// voted reports whether replicas vote on the item.
+func (i *Item) voted() bool { return i.Voted != nil && !i.Unvoted }
 
 // Write is a row batch: items of one partition key, sent to each replica by one RPC.
 type Write struct {
@@ -36,6 +42,9 @@ type Write struct {
 	Full bool
 	// Merge says that replicas may not refuse the rows, nor vote on them: they state what is known already.
 	Merge bool
+	// Back says that the rows were found at replicas in sync, and are to be at others too. Who answers late
+	// then knows that they are gone.
+	Back bool
 	// Ahead, if not nil, says that the write is sent before what it refers to is durable.
 	Ahead *Ahead
 }
@@ -71,6 +80,8 @@ type writeRequest struct {
 	Over hlc.Stamp `cbor:"4,keyasint,omitempty"`
 	// Plan is what the coordinator knew of the layouts.
 	Plan cluster.Plan `cbor:"5,keyasint,omitzero"`
+	// Back marks rows that a reader found at replicas in sync, and brings to others.
+	Back bool `cbor:"6,keyasint,omitempty"`
 }
 
 type writeResponse struct {
@@ -78,10 +89,27 @@ type writeResponse struct {
 }
 
 type wireAnswer struct {
-	Vote quorum.Vote `cbor:"1,keyasint"`
-	Head hlc.Stamp   `cbor:"2,keyasint,omitempty"`
-	Code string      `cbor:"3,keyasint,omitempty"`
-	Msg  string      `cbor:"4,keyasint,omitempty"`
+	Vote wireVote  `cbor:"1,keyasint"`
+	Head hlc.Stamp `cbor:"2,keyasint,omitempty"`
+	Code string    `cbor:"3,keyasint,omitempty"`
+	Msg  string    `cbor:"4,keyasint,omitempty"`
+}
+
+// wireVote is a vote on the wire: its place in wireVotes.
+type wireVote uint8
+
+// wireVotes only ever grows, at its end.
+var wireVotes = []quorum.Vote{quorum.Failed, quorum.Refused, quorum.Stored, quorum.Behind, quorum.Clean,
+	quorum.Late}
+
+func onWire(v quorum.Vote) wireVote { return wireVote(slices.Index(wireVotes, v)) }
+
+// vote is Failed for one of a later version.
+func (v wireVote) vote() quorum.Vote {
+	if int(v) < len(wireVotes) {
+		return wireVotes[v]
+	}
+	return quorum.Failed
 }
 
 var methodWrite = rpc.NewMethod[writeRequest, writeResponse]("table.write", rpc.Meta)
@@ -92,28 +120,36 @@ func (t *Tables) handleWrite(ctx context.Context, _ rt.NodeID, req *writeRequest
 		return nil, fmt.Errorf("empty row batch: %w", ErrMalformedRow)
 	}
 	resp := &writeResponse{Answers: make([]wireAnswer, len(req.Items))}
-	var stampMax hlc.Stamp
+	var tx Tx
 	if !req.Merge {
-		stampMax = max(t.clock.Wall(), t.clock.Last(), req.Over).Add(hlc.SkewMax)
+		tx.stampMax = max(t.clock.Wall(), t.clock.Last(), req.Over).Add(hlc.SkewMax)
 	}
+	tx.back = req.Back
 	var after []func()
-	err := t.store.Update(ctx, func(w kv.Writer) error {
-		inSync, err := cluster.AdmitWrite(t.env, w, req.Plan)
-		if err == nil {
-			err = t.applyBatch(w, req, stampMax, resp, &after)
+	inSync := true
+	err := t.store.Update(ctx, func(w kv.Writer) (err error) {
+		if inSync, err = cluster.AdmitWrite(t.env, w, req.Plan); err != nil {
+			return err
 		}
 		if !inSync {
-			resp.abstain()
+			tx.late = t.lateUnsynced()
 		}
-		return err
+		return t.applyBatch(w, req, tx, resp, &after)
 	})
 	err = finish(after, err)
 	var refusal *Refusal
-	if errors.As(err, &refusal) {
+	var passed *passedOver
+	switch {
+	case errors.As(err, &refusal):
 		resp.Answers[0], err = refused(refusal), nil
+	case errors.As(err, &passed):
+		resp.Answers[0], err = passed.answer(), nil
 	}
 	if err != nil {
 		return nil, err
+	}
+	if !inSync {
+		resp.abstain()
 	}
 	return resp, nil
 }
@@ -121,23 +157,24 @@ func (t *Tables) handleWrite(ctx context.Context, _ rt.NodeID, req *writeRequest
 // abstain takes back the votes that a replica which does not know everything cannot cast.
 func (r *writeResponse) abstain() {
 	for i := range r.Answers {
-		if a := &r.Answers[i]; a.Vote == quorum.Clean {
-			a.Vote = quorum.Stored
+		if a := &r.Answers[i]; a.Vote.vote() == quorum.Clean {
+			a.Vote = onWire(quorum.Stored)
 		}
 	}
 }
 
 func refused(r *Refusal) wireAnswer {
-	return wireAnswer{Vote: quorum.Refused, Code: r.Code, Msg: r.Msg}
+	return wireAnswer{Vote: onWire(quorum.Refused), Code: r.Code, Msg: r.Msg}
 }
 
-// applyBatch applies every item by itself: one that is refused changes nothing. A batch of one item returns
-// its refusal, which takes the transaction back; of more, the refused ones are undone inside it.
-func (t *Tables) applyBatch(w kv.Writer, req *writeRequest, stampMax hlc.Stamp, resp *writeResponse,
+// applyBatch applies every item by itself, as like says: one that is refused, or passed over, changes
+// nothing. A batch of one item returns why, which takes the transaction back; of more, such items are undone
+// inside it.
+func (t *Tables) applyBatch(w kv.Writer, req *writeRequest, like Tx, resp *writeResponse,
 	after *[]func()) error {
 	for i, rows := range req.Items {
-		tx := &Tx{Reader: *newReader(w, req.PK), w: w, registry: t.registry, stampMax: stampMax,
-			room: t.room, after: after}
+		tx := t.txOn(w, req.PK, after)
+		tx.stampMax, tx.back, tx.late = like.stampMax, like.back, like.late
 		var undo *undoWriter
 		if len(req.Items) > 1 {
 			undo = &undoWriter{Writer: w}
@@ -145,9 +182,15 @@ func (t *Tables) applyBatch(w kv.Writer, req *writeRequest, stampMax hlc.Stamp, 
 		}
 		answer, err := tx.applyItem(rows)
 		var refusal *Refusal
-		if undo != nil && errors.As(err, &refusal) {
+		var passed *passedOver
+		switch {
+		case undo == nil:
+		case errors.As(err, &refusal):
 			undo.rollback()
 			answer, err = refused(refusal), nil
+		case errors.As(err, &passed):
+			undo.rollback()
+			answer, err = passed.answer(), nil
 		}
 		if err != nil {
 			return err
@@ -160,7 +203,7 @@ func (t *Tables) applyBatch(w kv.Writer, req *writeRequest, stampMax hlc.Stamp, 
 // applyItem merges the rows of an item; its answer is that of the voted row. Parts come first, so that the
 // rows they belong to find them.
 func (tx *Tx) applyItem(rows []Row) (wireAnswer, error) {
-	answer := wireAnswer{Vote: quorum.Stored}
+	answer := wireAnswer{Vote: onWire(quorum.Stored)}
 	for _, parts := range []bool{true, false} {
 		for _, row := range rows {
 			s, err := tx.registry.schema(row.Table)
@@ -188,7 +231,7 @@ func (tx *Tx) applyRow(s schema, row Row, answer *wireAnswer) error {
 		return err
 	}
 	if s.voted() && b.vote != quorum.Stored {
-		answer.Vote, answer.Head = b.vote, b.head
+		answer.Vote, answer.Head = onWire(b.vote), b.head
 	}
 	return nil
 }
@@ -292,7 +335,7 @@ func (t *Tables) prepare(ctx context.Context, w Write, pending []int, over hlc.S
 // request makes the batch of the pending items for a stamp. An item's voted row comes last, so that its hooks
 // see the rows that belong to it.
 func (w Write) request(pending []int, stamp hlc.Stamp) (*writeRequest, error) {
-	req := &writeRequest{PK: w.PK, Items: make([][]Row, len(pending)), Merge: w.Merge}
+	req := &writeRequest{PK: w.PK, Items: make([][]Row, len(pending)), Merge: w.Merge, Back: w.Back}
 	for n, i := range pending {
 		item := w.Items[i]
 		rows := append(make([]Row, 0, 1+len(item.With)), item.With...)
@@ -335,7 +378,7 @@ func (t *Tables) attempt(ctx context.Context, a attempt, pending []int, results 
 		switch verdict := tallies[n].Verdict(true); {
 		case verdict == quorum.Acked && quorum.InTime(t.env, ctx):
 			results[i] = Result{Stamp: a.stamp}
-		case verdict == quorum.Restamp && ctx.Err() == nil:
+		case verdict == quorum.Restamp && ctx.Err() == nil && a.Items[i].Voted != nil:
 			t.env.Sometimes("write stamped anew", true)
 			over = max(over, tallies[n].Head())
 			again = append(again, i)
@@ -355,7 +398,7 @@ func (t *Tables) broadcast(ctx context.Context, a *attempt, pending []int) []*qu
 	for {
 		tallies := make([]*quorum.Tally, len(pending))
 		for n, i := range pending {
-			tallies[n] = quorum.NewTally(a.view, a.Items[i].Voted != nil)
+			tallies[n] = quorum.NewTally(a.view, a.Items[i].voted())
 			if monotonic {
 				tallies[n].Certain()
 			}
@@ -437,6 +480,7 @@ func (t *Tables) collect(ctx context.Context, round *quorum.Round[*writeResponse
 		}
 		for n, tally := range tallies {
 			answer := answerOf(reply, n)
+			t.env.Sometimes("a replica answered late", answer.Vote == quorum.Late)
 			t.env.Sometimes("a replica answered behind", answer.Vote == quorum.Behind)
 			if answer.Vote == quorum.Behind && t.env.Mutant("behind counts as clean") {
 				answer.Vote = quorum.Clean
@@ -474,8 +518,8 @@ func answerOf(reply quorum.Reply[*writeResponse], n int) quorum.Answer {
 			ErrMalformedRow)}
 	}
 	a := reply.Value.Answers[n]
-	answer := quorum.Answer{Vote: a.Vote, Head: a.Head}
-	if a.Vote == quorum.Refused {
+	answer := quorum.Answer{Vote: a.Vote.vote(), Head: a.Head}
+	if answer.Vote == quorum.Refused {
 		answer.Err = &Refusal{Code: a.Code, Msg: a.Msg}
 	}
 	return answer

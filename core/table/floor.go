@@ -1,0 +1,447 @@
+package table
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+	"sync/atomic"
+
+	"granary/core/cluster"
+	"granary/core/codec"
+	"granary/core/hlc"
+	"granary/core/kv"
+	"granary/core/layout"
+	"granary/core/quorum"
+	"granary/core/rpc"
+	"granary/core/rt"
+)
+
+// floor is what this replica has said of the old rows under one hash prefix. A row is as old as its newest
+// stamp.
+// Source: DESIGN.md, "Deletion markers".
+type floor struct {
+	// Promise: coordinators bring nothing any more that is not newer.
+	Promise hlc.Stamp `cbor:"1,keyasint"`
+	// Floor: what is not newer and not here is gone, or was never acknowledged; whoever brings it.
+	Floor hlc.Stamp `cbor:"2,keyasint,omitempty"`
+	// Epoch is the one that the promise was made to last.
+	Epoch uint64 `cbor:"3,keyasint,omitempty"`
+}
+
+var kindFloor = codec.Register(0x20, 1, "floor of deletion markers")
+
+var (
+	// keyFloor begins the keys of floors; the hash prefix follows, 2 bytes.
+	keyFloor = []byte("\x01table/floor/")
+	// keyHole begins the keys of holes; a row's local key follows. A row was removed there that is not gone:
+	// others bring it, or a part of it, whatever the floor.
+	keyHole = []byte("\x01table/hole/")
+)
+
+func floorKey(p layout.Prefix) []byte {
+	return binary.BigEndian.AppendUint16(bytes.Clone(keyFloor), uint16(p))
+}
+
+func readFloor(r kv.Reader, p layout.Prefix) (f floor, err error) {
+	if stored := r.Get(floorKey(p)); stored != nil {
+		if f, err = codec.Load[floor](stored, kindFloor); err != nil {
+			err = fmt.Errorf("floor of prefix %04x: %w", p, err)
+		}
+	}
+	return f, err
+}
+
+func (f floor) put(w kv.Writer, p layout.Prefix) error {
+	sealed, err := codec.Seal(kindFloor, 1, f)
+	if err == nil {
+		w.Put(floorKey(p), sealed)
+	}
+	return err
+}
+
+// eachFloor calls f for the floors of a range of prefixes, in order, until it returns false.
+func eachFloor(r kv.Reader, first, last layout.Prefix, f func(layout.Prefix, floor) bool) (failed error) {
+	r.Ascend(floorKey(first), append(floorKey(last), 0), func(k, stored []byte) bool {
+		one, err := codec.Load[floor](stored, kindFloor)
+		if err != nil {
+			failed = fmt.Errorf("floor %x: %w", k, err)
+			return false
+		}
+		return f(layout.Prefix(binary.BigEndian.Uint16(k[len(keyFloor):])), one)
+	})
+	return failed
+}
+
+// forgetFloors forgets what was said of prefixes whose rows are about to be dropped, though they are not gone
+// elsewhere.
+func forgetFloors(w kv.Writer, first, last layout.Prefix) {
+	deleteRange(w, floorKey(first), append(floorKey(last), 0))
+	forgetHoles(w, first, last)
+}
+
+// forgetHoles forgets where rows were removed that others bring: they have.
+func forgetHoles(w kv.Writer, first, last layout.Prefix) {
+	span := SpanOf(first, last)
+	deleteRange(w, append(bytes.Clone(keyHole), span.Lo...), append(bytes.Clone(keyHole), span.Hi...))
+}
+
+func deleteRange(w kv.Writer, lo, hi []byte) {
+	var keys [][]byte
+	w.Ascend(lo, hi, func(k, _ []byte) bool {
+		keys = append(keys, bytes.Clone(k))
+		return true
+	})
+	for _, k := range keys {
+		w.Delete(k)
+	}
+}
+
+func putHole(w kv.Writer, key []byte) { w.Put(append(bytes.Clone(keyHole), key...), []byte{1}) }
+
+// floors is what a node knows of all its floors without looking: so writes of new rows, which are almost all,
+// need not look.
+type floors struct {
+	env rt.Env
+	max atomic.Uint64 // no promise is newer
+	// slack is how far beyond what a replica that is not in sync takes no more it wants a new stamp to be.
+	slack hlc.Stamp
+}
+
+func newFloors(env rt.Env) *floors {
+	f := &floors{env: env}
+	f.max.Store(uint64(hlc.StampMax)) // until they are read
+	return f
+}
+
+func (f *floors) bound() hlc.Stamp { return hlc.Stamp(f.max.Load()) }
+
+// raise precedes the transaction that makes a promise durable.
+func (f *floors) raise(to hlc.Stamp) {
+	for now := f.max.Load(); now < uint64(to) && !f.max.CompareAndSwap(now, uint64(to)); now = f.max.Load() {
+	}
+}
+
+// load reads the floors after a start, before anything else happens.
+func (f *floors) load(store kv.Store) error {
+	var newest hlc.Stamp
+	err := store.View(func(r kv.Reader) error {
+		return eachFloor(r, 0, layout.Prefix(1<<16-1), func(_ layout.Prefix, one floor) bool {
+			newest = max(newest, one.Promise, one.Floor)
+			return true
+		})
+	})
+	if err == nil {
+		f.max.Store(uint64(newest))
+	}
+	return err
+}
+
+// Floor returns up to which age what is not here of this partition key is gone.
+func (r *Reader) Floor() (hlc.Stamp, error) {
+	f, err := readFloor(r.kv, r.prefix)
+	return f.Floor, err
+}
+
+// passedOver says that nothing of a row's item is stored, because it is too old, and what is answered.
+type passedOver struct {
+	ballot
+	floor hlc.Stamp // that it is below; 0 if it is the promise that stands in the way
+	// cut says that the row is only what Sift had left.
+	cut bool
+}
+
+// Error implements error.
+func (p *passedOver) Error() string { return fmt.Sprintf("no newer than %v, which is too old", p.head) }
+
+func (p *passedOver) answer() wireAnswer { return wireAnswer{Vote: onWire(p.vote), Head: p.head} }
+
+// passOver returns a *passedOver for a row that is too old to be stored here.
+//
+// What a coordinator brings is held against the promise, unless it changes nothing. What others bring was at
+// a replica when the promise was made, or will be when the next one is; so it is held against the floor
+// alone, and only if there is no row to merge it into.
+func (t *Table[T]) passOver(tx *Tx, at Address, old []byte, incoming T, in []byte, cut bool) error {
+	if t.def.Newest == nil || tx.floors == nil || tx.trusted {
+		return nil
+	}
+	newest := t.def.Newest(incoming)
+	if newest > max(tx.floors.bound(), tx.late) {
+		return nil
+	}
+	f, err := readFloor(tx.kv, tx.prefix)
+	if err != nil {
+		return err
+	}
+	env := tx.floors.env
+	if tx.stampMax != 0 && !tx.back && newest <= max(f.Promise, tx.late) &&
+		!env.Mutant("floor: a promise is not kept") {
+		return t.promised(tx, f, old, newest, in)
+	}
+	if old != nil || newest > f.Floor || env.Mutant("floor: rows below it come back") {
+		return nil
+	}
+	key := appendLocal(bytes.Clone(keyHole), tx.prefix, t.def.ID, at)
+	if tx.kv.Get(key) != nil {
+		return nil
+	}
+	env.Sometimes("a row below the floor was passed over", true)
+	p := &passedOver{ballot: ballot{quorum.Late, f.Floor}, floor: f.Floor, cut: cut}
+	if t.def.Spent(incoming) { // it was here
+		p.ballot = ballot{vote: quorum.Stored}
+		if t.def.Head != nil {
+			p.vote = quorum.Clean
+		}
+	}
+	return p
+}
+
+// promised holds a coordinator's row against the promise.
+func (t *Table[T]) promised(tx *Tx, f floor, old []byte, newest hlc.Stamp, in []byte) error {
+	if old != nil {
+		joined, err := t.join(old, in)
+		if err != nil || bytes.Equal(joined, old) {
+			return err
+		}
+	}
+	p := &passedOver{ballot: ballot{quorum.Late, f.Promise}}
+	if newest <= tx.late {
+		p.head = max(p.head, tx.late+tx.floors.slack)
+	}
+	return p
+}
+
+// age implements schema.
+func (t *Table[T]) age(row []byte) (newest hlc.Stamp, spent bool, err error) {
+	v, err := t.Decode(row)
+	if err != nil {
+		return 0, false, err
+	}
+	return t.def.Newest(v), t.def.Spent(v), nil
+}
+
+// yield implements schema: it removes a row that is gone elsewhere.
+func (t *Table[T]) yield(tx *Tx, key []byte) error {
+	stored := tx.w.Get(key)
+	v, err := t.open(stored)
+	if err != nil {
+		return atKey(key, err)
+	}
+	was := t.digestOf(key, stored)
+	tx.w.Delete(key)
+	if !t.def.Derived {
+		tracker{tx.w}.change(t, key, was, Digest{})
+	}
+	if t.def.Yielded == nil {
+		return nil
+	}
+	return t.def.Yielded(tx, Address{tx.pk, key[localHeadLen+t.def.PKLen:]}, v)
+}
+
+// lateUnsynced is up to which age a replica that is not in sync takes nothing from coordinators: it may have
+// promised so before it lost its memory.
+func (t *Tables) lateUnsynced() hlc.Stamp {
+	if t.tombstones.Keep == 0 {
+		return 0
+	}
+	return max(t.clock.Wall(), t.clock.Last()).Add(-t.tombstones.Keep)
+}
+
+// floorOf is the floor of a partition key, for the answer to a read that found no row which has an age.
+func (t *Tables) floorOf(r kv.Reader, pk []byte, rows []Row) (hlc.Stamp, error) {
+	if t.floors.bound() == 0 {
+		return 0, nil
+	}
+	for _, row := range rows {
+		if s, err := t.registry.schema(row.Table); err == nil && s.ages() {
+			return 0, nil
+		}
+	}
+	return newReader(r, pk).Floor()
+}
+
+// gone reports whether a replica with this floor that lacks a row has all of it: it says that something is
+// gone, which the replica knows.
+func (t *Tables) gone(row Row, floor hlc.Stamp) bool {
+	if floor == 0 {
+		return false
+	}
+	s, err := t.registry.schema(row.Table)
+	if err != nil || !s.ages() {
+		return false
+	}
+	newest, spent, err := s.age(row.Value)
+	return err == nil && spent && newest <= floor
+}
+
+// yieldTo follows a push that the receiver passed over a row of, because it is below its floor. A replica in
+// sync takes the floor over, which has only not come to it yet; then what it has there says that something is
+// gone, and goes. One that takes over rows has the floor already, and what it has besides goes.
+func (t *Tables) yieldTo(ctx context.Context, key []byte, floor hlc.Stamp, taking bool) error {
+	s, err := t.registry.schema(ID(key[localHeadLen-1]))
+	if err != nil || !s.ages() {
+		return err
+	}
+	_, _, n := s.describe()
+	return t.Change(ctx, func(rows func([]byte) *Tx) error {
+		tx := rows(key[localHeadLen : localHeadLen+n])
+		stored := tx.w.Get(key)
+		if stored == nil || !taking && !cluster.InSync(t.env, tx.w) {
+			return nil
+		}
+		row, err := s.unseal(stored)
+		if err != nil {
+			return atKey(key, err)
+		}
+		newest, spent, err := s.age(row)
+		if err != nil || newest > floor {
+			return err
+		}
+		if !taking {
+			if _, err := t.raiseFloor(tx.w, tx.prefix, floorOffer{Promise: floor, Floor: floor}); err != nil {
+				return err
+			}
+			t.env.Always(spent, "what is below a floor and not gone is at every replica")
+		}
+		if !spent && !taking {
+			return nil
+		}
+		t.env.Sometimes("a row went that is gone elsewhere", true)
+		return s.yield(tx, key)
+	})
+}
+
+// floorOffer is what a replica tells of its floor under a prefix.
+type floorOffer struct {
+	Prefix  layout.Prefix `cbor:"1,keyasint"`
+	Promise hlc.Stamp     `cbor:"2,keyasint"`
+	Floor   hlc.Stamp     `cbor:"3,keyasint,omitempty"`
+}
+
+// raiseFloor takes another replica's promise and floor over, where they are higher. raised says whether the
+// floor is.
+func (t *Tables) raiseFloor(w kv.Writer, p layout.Prefix, o floorOffer) (raised bool, err error) {
+	f, err := readFloor(w, p)
+	if err != nil || f.Promise >= o.Promise && f.Floor >= o.Floor {
+		return false, err
+	}
+	raised = o.Floor > f.Floor
+	f.Promise, f.Floor = max(f.Promise, o.Promise), max(f.Floor, o.Floor)
+	t.floors.raise(f.Promise)
+	return raised, f.put(w, p)
+}
+
+// floorsMax bounds the floors of one message.
+const floorsMax = 4096
+
+// floorsRequest asks a replica that is what Source says for its floors from a prefix on.
+type floorsRequest struct {
+	First  layout.Prefix  `cbor:"1,keyasint"`
+	Last   layout.Prefix  `cbor:"2,keyasint"`
+	Source cluster.Source `cbor:"3,keyasint,omitzero"`
+}
+
+type floorsResponse struct {
+	Floors []floorOffer `cbor:"1,keyasint,omitempty"`
+	More   bool         `cbor:"2,keyasint,omitempty"` // behind the last one
+}
+
+var methodFloors = rpc.NewMethod[floorsRequest, floorsResponse]("table.floors", rpc.Meta)
+
+func (t *Tables) handleFloors(_ context.Context, _ rt.NodeID, req *floorsRequest) (*floorsResponse, error) {
+	resp := &floorsResponse{}
+	err := t.store.View(func(r kv.Reader) error {
+		if err := cluster.AdmitSync(t.env, r, req.Source); err != nil {
+			return err
+		}
+		return eachFloor(r, req.First, req.Last, func(p layout.Prefix, f floor) bool {
+			if resp.More = len(resp.Floors) == floorsMax; resp.More {
+				return false
+			}
+			resp.Floors = append(resp.Floors, floorOffer{p, f.Promise, f.Floor})
+			return true
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return resp, nil
+}
+
+// takeFloors takes the floors of spans over from a peer, and reports whether one was raised here.
+func (t *Tables) takeFloors(ctx context.Context, peer rt.NodeID, spans []Span,
+	source cluster.Source) (raised bool, err error) {
+	if t.env.Mutant("floor: a lost store forgets") {
+		return false, nil
+	}
+	for _, span := range spans {
+		first, last := span.prefixes()
+		if err := t.breakEpochs(ctx, first, last); err != nil {
+			return raised, err
+		}
+		for more := true; more; {
+			cctx, cancel := t.env.WithTimeout(ctx, exchangeTimeout)
+			got, err := methodFloors.Call(cctx, t.endpoint, peer, &floorsRequest{first, last, source})
+			cancel()
+			if err != nil {
+				return raised, err
+			}
+			if len(got.Floors) == 0 {
+				break
+			}
+			err = t.store.Update(ctx, func(w kv.Writer) error {
+				for _, o := range got.Floors {
+					up, err := t.raiseFloor(w, o.Prefix, o)
+					if raised = raised || up; err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				return raised, err
+			}
+			at := got.Floors[len(got.Floors)-1].Prefix
+			more = got.More && at >= first && at < last
+			first = at + 1
+		}
+	}
+	return raised, nil
+}
+
+// breakEpochs has the promises of a range of prefixes last for no epoch any more: what this node holds there
+// is about to change.
+func (t *Tables) breakEpochs(ctx context.Context, first, last layout.Prefix) error {
+	return t.store.Update(ctx, func(w kv.Writer) error {
+		open := map[layout.Prefix]floor{}
+		err := eachFloor(w, first, last, func(p layout.Prefix, f floor) bool {
+			if f.Epoch != 0 {
+				open[p] = f
+			}
+			return true
+		})
+		for _, p := range slices.Sorted(maps.Keys(open)) {
+			f := open[p]
+			f.Epoch = 0
+			if err == nil {
+				err = f.put(w, p)
+			}
+		}
+		return err
+	})
+}
+
+// prefixes are the first and the last hash prefix of a span of rows.
+func (s Span) prefixes() (first, last layout.Prefix) {
+	of := func(key []byte) layout.Prefix { return layout.Prefix(key[1])<<8 | layout.Prefix(key[2]) }
+	pad := func(key []byte) []byte { return append(bytes.Clone(key), 0, 0) }
+	first, last = of(pad(s.Lo)), layout.Prefix(1<<16-1)
+	if len(s.Hi) > 0 && s.Hi[0] == localPrefix {
+		if last = of(pad(s.Hi)); len(s.Hi) <= localHeadLen-1 && last > first {
+			last--
+		}
+	}
+	return first, last
+}
