@@ -68,6 +68,8 @@ type Config struct {
 	Room      func() error // as table.Config has it; nil: there is always room for metadata
 	// Reclaim says when space is freed; nil: object.DefaultReclaim.
 	Reclaim *object.Reclaim
+	// Tombstones says when deletion markers go; zero: never.
+	Tombstones table.Tombstones
 	// RemoveDelay is how long a block stays after its last reference has gone; 0: as block.Config says.
 	RemoveDelay time.Duration
 	// RolledBack is told when the store turns out to be older than others have seen it. By then it has a new
@@ -174,7 +176,7 @@ func (n *Node) compose(c Config) error {
 	n.tables = table.New(table.Config{Env: c.Env, Store: n.kv, Clock: n.clock, Topology: n.cluster,
 		Quorum:   n.quorum,
 		Endpoint: n.endpoint, Registry: &rows.registry, Group: n.group, Jobs: n.jobs,
-		Room: c.Room})
+		Room: c.Room, Tombstones: c.Tombstones})
 	n.blocks = block.New(block.Config{Env: c.Env, KV: n.kv, Disk: c.Disk, Tables: n.tables, Rows: rows.blocks,
 		Topology: n.cluster, Quorum: n.quorum, Endpoint: n.endpoint, Group: n.group, Jobs: n.jobs,
 		RemoveDelay: c.RemoveDelay, Compress: c.Compress})

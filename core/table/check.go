@@ -160,6 +160,9 @@ func CheckRecord(key, value []byte) (known bool, err error) {
 		_, err := codec.Load[scrubState](value, kindScrub)
 		return true, err
 	}
+	if known, err = checkFloor(key, value); known {
+		return known, err
+	}
 	if len(key) == 0 || key[0] != digestPrefix {
 		return false, nil
 	}

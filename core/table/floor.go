@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -100,6 +101,29 @@ func deleteRange(w kv.Writer, lo, hi []byte) {
 }
 
 func putHole(w kv.Writer, key []byte) { w.Put(append(bytes.Clone(keyHole), key...), []byte{1}) }
+
+// checkFloor judges a record of a floor or a hole. known is false if it is neither.
+func checkFloor(key, value []byte) (known bool, err error) {
+	if row, ok := bytes.CutPrefix(key, keyHole); ok {
+		if len(row) < localHeadLen || row[0] != localPrefix {
+			err = errors.New("a hole where no row can be")
+		}
+		return true, err
+	}
+	prefix, ok := bytes.CutPrefix(key, keyFloor)
+	if !ok {
+		return false, nil
+	}
+	f, err := codec.Load[floor](value, kindFloor)
+	switch {
+	case err != nil:
+	case len(prefix) != 2:
+		err = fmt.Errorf("a floor of %x, which is no hash prefix", prefix)
+	case f.Floor > f.Promise:
+		err = fmt.Errorf("floor %v above the promise, %v", f.Floor, f.Promise)
+	}
+	return true, err
+}
 
 // floors is what a node knows of all its floors without looking: so writes of new rows, which are almost all,
 // need not look.

@@ -28,6 +28,7 @@ func Draw(seed uint64, o Options) *Plan {
 	p.Config.drawNodes(stream(1))
 	p.Config.draw(stream(2))
 	p.Config.Resting = p.Config.Resting || o.Resting
+	p.Config.drawKeep(stream(7), o.Collect)
 	t, err := p.Config.topology()
 	if err != nil {
 		panic(err) // drawn within bounds
@@ -67,7 +68,7 @@ func (o *Options) flags() (s string) {
 	for _, f := range []struct {
 		on   bool
 		text string
-	}{{o.Calm, " -calm"}, {o.Items, " -items"}, {o.Resting, " -resting"}} {
+	}{{o.Calm, " -calm"}, {o.Items, " -items"}, {o.Resting, " -resting"}, {o.Collect, " -collect"}} {
 		if f.on {
 			s += f.text
 		}
@@ -94,6 +95,13 @@ func (o *Options) itemOps(ops int) int {
 		return max(ops/4, 6)
 	}
 	return 100
+}
+
+// drawKeep draws how long deletion markers are kept: in some seeds no longer than the faults last.
+func (c *Config) drawKeep(r *rand.Rand, always bool) {
+	if r.IntN(3) == 0 || always {
+		c.Keep = time.Duration(5+r.IntN(20)) * time.Second
+	}
 }
 
 // drawNodes draws 3 to 7 nodes in as many places as replicas or fewer, and how far apart they are.

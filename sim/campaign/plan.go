@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"granary/core/table"
 	"granary/netsim"
 	"granary/sim/check"
 	"granary/sim/disk"
@@ -53,6 +54,7 @@ type Config struct {
 	Compress   bool          `json:"compress,omitempty"`
 	EncodeSelf bool          `json:"encodeself,omitempty"`
 	Resting    bool          `json:"resting,omitempty"` // anti-entropy rests until all is healed
+	Keep       time.Duration `json:"keep,omitempty"`    // of deletion markers; 0: for ever
 	Silent     int           `json:"silent,omitempty"`  // requests per mille whose node's end nobody tells of
 	Settle     time.Duration `json:"settle,omitempty"`  // from the healing to the verification; 0: 2 minutes
 	Level      check.Level   `json:"level,omitempty"`   // of the bucket; empty: read-after-write
@@ -87,6 +89,9 @@ func (p *Plan) world(o Options) (world.Options, error) {
 	w.Net.Observe = o.Observe
 	w.Commit, w.NoSync, w.Compress, w.EncodeSelf = c.Commit, c.NoSync, c.Compress, c.EncodeSelf
 	w.Resting, w.Gateways, w.Reclaim = c.Resting, c.Gateways, hasty()
+	if c.Keep > 0 {
+		w.Tombstones = table.Tombstones{Keep: c.Keep, Every: collectEvery}
+	}
 	if c.SSD {
 		w.Disk = disk.SSD()
 	}
@@ -102,6 +107,9 @@ func (c *Config) core() (at []int) {
 	}
 	return at
 }
+
+// collectEvery is the mean time between two looks for deletion markers that may go.
+const collectEvery = 8 * time.Second
 
 // planHead is the first line of every plan.
 const planHead = "granary simulation 1"

@@ -60,6 +60,7 @@ type Options struct {
 	Calm    bool          // no faults
 	Always  []fault.Kind  // kinds of faults that are in every seed
 	Resting bool          // anti-entropy rests until all is healed; else in some seeds
+	Collect bool          // deletion markers go soon; else in some seeds
 	Items   bool          // only the clients of items, and more of them
 	Log     func(sched.Line)
 	Observe func(net.Event) // sees every message

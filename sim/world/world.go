@@ -44,6 +44,8 @@ type Options struct {
 	EncodeSelf bool
 	// Reclaim says when nodes free space; nil: object.DefaultReclaim.
 	Reclaim *object.Reclaim
+	// Tombstones says when deletion markers go; zero: never.
+	Tombstones table.Tombstones
 }
 
 // Default returns a world of the topology's nodes with three replicas and quick disks.
@@ -161,7 +163,7 @@ func (w *World) open(m *Machine, env *sched.Env) (*node.Node, error) {
 	return node.Open(env.Background(), node.Config{Env: env, Transport: transport, KV: store, Disk: d,
 		Identity: m.seed,
 		Name:     m.Name, Region: Region, Compress: w.opts.Compress, RPC: &cfg,
-		Reclaim: w.opts.Reclaim, RemoveDelay: removeDelay,
+		Reclaim: w.opts.Reclaim, RemoveDelay: removeDelay, Tombstones: w.opts.Tombstones,
 		RolledBack: func(error) { w.anew(m, env) }})
 }
 

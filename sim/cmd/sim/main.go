@@ -44,6 +44,7 @@ type flags struct {
 	workers      int
 	calm, items  bool
 	resting      bool
+	collect      bool
 	always       string
 }
 
@@ -64,13 +65,14 @@ func parse() (f flags) {
 	flag.BoolVar(&f.calm, "calm", false, "no faults")
 	flag.BoolVar(&f.items, "items", false, "only the clients of K2V items, and more of them")
 	flag.BoolVar(&f.resting, "resting", false, "anti-entropy rests until all is healed")
+	flag.BoolVar(&f.collect, "collect", false, "deletion markers go soon")
 	flag.StringVar(&f.always, "always", "", "kinds of faults that are in every seed, comma-separated")
 	flag.Parse()
 	return f
 }
 
 func (f *flags) options() campaign.Options {
-	o := campaign.Options{Calm: f.calm, Items: f.items, Resting: f.resting}
+	o := campaign.Options{Calm: f.calm, Items: f.items, Resting: f.resting, Collect: f.collect}
 	if f.mutant != "" {
 		o.Mutants = strings.Split(f.mutant, ",")
 	}

@@ -149,7 +149,7 @@ func twice(f flags) error {
 	}
 	cmd := exec.Command(self, "-seed", fmt.Sprint(f.first), "-mutant", f.mutant,
 		fmt.Sprintf("-calm=%v", f.calm), fmt.Sprintf("-items=%v", f.items),
-		fmt.Sprintf("-resting=%v", f.resting), "-always", f.always)
+		fmt.Sprintf("-resting=%v", f.resting), fmt.Sprintf("-collect=%v", f.collect), "-always", f.always)
 	cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, io.Discard
