@@ -43,6 +43,7 @@ type testCluster struct {
 	blockSize int64
 	compress  bool
 	reclaim   *Reclaim
+	markers   table.Tombstones
 }
 
 // testNode is a machine and the store that runs on it.
@@ -194,7 +195,8 @@ func (n *testNode) compose(tr rpc.Transport) {
 	engine := quorum.New(n.env, group)
 	n.jobs = job.NewBook(n.env)
 	n.tables = table.New(table.Config{Env: n.env, Store: n.local, Clock: clock, Topology: topologyOf{n},
-		Quorum: engine, Endpoint: ep, Registry: reg, Group: group, Jobs: n.jobs})
+		Quorum: engine, Endpoint: ep, Registry: reg, Group: group, Jobs: n.jobs,
+		Tombstones: n.c.markers})
 	n.blocks = block.New(block.Config{Env: n.env, KV: n.local, Disk: d, Tables: n.tables, Rows: refs,
 		Topology: topologyOf{n}, Quorum: engine, Endpoint: ep, Group: group, Compress: n.c.compress})
 	n.store = New(Config{Env: n.env, Tables: n.tables, Rows: rows, Blocks: n.blocks, Clock: clock,
