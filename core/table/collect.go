@@ -26,6 +26,11 @@ type Tombstones struct {
 	Every time.Duration
 }
 
+// TombstonesAfter returns what nodes use whose operators chose the age.
+func TombstonesAfter(keep time.Duration) Tombstones {
+	return Tombstones{Keep: keep, Every: min(keep/4, time.Hour)}
+}
+
 const (
 	// collectPage is how many rows are looked at, or dropped, in one transaction, and collectPause the rest
 	// between two.

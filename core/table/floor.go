@@ -409,6 +409,9 @@ func (t *Tables) takeFloors(ctx context.Context, peer rt.NodeID, spans []Span,
 			cctx, cancel := t.env.WithTimeout(ctx, exchangeTimeout)
 			got, err := methodFloors.Call(cctx, t.endpoint, peer, &floorsRequest{first, last, source})
 			cancel()
+			if errors.Is(err, rpc.ErrUnknownMethod) { // of an earlier version, which makes no promises
+				return raised, nil
+			}
 			if err != nil {
 				return raised, err
 			}

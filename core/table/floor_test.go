@@ -1,6 +1,7 @@
 package table
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -491,3 +492,96 @@ func TestSurplusForgetsFloors(t *testing.T) {
 		t.Errorf("brought again: %v, %v", v, c.all())
 	}
 }
+
+// TestNewRowsDoNotLook: what is newer than every promise of a node is stored without a look at its floors; so
+// is what is older, if it has no row to be held against, for one look more.
+func TestNewRowsDoNotLook(t *testing.T) {
+	c := newFloorCluster(t)
+	n := c.nodes[0]
+	promised := c.stamp()
+	c.mustCollect(n, promised)
+	looks := func(v cell, how writeRequest) (count int) {
+		c.do(n, func(ctx context.Context) {
+			if err := n.tables.floors.load(n.store); err != nil {
+				t.Error(err)
+			}
+			err := n.store.Update(ctx, func(w kv.Writer) error {
+				counted := &looking{Writer: w}
+				tx := n.tables.txOn(counted, markPK, new([]func()))
+				tx.stampMax, tx.back = hlc.StampMax, how.Back
+				row, err := n.cells.Row([]byte("k"), v)
+				if err == nil {
+					_, err = tx.applyItem([]Row{row})
+				}
+				count = counted.floors
+				return errors.Join(err, errUndo)
+			})
+			if err == nil {
+				t.Error("not undone")
+			}
+		})
+		return count
+	}
+	if got := looks(cell{promised + 1, 1}, writeRequest{}); got != 0 {
+		t.Errorf("a new row: %d looks", got)
+	}
+	for _, how := range []writeRequest{{}, {Back: true}} {
+		if got := looks(cell{promised - 1, 1}, how); got != 1 {
+			t.Errorf("an old row, %+v: %d looks", how, got)
+		}
+	}
+}
+
+// looking counts looks at floors.
+type looking struct {
+	kv.Writer
+	floors int
+}
+
+func (l *looking) Get(key []byte) []byte {
+	if bytes.HasPrefix(key, keyFloor) {
+		l.floors++
+	}
+	return l.Writer.Get(key)
+}
+
+// BenchmarkApply is a row that comes where there is none: newer than all promises, and older, brought by a
+// replica.
+func BenchmarkApply(b *testing.B) {
+	t := new(testing.T)
+	c := newFloorCluster(t)
+	n := c.nodes[0]
+	promised := c.stamp()
+	c.do(n, func(ctx context.Context) {
+		if err := n.tables.collector.everyone(ctx, methodPromise, c.team()[0], 1, promised); err != nil {
+			b.Error(err)
+		}
+	})
+	for _, name := range []string{"new", "old"} {
+		stamp := map[string]hlc.Stamp{"new": promised + 1, "old": promised - 1}[name]
+		b.Run(name, func(b *testing.B) {
+			c.do(n, func(ctx context.Context) {
+				if err := n.tables.floors.load(n.store); err != nil {
+					b.Error(err)
+				}
+				row, err := n.cells.Row([]byte("k"), cell{stamp, 1})
+				if err != nil {
+					b.Error(err)
+				}
+				for b.Loop() {
+					err := n.tables.Change(ctx, func(rows func([]byte) *Tx) error {
+						if err := rows(markPK).try([]Row{row}); err != nil {
+							return err
+						}
+						return errUndo
+					})
+					if err == nil {
+						b.Error("not undone")
+					}
+				}
+			})
+		})
+	}
+}
+
+var errUndo = errors.New("undo")

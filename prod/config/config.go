@@ -88,6 +88,8 @@ type Reclaim struct {
 	Delay     time.Duration
 	ReadMax   time.Duration
 	Abandoned time.Duration
+	// Tombstones is the age at which deletion markers may go; 0: never.
+	Tombstones time.Duration
 }
 
 // Log shapes the log.
@@ -117,7 +119,8 @@ func Default() Config {
 		},
 		K2V:      K2V{ValueMax: 1 << 20},
 		Metadata: Metadata{Fsync: true, SnapshotEvery: time.Hour, Snapshots: 3},
-		Reclaim:  Reclaim{Delay: 24 * time.Hour, ReadMax: 12 * time.Hour, Abandoned: 12 * time.Hour},
-		Log:      Log{Level: "info", Format: "text"},
+		Reclaim: Reclaim{Delay: 24 * time.Hour, ReadMax: 12 * time.Hour, Abandoned: 12 * time.Hour,
+			Tombstones: 24 * time.Hour},
+		Log: Log{Level: "info", Format: "text"},
 	}
 }

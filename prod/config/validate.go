@@ -28,7 +28,9 @@ const (
 	snapshotTop    = 30 * 24 * time.Hour
 	snapshotsTop   = 1000
 	reclaimLow     = time.Minute
-	reclaimTop     = 30 * 24 * time.Hour
+	// tombstonesLow exceeds what a clock may be wrong and the longest deadlines of writes.
+	tombstonesLow = 2 * time.Minute
+	reclaimTop    = 30 * 24 * time.Hour
 )
 
 // hashPrefix begins the hash of a token.
@@ -121,6 +123,10 @@ func (l *loader) validateReclaim(r Reclaim) {
 		if k.d < reclaimLow || k.d > reclaimTop {
 			l.fault(l.where(k.name), "%s: %v: want %v to %v", k.name, k.d, reclaimLow, reclaimTop)
 		}
+	}
+	if t := r.Tombstones; t != 0 && (t < tombstonesLow || t > reclaimTop) {
+		l.fault(l.where("reclaim.tombstones"), "reclaim.tombstones: %v: want 0s, or %v to %v", t,
+			tombstonesLow, reclaimTop)
 	}
 	if r.Delay <= r.ReadMax {
 		l.fault(l.where("reclaim.delay"), "reclaim.delay: %v: want more than reclaim.read_max, which is %v",
