@@ -256,7 +256,9 @@ func (s *spentRows) note(r kv.Reader, tab schema, key, stored []byte, at hlc.Sta
 	if err != nil {
 		return err
 	}
-	s.order = append(s.order, p)
+	if n := len(s.order); n == 0 || s.order[n-1] != p { // rows come in order
+		s.order = append(s.order, p)
+	}
 	if newest <= f.Floor {
 		s.below[p] = true
 	} else if oldest, ok := s.oldest[p]; !ok || newest < oldest {
