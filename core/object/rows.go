@@ -161,6 +161,31 @@ func (o objectRow) newest() hlc.Stamp {
 	return newest
 }
 
+// oldest is the oldest stamp in the row.
+func (o objectRow) oldest() hlc.Stamp {
+	oldest := hlc.StampMax
+	if o.Winner.State != 0 {
+		oldest = o.Winner.Stamp
+	}
+	for _, m := range o.Uploads {
+		oldest = min(oldest, m.Stamp)
+	}
+	return oldest
+}
+
+// above keeps what is newer than a stamp.
+func (o objectRow) above(floor hlc.Stamp) (above objectRow, left bool) {
+	if o.Winner.Stamp > floor {
+		above.Winner = o.Winner
+	}
+	for _, m := range o.Uploads {
+		if m.Stamp > floor {
+			above.Uploads = append(above.Uploads, m)
+		}
+	}
+	return above, above.Winner.State != 0 || len(above.Uploads) > 0
+}
+
 // spent reports whether the row says nothing but that there is no object.
 func (o objectRow) spent() bool { return !o.Winner.exists() && len(o.Uploads) == 0 }
 
@@ -257,7 +282,8 @@ func RegisterTables(r *table.Registry, gates *bucket.Rows) *Rows {
 		PKLen:   pkLen, Join: objectRow.Join, Head: func(o objectRow) table.Head { return o.Winner.head() },
 		Live:    func(o objectRow) bool { return o.Winner.exists() },
 		Project: objectRow.project, Glance: glance, Applied: rows.supersede, Parts: rows.objectParts,
-		Newest: objectRow.newest, Spent: objectRow.spent, Yielded: rows.yielded,
+		Newest: objectRow.newest, Oldest: objectRow.oldest, Above: objectRow.above,
+		Spent: objectRow.spent, Yielded: rows.yielded,
 		Admit: rows.admitObject, Sift: rows.siftObject, Verify: rows.verifyObject})
 	return rows
 }

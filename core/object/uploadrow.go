@@ -177,7 +177,11 @@ func (r *Rows) admitAgain(tx *table.Tx, at table.Address, done version) error {
 		return fmt.Errorf("upload sort key %x: %w", at.Sort, table.ErrMalformedRow)
 	}
 	now, ok, err := r.objects.Get(&tx.Reader, []byte(k))
-	if err != nil || !ok || now.Winner.ID == done.ID || now.Winner.Stamp <= done.Stamp {
+	head := now.Winner.head()
+	if err == nil && !ok {
+		head, err = goneHead(&tx.Reader)
+	}
+	if err != nil || head.ID == done.ID || head.Stamp < done.Stamp || ok && head.Stamp == done.Stamp {
 		return err
 	}
 	return &table.Refusal{Code: refusedOverwritten, Msg: "the upload was completed, and its object replaced"}

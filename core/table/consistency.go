@@ -162,7 +162,7 @@ func (f *Fetched) holders(voted bool) (*quorum.Tally, []rt.NodeID, error) {
 	tally := quorum.NewTally(f.view, voted)
 	holds := map[rt.NodeID]bool{}
 	for _, reply := range f.replies {
-		all, err := f.heldBy(reply.Value)
+		all, err := f.heldBy(reply.Value.Rows)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -182,10 +182,10 @@ func (f *Fetched) holders(voted bool) (*quorum.Tally, []rt.NodeID, error) {
 
 // heldBy reports whether a replica with these rows holds the join. Of a voted row the head counts, which was
 // clean there since it is still the newest; the rest of it follows in its own time. Rows that depend on
-// others count through them. Who knows that a row is gone holds it.
-func (f *Fetched) heldBy(reply *fetchResponse) (bool, error) {
+// others count through them.
+func (f *Fetched) heldBy(have []Row) (bool, error) {
 	values := map[rowKey][]byte{}
-	for _, row := range reply.Rows {
+	for _, row := range have {
 		values[rowKey{row.Table, string(row.Sort)}] = row.Value
 	}
 	for _, row := range f.ordered() {
@@ -195,7 +195,7 @@ func (f *Fetched) heldBy(reply *fetchResponse) (bool, error) {
 		}
 		value, ok := values[rowKey{row.Table, string(row.Sort)}]
 		switch {
-		case s.derived(), !ok && f.tables.gone(row, reply.Floor):
+		case s.derived():
 			continue
 		case !ok:
 			return false, nil

@@ -24,6 +24,8 @@ type cell struct {
 
 func (c cell) head() Head { return Head{Stamp: c.Stamp, ID: [16]byte{c.Write}} }
 
+func (c cell) stamp() hlc.Stamp { return c.Stamp }
+
 func (c cell) Join(o cell) cell {
 	if o.head().Compare(c.head()) > 0 {
 		return o
@@ -35,7 +37,8 @@ var kindCell = codec.Register(0xf7, 1, "cell")
 
 func cellDef() Def[cell] {
 	return Def[cell]{ID: 203, Name: "cell", Kind: kindCell, Version: 1, PKLen: 1, Join: cell.Join,
-		Head: cell.head, Newest: func(c cell) hlc.Stamp { return c.Stamp },
+		Head: cell.head, Newest: cell.stamp, Oldest: cell.stamp,
+		Above: func(c cell, floor hlc.Stamp) (cell, bool) { return c, c.Stamp > floor },
 		Spent: func(c cell) bool { return c.Write >= wiped }}
 }
 

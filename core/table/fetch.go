@@ -202,11 +202,39 @@ func (f *Fetched) next(ctx context.Context) error {
 	}
 	if reply.Err == nil {
 		f.replies = append(f.replies, reply)
-		return nil
+		return f.sink()
 	}
 	f.failed = append(f.failed, quorum.Failure{Node: reply.Node, Err: reply.Err})
 	if !f.wants.Writes(f.mayReply) {
 		return quorum.ErrAllAnswered
+	}
+	return nil
+}
+
+// sink takes out of the join what some reply knows to be gone: it lacks the row, and what is as old is gone
+// there.
+func (f *Fetched) sink() error {
+	for i := range f.replies {
+		reply := f.replies[i].Value
+		if reply.Floor == 0 || f.tables.env.Mutant("floor: a missing row says nothing") {
+			continue
+		}
+		for _, row := range f.ordered() { // none that has an age is in this reply
+			s, err := f.tables.registry.schema(row.Table)
+			if err != nil {
+				return err
+			}
+			key := rowKey{row.Table, string(row.Sort)}
+			switch above, left, err := s.above(row.Value, reply.Floor); {
+			case err != nil:
+				return err
+			case !left:
+				delete(f.rows, key)
+			default:
+				row.Value = above
+				f.rows[key] = row
+			}
+		}
 	}
 	return nil
 }
@@ -353,7 +381,7 @@ func (f *Fetched) Close() {
 // agree reports whether all replies are the same.
 func (f *Fetched) agree() bool {
 	for i := range f.replies {
-		if len(f.lacking(f.replies[i].Value)) > 0 {
+		if len(f.lacking(f.replies[i].Value.Rows)) > 0 {
 			return false
 		}
 	}
@@ -361,8 +389,8 @@ func (f *Fetched) agree() bool {
 }
 
 // lacking returns the joined rows that a reply lacks or has an older state of.
-func (f *Fetched) lacking(reply *fetchResponse) []Row {
-	same, have := 0, reply.Rows
+func (f *Fetched) lacking(have []Row) []Row {
+	same := 0
 	for _, row := range have {
 		if bytes.Equal(f.rows[rowKey{row.Table, string(row.Sort)}].Value, row.Value) {
 			same++
@@ -377,11 +405,7 @@ func (f *Fetched) lacking(reply *fetchResponse) []Row {
 	}
 	var lacks []Row
 	for _, row := range f.ordered() {
-		v, ok := got[rowKey{row.Table, string(row.Sort)}]
-		if !ok && f.tables.gone(row, reply.Floor) {
-			continue
-		}
-		if !ok || !bytes.Equal(v, row.Value) {
+		if v, ok := got[rowKey{row.Table, string(row.Sort)}]; !ok || !bytes.Equal(v, row.Value) {
 			lacks = append(lacks, row)
 		}
 	}
@@ -416,7 +440,7 @@ func (f *Fetched) repair(ctx context.Context) {
 		f.prune(f)
 	}
 	for _, reply := range f.replies {
-		rows := f.lacking(reply.Value)
+		rows := f.lacking(reply.Value.Rows)
 		if len(rows) == 0 {
 			continue
 		}

@@ -163,10 +163,20 @@ func (f *floors) load(store kv.Store) error {
 	return err
 }
 
-// Floor returns up to which age what is not here of this partition key is gone.
+// Floor returns up to which age what is not here of this partition key is gone,
+// 0 if that cannot be told, since a row was removed here that is not gone.
 func (r *Reader) Floor() (hlc.Stamp, error) {
 	f, err := readFloor(r.kv, r.prefix)
-	return f.Floor, err
+	if f.Floor == 0 || err != nil {
+		return 0, err
+	}
+	span := SpanOf(r.prefix, r.prefix)
+	r.kv.Ascend(append(bytes.Clone(keyHole), span.Lo...), append(bytes.Clone(keyHole), span.Hi...),
+		func(_, _ []byte) bool {
+			f.Floor = 0
+			return false
+		})
+	return f.Floor, nil
 }
 
 // passedOver says that nothing of a row's item is stored, because it is too old, and what is answered.
@@ -182,36 +192,37 @@ func (p *passedOver) Error() string { return fmt.Sprintf("no newer than %v, whic
 
 func (p *passedOver) answer() wireAnswer { return wireAnswer{Vote: onWire(p.vote), Head: p.head} }
 
-// passOver returns a *passedOver for a row that is too old to be stored here.
+// passOver returns what of a row is stored here, with its encoding, or a *passedOver if it is too old.
 //
 // What a coordinator brings is held against the promise, unless it changes nothing. What others bring was at
 // a replica when the promise was made, or will be when the next one is; so it is held against the floor
 // alone, and only if there is no row to merge it into.
-func (t *Table[T]) passOver(tx *Tx, at Address, old []byte, incoming T, in []byte, cut bool) error {
+func (t *Table[T]) passOver(tx *Tx, at Address, old []byte, incoming T, in []byte, cut bool) (T, []byte,
+	error) {
 	if t.def.Newest == nil || tx.floors == nil || tx.trusted {
-		return nil
+		return incoming, in, nil
 	}
-	newest := t.def.Newest(incoming)
-	if newest > max(tx.floors.bound(), tx.late) {
-		return nil
+	if t.def.Oldest(incoming) > max(tx.floors.bound(), tx.late) {
+		return incoming, in, nil
 	}
 	f, err := readFloor(tx.kv, tx.prefix)
-	if err != nil {
-		return err
+	env, newest := tx.floors.env, t.def.Newest(incoming)
+	switch {
+	case err != nil:
+		return incoming, in, err
+	case tx.stampMax != 0 && !tx.back && newest <= max(f.Promise, tx.late) &&
+		!env.Mutant("floor: a promise is not kept"):
+		return incoming, in, t.promised(tx, f, old, newest, in)
+	case old != nil || t.def.Oldest(incoming) > f.Floor || env.Mutant("floor: rows below it come back"),
+		tx.kv.Get(appendLocal(bytes.Clone(keyHole), tx.prefix, t.def.ID, at)) != nil:
+		return incoming, in, nil
 	}
-	env := tx.floors.env
-	if tx.stampMax != 0 && !tx.back && newest <= max(f.Promise, tx.late) &&
-		!env.Mutant("floor: a promise is not kept") {
-		return t.promised(tx, f, old, newest, in)
-	}
-	if old != nil || newest > f.Floor || env.Mutant("floor: rows below it come back") {
-		return nil
-	}
-	key := appendLocal(bytes.Clone(keyHole), tx.prefix, t.def.ID, at)
-	if tx.kv.Get(key) != nil {
-		return nil
-	}
+	above, left := t.def.Above(incoming, f.Floor)
 	env.Sometimes("a row below the floor was passed over", true)
+	if left {
+		in, err = codec.Marshal(above)
+		return above, in, err
+	}
 	p := &passedOver{ballot: ballot{quorum.Late, f.Floor}, floor: f.Floor, cut: cut}
 	if t.def.Spent(incoming) { // it was here
 		p.ballot = ballot{vote: quorum.Stored}
@@ -219,7 +230,7 @@ func (t *Table[T]) passOver(tx *Tx, at Address, old []byte, incoming T, in []byt
 			p.vote = quorum.Clean
 		}
 	}
-	return p
+	return incoming, in, p
 }
 
 // promised holds a coordinator's row against the promise.
@@ -273,7 +284,8 @@ func (t *Tables) lateUnsynced() hlc.Stamp {
 	return max(t.clock.Wall(), t.clock.Last()).Add(-t.tombstones.Keep)
 }
 
-// floorOf is the floor of a partition key, for the answer to a read that found no row which has an age.
+// floorOf is the floor of a partition key, for the answer to a read that found no row which has an age. The
+// reader must know: another replica's answer may be from before it learnt what is gone here.
 func (t *Tables) floorOf(r kv.Reader, pk []byte, rows []Row) (hlc.Stamp, error) {
 	if t.floors.bound() == 0 {
 		return 0, nil
@@ -286,18 +298,19 @@ func (t *Tables) floorOf(r kv.Reader, pk []byte, rows []Row) (hlc.Stamp, error) 
 	return newReader(r, pk).Floor()
 }
 
-// gone reports whether a replica with this floor that lacks a row has all of it: it says that something is
-// gone, which the replica knows.
-func (t *Tables) gone(row Row, floor hlc.Stamp) bool {
-	if floor == 0 {
-		return false
+// above implements schema.
+func (t *Table[T]) above(row []byte, floor hlc.Stamp) (above []byte, left bool, err error) {
+	if t.def.Above == nil || floor == 0 {
+		return row, true, nil
 	}
-	s, err := t.registry.schema(row.Table)
-	if err != nil || !s.ages() {
-		return false
+	v, err := t.Decode(row)
+	if err != nil || t.def.Oldest(v) > floor {
+		return row, true, err
 	}
-	newest, spent, err := s.age(row.Value)
-	return err == nil && spent && newest <= floor
+	if v, left = t.def.Above(v, floor); left {
+		above, err = codec.Marshal(v)
+	}
+	return above, left, err
 }
 
 // yieldTo follows a push that the receiver passed over a row of, because it is below its floor. A replica in

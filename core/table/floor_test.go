@@ -287,6 +287,51 @@ func TestCollectedStaysAway(t *testing.T) {
 	}
 }
 
+// TestAnswersOfTwoTimes: a read meets one replica before it learnt of a deletion, and another after that was
+// collected. What is missing there, below the floor, is gone.
+func TestAnswersOfTwoTimes(t *testing.T) {
+	for _, mutant := range []string{"", "floor: a missing row says nothing"} {
+		c := newFloorCluster(t, mutant)
+		a := c.nodes[0]
+		put := cell{c.write(a, 1), 1}
+		c.write(a, wiped)
+		c.run(time.Minute)
+		c.mustCollect(a, c.stamp()-1)
+		c.do(a, func(ctx context.Context) { // as its answer was, which is late
+			err := a.store.Update(ctx, func(w kv.Writer) error { forgetFloors(w, 0, 0xffff); return nil })
+			if err != nil {
+				t.Error(err)
+			}
+		})
+		c.put(a, put)
+		for _, level := range []Consistency{ReadAfterWrite, Monotonic} {
+			c.do(a, func(ctx context.Context) {
+				ctx, cancel := a.env.WithTimeout(WithConsistency(ctx, level), 2*time.Second)
+				defer cancel()
+				if id, err := a.get(ctx); mutant == "" && (err != nil || id != 0) {
+					t.Errorf("%v: read %d, %v", level, id, err)
+				} else if mutant != "" && err == nil && id == 0 {
+					t.Errorf("mutant %q is not noticed at level %v", mutant, level)
+				}
+			})
+		}
+		if mutant != "" {
+			continue
+		}
+		c.do(a, func(ctx context.Context) {
+			page, err := ListRows(ctx, a.tables, a.cells, ListRequest{PK: markPK})
+			if err != nil || len(page.Items) > 0 || len(page.Diverged) > 0 {
+				t.Errorf("listed %+v, %v", page, err)
+			}
+			key := appendLocal(nil, layout.PrefixOf(markPK), a.cells.ID(), Address{markPK, []byte("k")})
+			value, err := c.nodes[2].tables.readOthers(ctx, a.cells, c.view, key)
+			if err != nil || value != nil {
+				t.Errorf("a row that cannot be read is repaired with %x, %v", value, err)
+			}
+		})
+	}
+}
+
 // TestSlowClock: who stamps a write below a promise stamps it anew, and succeeds, in one more round; at every
 // level, for nobody has stored it.
 func TestSlowClock(t *testing.T) {

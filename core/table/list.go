@@ -237,7 +237,7 @@ func (r *pageResponse) open(asks []pageAsk) ([]answer, error) {
 		if err != nil {
 			return nil, err
 		}
-		answers[i] = a
+		answers[i], answers[i].floor = a, r.Floor
 	}
 	return answers, nil
 }

@@ -1,6 +1,10 @@
 package table
 
-import "bytes"
+import (
+	"bytes"
+
+	"granary/core/hlc"
+)
 
 // Limits of a listing's coordinator.
 const (
@@ -24,6 +28,8 @@ type listSchema interface {
 	shown(row []byte) (bool, error)
 	// foldable is the length of the part of a sort key in which delimiters are looked for.
 	foldable(sort []byte) int
+	// above leaves out of a projected row what is no newer than a floor.
+	above(row []byte, floor hlc.Stamp) (above []byte, left bool, err error)
 }
 
 // listing merges the pages of replicas into one page. It is a state machine without a network: asks says what
@@ -253,6 +259,7 @@ func (l *listing) anyLive(heads []cursor, m bound) (live bool, err error) {
 // joinAt joins the rows at k and moves the heads past it.
 func (l *listing) joinAt(k []byte, heads []cursor) (row []byte, live bool, err error) {
 	have, differ := 0, false
+	floor := absentFloor(k, heads)
 	for i := range heads {
 		h := &heads[i]
 		if h.at == len(h.rows) || !bytes.Equal(h.rows[h.at].sort, k) {
@@ -270,6 +277,13 @@ func (l *listing) joinAt(k []byte, heads []cursor) (row []byte, live bool, err e
 			}
 		}
 	}
+	if floor > 0 {
+		left := false
+		if row, left, err = l.schema.above(row, floor); !left || err != nil {
+			return nil, false, err
+		}
+		differ = true
+	}
 	if differ && !l.all {
 		live, err = l.schema.shown(row)
 	}
@@ -277,6 +291,17 @@ func (l *listing) joinAt(k []byte, heads []cursor) (row []byte, live bool, err e
 		l.diverged = append(l.diverged, k)
 	}
 	return row, live, err
+}
+
+// absentFloor is up to which age a row at k is gone for a head that does not stand on it.
+func absentFloor(k []byte, heads []cursor) (floor hlc.Stamp) {
+	for i := range heads {
+		h := &heads[i]
+		if h.floor > floor && (h.at == len(h.rows) || !bytes.Equal(h.rows[h.at].sort, k)) {
+			floor = h.floor
+		}
+	}
+	return floor
 }
 
 // settle decides whether the page is finished, and cuts it where it ends.

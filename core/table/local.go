@@ -278,7 +278,7 @@ func (t *Table[T]) apply(tx *Tx, at Address, in []byte) (ballot, error) {
 			}
 		}
 	}
-	if err := t.passOver(tx, at, rec.Row, incoming, in, left != SiftedAll); err != nil {
+	if incoming, in, err = t.passOver(tx, at, rec.Row, incoming, in, left != SiftedAll); err != nil {
 		return ballot{}, err
 	}
 	return t.merge(tx, at, rec, old, incoming, in)

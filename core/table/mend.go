@@ -10,6 +10,7 @@ import (
 
 	"granary/core/cluster"
 	"granary/core/codec"
+	"granary/core/hlc"
 	"granary/core/job"
 	"granary/core/kv"
 	"granary/core/quorum"
@@ -218,6 +219,7 @@ func (t *Tables) readOthers(ctx context.Context, s schema, view cluster.View, ke
 	defer round.Close()
 	var fails []error
 	got := map[rt.NodeID]bool{}
+	var gone hlc.Stamp
 	for !set.Reads(func(n rt.NodeID) bool { return got[n] }) {
 		reply, err := round.Next(ctx, 0)
 		if err != nil {
@@ -230,6 +232,7 @@ func (t *Tables) readOthers(ctx context.Context, s schema, view cluster.View, ke
 		got[reply.Node] = true
 		switch theirs := reply.Value.Value; {
 		case theirs == nil:
+			gone = max(gone, reply.Value.Floor)
 		case value == nil:
 			value = theirs
 		default:
@@ -237,6 +240,13 @@ func (t *Tables) readOthers(ctx context.Context, s schema, view cluster.View, ke
 				return nil, err
 			}
 		}
+	}
+	if value != nil {
+		above, left, err := s.above(value, gone)
+		if err != nil || !left {
+			return nil, err
+		}
+		value = above
 	}
 	return value, nil
 }
@@ -249,6 +259,8 @@ type rowRequest struct {
 
 type rowResponse struct {
 	Value []byte `cbor:"1,keyasint,omitempty"` // absent: there is none
+	// Floor, if there is none, says up to which age it is gone.
+	Floor hlc.Stamp `cbor:"2,keyasint,omitempty"`
 }
 
 var methodRow = rpc.NewMethod[rowRequest, rowResponse]("table.row", rpc.Meta)
@@ -261,6 +273,10 @@ func (t *Tables) handleRow(_ context.Context, _ rt.NodeID, req *rowRequest) (*ro
 	if err != nil {
 		return nil, err
 	}
+	_, _, n := s.describe()
+	if len(req.Key) < localHeadLen+n {
+		return nil, fmt.Errorf("local key %.80x: %w", req.Key, ErrMalformedRow)
+	}
 	resp := &rowResponse{}
 	return resp, t.store.View(func(r kv.Reader) error {
 		if err := cluster.AdmitRead(t.env, r, req.Plan); err != nil {
@@ -271,7 +287,8 @@ func (t *Tables) handleRow(_ context.Context, _ rt.NodeID, req *rowRequest) (*ro
 			resp.Value = bytes.Clone(row)
 			return atKey(req.Key, err)
 		}
-		return nil
+		resp.Floor, err = newReader(r, req.Key[localHeadLen:localHeadLen+n]).Floor()
+		return err
 	})
 }
 

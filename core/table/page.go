@@ -7,6 +7,7 @@ import (
 	"math"
 
 	"granary/core/cluster"
+	"granary/core/hlc"
 	"granary/core/kv"
 	"granary/core/rpc"
 	"granary/core/rt"
@@ -52,6 +53,8 @@ type pageAsk struct {
 
 type pageResponse struct {
 	Answers []pageAnswer `cbor:"1,keyasint"`
+	// Floor says up to which age what is missing is gone.
+	Floor hlc.Stamp `cbor:"2,keyasint,omitempty"`
 }
 
 // pageAnswer has the rows of one range, in order. Whole says that it was examined to its end; else End is the
@@ -77,15 +80,48 @@ func (t *Tables) handlePage(ctx context.Context, _ rt.NodeID, req *pageRequest) 
 		return nil, err
 	}
 	req.filters = t.env.Mutant("listing filters before merging")
-	view := func(scan func(kv.Reader) error) error {
-		return t.store.View(func(r kv.Reader) error {
-			if err := cluster.AdmitRead(t.env, r, req.Plan); err != nil {
-				return err
-			}
-			return scan(r)
-		})
+	for {
+		watch := &floorWatch{ages: s.ages(), pk: req.PK}
+		view := func(scan func(kv.Reader) error) error {
+			return t.store.View(func(r kv.Reader) error {
+				if err := cluster.AdmitRead(t.env, r, req.Plan); err != nil {
+					return err
+				}
+				if err := watch.look(r); err != nil {
+					return err
+				}
+				return scan(r)
+			})
+		}
+		resp, err := answerPage(ctx, view, s, req, pageLimits{bytes: pageBytesMax, view: pageViewMax})
+		if err != nil {
+			return nil, err
+		}
+		if !watch.rose {
+			resp.Floor = watch.floor
+			return resp, nil
+		}
 	}
-	return answerPage(ctx, view, s, req, pageLimits{bytes: pageBytesMax, view: pageViewMax})
+}
+
+// floorWatch sees whether the floor of a page stays as it is over all its transactions: one that rises in
+// between would say of rows that were looked for before that they are gone.
+type floorWatch struct {
+	ages  bool
+	pk    []byte
+	again bool
+	floor hlc.Stamp
+	rose  bool
+}
+
+func (f *floorWatch) look(r kv.Reader) error {
+	if !f.ages {
+		return nil
+	}
+	floor, err := newReader(r, f.pk).Floor()
+	f.rose = f.rose || f.again && floor != f.floor
+	f.again, f.floor = true, floor
+	return err
 }
 
 // viewer makes a read transaction, as kv.Store.View.

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+
+	"granary/core/hlc"
 )
 
 // packMax is the most that packing adds to a row, in bytes.
@@ -75,6 +77,7 @@ type answer struct {
 	rows  []pageRow
 	end   []byte // last sort key examined, nil if none; only unless whole
 	whole bool
+	floor hlc.Stamp // up to which age what is missing is gone
 }
 
 // open unpacks an answer to ask and checks that it is one.

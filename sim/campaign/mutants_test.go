@@ -187,6 +187,8 @@ var stories = []story{
 		"a store that is older than what others have heard of it forgot what it acknowledged"},
 	{"floor: a lost store forgets", "core/table",
 		"a store that is in sync again keeps the promises of those that it took over from"},
+	{"floor: a missing row says nothing", "core/table",
+		"what is missing below the floor was deleted, whatever an older answer says"},
 	{"floor: a promise is not kept", "core/table",
 		"what is no newer than a promise is taken from no coordinator any more"},
 	{"floor: rows below it come back", "core/table", "what is below the floor and not here is gone"},
