@@ -73,6 +73,12 @@ func (c *Cluster) LayoutNumber() uint64 {
 	return doc.number()
 }
 
+// Change returns the newest version, nil if there is none, and the one before it, nil if that is the first.
+func (c *Cluster) Change() (before, newest *layout.Version) {
+	doc, _ := c.snapshot()
+	return doc.Before, doc.Layout
+}
+
 // View returns the live replica sets of the partition that a key with this hash prefix belongs to.
 //
 // Errors: ErrNoLayout with what is missing.

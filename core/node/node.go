@@ -188,7 +188,7 @@ func (n *Node) compose(c Config) error {
 		Clock: n.clock, Topology: n.cluster, Endpoint: n.endpoint, Group: n.group, Jobs: n.jobs,
 		Reclaim: c.Reclaim})
 	n.mover = transition.New(transition.Config{Env: c.Env, Cluster: n.cluster, Tables: n.tables,
-		Registers: n.registers, Blocks: n.blocks, Group: n.group, Jobs: n.jobs})
+		Registers: n.registers, Blocks: n.blocks, Endpoint: n.endpoint, Group: n.group, Jobs: n.jobs})
 	n.items = k2v.New(k2v.Config{Env: c.Env, KV: n.kv, Tables: n.tables, Rows: rows.items, Clock: n.clock,
 		Topology: n.cluster, Quorum: n.quorum, Endpoint: n.endpoint, Group: n.group, StoreID: n.store.ID,
 		ValueMax: c.ValueMax})

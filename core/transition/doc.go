@@ -10,5 +10,9 @@
 //     answer: nobody who does not know the new version can add to what they had.
 //  3. A store that takes the place of a lost one takes over from a read quorum of others, and begins when all
 //     that counted an answer of the lost one is decided.
-//  4. Nothing is dropped before the version that wanted it is retired.
+//  4. A node takes part in at most layout.TransfersPerNode transfers at once, as a receiver and as a source,
+//     which it enforces itself: a source gives so many places, and refuses others, who ask somebody else or
+//     come again. A place is lost when its node says nothing for a while. Parts are taken over in the order
+//     of the layout's waves; nobody waits for another's.
+//  5. Nothing is dropped before the version that wanted it is retired.
 package transition

@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"math"
 	"time"
 
 	"granary/core/cluster"
 	"granary/core/job"
 	"granary/core/layout"
 	"granary/core/register"
+	"granary/core/rpc"
 	"granary/core/rt"
 	"granary/core/table"
 )
@@ -18,13 +19,11 @@ import (
 const (
 	// retryEvery is the mean pause between two attempts at what could not be done yet.
 	retryEvery = 2 * time.Second
-	// bytesPerSecond bounds what is taken over, in the mean.
+	// bytesPerSecond is the speed of the job at first.
 	bytesPerSecond = 64 << 20
 	// lostWait is how long a store that takes the place of a lost one waits before it takes anything over:
 	// half as long again as the longest deadline, so that what counted an answer of the lost one is decided.
 	lostWait = table.WriteTimeout * 3 / 2
-	// partsMax is how many parts of the keys one exchange takes over.
-	partsMax = 16
 	// dropMax is how many rows are dropped in one transaction, dropPause the rest between two.
 	dropMax   = 256
 	dropPause = 10 * time.Millisecond
@@ -50,6 +49,7 @@ type Config struct {
 	Tables    *table.Tables
 	Registers *register.Registers
 	Blocks    Blocks
+	Endpoint  *rpc.Endpoint
 	Group     *rt.Group // of the node
 	Jobs      *job.Book
 }
@@ -61,34 +61,22 @@ type Mover struct {
 	wake    rt.Waiter
 	started time.Duration
 	goal    cluster.Goal
-	taken   map[taking]bool // with the newest version fenced
-	dropped uint64          // version whose surplus was dropped
-	dropAt  time.Duration   // when it is looked for again
-}
-
-// taking names a part of the keys that was taken over from a peer, as a member of a version's set.
-type taking struct {
-	part
-	set  uint64
-	peer rt.NodeID
-}
-
-// part is a range of prefixes, or the full-copy tables.
-type part struct {
-	first, last layout.Prefix
-	full        bool
-}
-
-// share is a part that this node has to hold, and from whom it is taken over.
-type share struct {
-	part
-	cluster.Share
+	turns   map[layout.Partition]layout.Turn // of goal
+	turnsOf uint64                           // version
+	lock    rt.Locker
+	taken   map[taking]bool // with the newest version fenced; under lock, as is what follows
+	places  places
+	dropped uint64        // version whose surplus was dropped
+	dropAt  time.Duration // when it is looked for again
 }
 
 // New returns a node's mover.
 func New(c Config) *Mover {
-	m := &Mover{Config: c, wake: c.Env.NewWaiter(), taken: map[taking]bool{},
-		job: c.Jobs.New(JobName, "parts of the keys taken over for the newest layout")}
+	m := &Mover{Config: c, wake: c.Env.NewWaiter(), lock: c.Env.NewLock(), taken: map[taking]bool{},
+		places: newPlaces(layout.TransfersPerNode),
+		job:    c.Jobs.New(JobName, "parts of the keys taken over for the newest layout")}
+	m.job.SetSpeed(bytesPerSecond)
+	rpc.Handle(c.Endpoint, methodPlace, m.handlePlace)
 	c.Cluster.OnChange(m.wake)
 	return m
 }
@@ -125,7 +113,7 @@ func (m *Mover) run(ctx context.Context) error {
 // the other.
 func (m *Mover) step(ctx context.Context, goal cluster.Goal) (err error) {
 	if goal.Newest != m.goal.Newest { // another fence
-		m.taken = map[taking]bool{}
+		clear(m.taken)
 	}
 	m.goal = goal
 	if goal.Carry {
@@ -209,96 +197,118 @@ func (m *Mover) dropRange(ctx context.Context, version uint64, r cluster.Range) 
 func (m *Mover) takeOver(ctx context.Context) error {
 	shares := m.shares()
 	m.job.Begin(int64(len(shares)))
-	m.job.Add(int64(len(shares) - len(m.wanting(shares))))
-	var fails []error
-	for _, peer := range m.Cluster.Nearest(peersOf(shares, m.Env.Self())) {
-		for from := m.from(peer, shares); len(from) > 0; from = m.from(peer, shares) {
-			before := len(m.wanting(shares))
-			if err := m.takeFrom(ctx, peer, from[:min(len(from), partsMax)]); err != nil {
-				fails = append(fails, fmt.Errorf("take over from %s: %w", m.Cluster.Describe(peer), err))
-				break
-			}
-			m.job.Add(int64(before - len(m.wanting(shares))))
-		}
+	if m.Env.Mutant("layout: taken over from nobody") {
+		return nil
 	}
-	if left := m.wanting(shares); len(left) > 0 {
-		return errors.Join(append(fails, fmt.Errorf("%d of %d parts of the keys are not taken over yet: %w",
-			len(left), len(shares), cluster.ErrSyncing))...)
+	a := newAgenda(m.Env.Self(), shares, m.Cluster.Nearest(peersOf(shares, m.Env.Self())), m.taken)
+	m.job.Add(int64(len(shares) - len(a.open)))
+	err := rt.Each(ctx, m.Env, "layout transfer", layout.TransfersPerNode, layout.TransfersPerNode,
+		func(ctx context.Context, _ int) error { return m.transfers(ctx, a) })
+	if len(a.open) > 0 {
+		left := fmt.Errorf("%d of %d parts of the keys are not taken over yet: %w", len(a.open), len(shares),
+			cluster.ErrSyncing)
+		return errors.Join(err, a.failures(), left)
 	}
-	return nil
+	return err
 }
 
-// takeFrom takes shares over from one peer.
-func (m *Mover) takeFrom(ctx context.Context, peer rt.NodeID, shares []share) error {
+// transfers makes one transfer after the other, as long as there is one to make, or may be soon.
+func (m *Mover) transfers(ctx context.Context, a *agenda) error {
+	wake := m.Env.NewWaiter()
+	m.lock.Lock()
+	a.wakes = append(a.wakes, wake)
+	m.lock.Unlock()
+	for {
+		if err := m.job.Gate(ctx); err != nil {
+			return err
+		}
+		m.lock.Lock()
+		peer, batch, idle := a.next(m.Env.Now())
+		m.lock.Unlock()
+		switch {
+		case idle:
+			return nil
+		case len(batch) == 0:
+			if err := wake.ParkFor(ctx, retryEvery); err != nil && !errors.Is(err, rt.ErrTimeout) {
+				return err
+			}
+			continue
+		}
+		err := m.transfer(ctx, peer, batch)
+		if err != nil {
+			err = fmt.Errorf("take over from %s: %w", m.Cluster.Describe(peer), err)
+		}
+		m.lock.Lock()
+		done := a.end(m.Env.Now(), peer, batch, err)
+		m.lock.Unlock()
+		m.job.Add(int64(done))
+	}
+}
+
+// transfer takes shares over from one peer, of which all are members of sets of one version.
+func (m *Mover) transfer(ctx context.Context, peer rt.NodeID, shares []share) error {
+	at := &place{m: m, source: peer}
+	if err := at.keep(ctx); err != nil {
+		return err
+	}
+	defer at.leave()
 	source := cluster.Source{Fenced: m.goal.Newest, Synced: shares[0].Set.Version}
 	var spans []table.Span
+	full := false
 	for _, s := range shares {
-		if s.full {
+		if full = full || s.full; s.full {
 			spans = append(spans, m.Tables.FullSpans()...)
 		} else {
 			spans = append(spans, table.SpanOf(s.first, s.last))
 		}
 	}
 	done, err := m.Tables.TakeOver(ctx, peer, spans, source, func(ctx context.Context, bytes int) error {
-		if err := m.Env.Sleep(ctx, time.Duration(bytes)*time.Second/bytesPerSecond); err != nil {
+		if err := m.job.Pace(ctx, int64(bytes)); err != nil {
 			return err
 		}
-		return m.job.Gate(ctx)
+		return at.keep(ctx)
 	})
 	m.Env.Count("layout_taken_bytes_total", float64(done.Bytes))
 	m.Env.Count("layout_taken_rows_total", float64(done.Received))
 	m.Env.Sometimes("rows taken over for a layout", done.Received > 0)
-	if err == nil && m.goal.Lost && shares[0].full {
+	if err == nil && m.goal.Lost && full {
 		err = m.Registers.TakeOver(ctx, peer, source)
 	}
-	if err != nil {
-		return err
-	}
-	for _, s := range shares {
-		m.taken[taking{s.part, s.Set.Version, peer}] = true
-	}
-	return nil
+	return err
 }
 
-// shares are the parts that this node has to hold in the version of its goal.
+// shares are the parts that this node has to hold in the version of its goal, with their turns: the tables
+// of which every node has all first, then what moves here, and at last what this node may have already.
 func (m *Mover) shares() (all []share) {
-	add := func(p part, v cluster.View) {
+	add := func(p part, v cluster.View, turn layout.Turn) {
 		if s, ok := m.goal.Share(m.Env.Self(), v); ok {
-			all = append(all, share{p, s})
+			all = append(all, share{p, s, turn})
 		}
 	}
 	if v, err := m.Cluster.FullView(); err == nil {
-		add(part{full: true}, v)
+		add(part{full: true}, v, layout.Turn{Wave: -1})
 	}
-	m.Cluster.EachView(func(first, last layout.Prefix, v cluster.View) { add(part{first, last, false}, v) })
+	before, newest := m.Cluster.Change()
+	m.schedule(before, newest)
+	m.Cluster.EachView(func(first, last layout.Prefix, v cluster.View) {
+		turn, moves := m.turns[layout.PartitionOf(first, newest.Params.Partitions)]
+		if !moves {
+			turn.Wave = math.MaxInt
+		}
+		add(part{first, last, false}, v, turn)
+	})
 	return all
 }
 
-// took reports whether a share was taken from a peer.
-func (m *Mover) took(s share, peer rt.NodeID) bool {
-	return m.taken[taking{s.part, s.Set.Version, peer}]
-}
-
-// wanting are the shares that were not taken from enough peers.
-func (m *Mover) wanting(shares []share) (left []share) {
-	for _, s := range shares {
-		done := s.Done(func(peer rt.NodeID) bool { return m.took(s, peer) })
-		if !done && !m.Env.Mutant("layout: taken over from nobody") {
-			left = append(left, s)
-		}
+// schedule computes the turns of what moves here with the newest version, once.
+func (m *Mover) schedule(before, newest *layout.Version) {
+	if newest == nil || m.turnsOf == newest.Number {
+		return
 	}
-	return left
-}
-
-// from are the shares that wait for a peer, as members of one set: those of the first one's version.
-func (m *Mover) from(peer rt.NodeID, shares []share) (list []share) {
-	for _, s := range m.wanting(shares) {
-		if slices.Contains(s.Set.Nodes, peer) && !m.took(s, peer) &&
-			(len(list) == 0 || list[0].Set.Version == s.Set.Version) {
-			list = append(list, s)
-		}
+	m.turns, m.turnsOf = nil, newest.Number
+	if before != nil {
+		m.turns = layout.Turns(before, newest, m.Env.Self())
 	}
-	return list
 }
 
 // peersOf are the nodes that shares can be taken from, once each.

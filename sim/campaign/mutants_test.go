@@ -204,6 +204,8 @@ var stories = []story{
 		"a write is acknowledged with the replicas that know all that was"},
 	{"layout: a syncing store votes", "sim/world",
 		"a store that lost its memory does not vote until it is whole"},
+	{"layout: a source serves everybody", "core/transition",
+		"a node is the source of a few others at once"},
 	{"layout: fence after push", "core/table",
 		"a replica is asked for its rows when it refuses who does not know the new layout, not before"},
 	{"layout: in sync backwards", "sim/world",

@@ -266,6 +266,41 @@ func TestBlocksComeBeforeSync(t *testing.T) {
 	}
 }
 
+// What an operator pauses stops, with places at sources given up, and goes on with what is left.
+func TestPausedTransition(t *testing.T) {
+	w, c := spareWorld(t, 1)
+	m := &moving{client: c, text: map[int]string{}}
+	for i := range 32 {
+		m.put(i, 1)
+	}
+	added, operator := w.Machines[3], w.Machines[1]
+	moves := added.Node.Jobs().Find(transition.JobName)
+	before := operator.Node.Cluster().LayoutNumber()
+	if err := errors.Join(w.stage(operator, added, 1<<40), w.stage(operator, w.Machines[0], -1),
+		w.apply(operator)); err != nil {
+		t.Fatal(err)
+	}
+	begun := func() bool { s := moves.State(); return s.Bytes > 0 && s.Done < s.Total }
+	if err := w.Sched.RunUntil(time.Minute, begun); err != nil {
+		t.Fatalf("not seen between its first part and its last: %+v", moves.State())
+	}
+	moves.Pause()
+	w.mustRun(t, time.Second)
+	paused := moves.State()
+	w.mustRun(t, 2*time.Minute)
+	if now := moves.State(); now != paused || synced(added) {
+		t.Errorf("paused at %+v, and then %+v", paused, now)
+	}
+	moves.Resume()
+	w.mustSettle(t, before)
+	for i := range 32 {
+		m.get(i)
+	}
+	for _, wrong := range m.wrong {
+		t.Error(wrong)
+	}
+}
+
 // A block that is nowhere any more keeps a node which takes over partitions from ever being in sync, until it
 // is given up; then the change goes on, the object is listed, and reading it says what was lost.
 func TestLostBlockGivenUp(t *testing.T) {

@@ -39,7 +39,7 @@ type Input struct {
 }
 
 // DefaultTransfersMax is the transfers that a node takes part in at once, each way.
-const DefaultTransfersMax = 4
+const DefaultTransfersMax = layout.TransfersPerNode
 
 func (in *Input) name(node rt.NodeID) string {
 	if name := in.Names[node]; name != "" {

@@ -60,12 +60,9 @@ func (m *maker) listMoves() []move {
 	return moves
 }
 
-// wavesMax is the most moves that are put into waves one by one.
-const wavesMax = 20_000
-
 // wave orders the moves; where they are too many, it only says how many waves the busiest receiver needs.
 func (m *maker) wave() {
-	if len(m.moves) <= wavesMax {
+	if len(m.moves) <= layout.ScheduledMax {
 		m.Waves = layout.Waves(m.in.Previous, m.Next, m.Migration.TransfersMax, m.in.Down)
 		m.Migration.Waves = len(m.Waves)
 		return

@@ -225,7 +225,8 @@ type Migration struct {
 	Bytes    uint64 `json:"bytes"`
 	Measured bool   `json:"measured"`
 	// Waves is how many rounds it takes if a node sends, and receives, at most TransfersMax replicas in
-	// each, and no partition changes more replicas than its writes can do without.
+	// each, and no partition changes more replicas than its writes can do without. Nodes take over in that
+	// order, and do not wait for each other.
 	Waves        int `json:"waves"`
 	TransfersMax int `json:"transfers_max"`
 	// Seconds is the least time that the links allow; nil if their bandwidth is not known.

@@ -103,8 +103,8 @@ func (g *Migration) text() string {
 	if !g.Measured {
 		bytes = "at most " + bytes
 	}
-	return fmt.Sprintf("%s (%s), %s, in %s of at most %d transfers per node", plural(g.Replicas, "replica"),
-		formatPercent(g.Share), bytes, plural(g.Waves, "wave"), g.TransfersMax)
+	return fmt.Sprintf("%s (%s), %s, in the order of %s; at most %d transfers at once per node",
+		plural(g.Replicas, "replica"), formatPercent(g.Share), bytes, plural(g.Waves, "wave"), g.TransfersMax)
 }
 
 func (g *Migration) timeText() string {
