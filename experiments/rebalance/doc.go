@@ -1,6 +1,6 @@
 // Command rebalance measures what clients see while the layout changes: with the steps that core/cluster
-// takes, and without its fences, and when the new nodes count as whole at once. README.md has the question,
-// what was expected, and the verdict.
+// takes, without its fences, without them and the lease of core/table, and when the new nodes count as whole
+// at once. README.md has the question, what was expected, and the verdict.
 //
 //	go run ./experiments/rebalance
 //

@@ -43,6 +43,8 @@ type variant struct {
 var variants = []variant{
 	{"all steps", nil},
 	{"no fences", []string{"layout: no fence", "layout: no read fence"}},
+	{"no fences or lease", []string{"layout: no fence", "layout: no read fence",
+		"full-copy lease: for ever"}},
 	{"at once", []string{"layout: no fence", "layout: no read fence", "layout: a syncing store votes",
 		"layout: taken over from nobody"}},
 }
