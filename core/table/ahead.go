@@ -1,6 +1,7 @@
 package table
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -121,14 +122,11 @@ func (h *haste) send(ctx context.Context, to rt.NodeID, req *writeRequest) (*wri
 	var failed error
 	for range 2 {
 		reply, err := replies.Get(ctx)
-		if err == nil && reply.Err == nil {
+		if err = cmp.Or(err, reply.Err); err == nil {
 			return reply.Value, nil
 		}
 		if failed == nil || certain(failed) {
 			failed = err
-			if err == nil {
-				failed = reply.Err
-			}
 		}
 	}
 	return nil, failed

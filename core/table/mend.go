@@ -130,18 +130,10 @@ func (m *mender) full() bool {
 
 // run repairs rows until the node stops.
 func (m *mender) run(ctx context.Context) error {
-	for {
-		m.lock.Lock()
-		var next mending
-		some := len(m.queue) > 0
-		if some {
-			next = m.queue[0]
-		}
-		m.lock.Unlock()
+	for ctx.Err() == nil {
+		next, some := m.first()
 		if !some {
-			if err := m.bell.Park(ctx); err != nil {
-				return nil
-			}
+			m.bell.Park(ctx)
 			continue
 		}
 		if wait := next.due - m.t.env.Now(); wait > 0 && m.t.env.Sleep(ctx, wait) != nil {
@@ -150,19 +142,33 @@ func (m *mender) run(ctx context.Context) error {
 		if m.job.Gate(ctx) != nil {
 			return nil
 		}
-		err := m.t.mend(ctx, next.key)
-		if ctx.Err() != nil {
-			return nil
+		if err := m.t.mend(ctx, next.key); ctx.Err() == nil {
+			m.tried(next, err)
 		}
-		m.job.Hinder(err)
-		m.lock.Lock()
-		if m.queue = m.queue[1:]; err != nil {
-			m.queue = append(m.queue, mending{next.key, m.t.env.Now() + mendRetry})
-		}
-		m.lock.Unlock()
-		if err == nil {
-			m.job.Add(1)
-		}
+	}
+	return nil
+}
+
+// first is the row to be repaired next.
+func (m *mender) first() (next mending, some bool) {
+	m.lock.Lock()
+	defer m.lock.Unlock()
+	if len(m.queue) == 0 {
+		return mending{}, false
+	}
+	return m.queue[0], true
+}
+
+// tried takes the first row out of the queue, or puts it last if it could not be repaired.
+func (m *mender) tried(row mending, err error) {
+	m.job.Hinder(err)
+	m.lock.Lock()
+	if m.queue = m.queue[1:]; err != nil {
+		m.queue = append(m.queue, mending{row.key, m.t.env.Now() + mendRetry})
+	}
+	m.lock.Unlock()
+	if err == nil {
+		m.job.Add(1)
 	}
 }
 
