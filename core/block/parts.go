@@ -1,5 +1,7 @@
 package block
 
+import "fmt"
+
 // Part is one of the disks that a Disk is made of.
 type Part struct {
 	ID   string // names the disk for ever; empty only for a disk that is not known at all
@@ -40,4 +42,14 @@ func (s *Store) home(h Hash) int {
 		return p.Home(h)
 	}
 	return 0
+}
+
+// Absent says of each part that is not in use where it is and why, in their order.
+func Absent(parts []Part) (why []error) {
+	for _, p := range parts {
+		if p.Failed != nil {
+			why = append(why, fmt.Errorf("the disk at %s is not in use: %w", p.Name, p.Failed))
+		}
+	}
+	return why
 }

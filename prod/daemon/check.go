@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 
+	"granary/core/block"
 	"granary/core/kv"
 	"granary/core/node"
 	"granary/prod/bolt"
@@ -56,7 +57,7 @@ func (f *folder) check(ctx context.Context, c config.Data, content bool) (*Check
 	default:
 		defer disk.Close()
 		stopped.Disk = disk
-		for _, why := range disk.absent() {
+		for _, why := range block.Absent(disk.Parts()) {
 			found.Absent++
 			found.Fault("%w", why)
 		}

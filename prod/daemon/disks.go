@@ -34,16 +34,6 @@ func (b *blockDisks) Close() error {
 	return errors.Join(errs...)
 }
 
-// absent says of each disk that is not in use where it is and why.
-func (b *blockDisks) absent() (list []error) {
-	for _, p := range b.Parts() {
-		if p.Failed != nil {
-			list = append(list, fmt.Errorf("the disk at %s is not in use: %w", p.Name, p.Failed))
-		}
-	}
-	return list
-}
-
 // openDisks opens the disks of the blocks, which must be those of the last start. Of several, the ones that
 // are not there, or are others, are left out: the node starts without them as long as there is one. failed is
 // called when no disk can be written any more. readOnly changes nothing on any of them.

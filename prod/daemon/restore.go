@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"granary/core/block"
 	"granary/core/kv"
 	"granary/core/node"
 	"granary/prod/bolt"
@@ -66,7 +67,7 @@ func (f *folder) restore(ctx context.Context, c config.Data, name string) (done 
 		return done, err
 	}
 	defer disk.Close()
-	if absent := disk.absent(); len(absent) > 0 {
+	if absent := block.Absent(disk.Parts()); len(absent) > 0 {
 		return done, fmt.Errorf("%w: %w: the restored store would take the blocks on them for lost; mount "+
 			"them, or take them out of data.disks", ErrAbsent, errors.Join(absent...))
 	}
