@@ -1,7 +1,6 @@
 package block
 
 import (
-	"context"
 	"time"
 
 	"granary/core/job"
@@ -64,29 +63,4 @@ func (b *backOff) take() time.Duration {
 	d := max(b.next, b.least)
 	b.next = min(2*d, b.most)
 	return d
-}
-
-// crew runs f for 0 to n-1 by so many tasks at once, which take what comes next as they become free. It ends
-// early on an error and returns the first.
-func crew(ctx context.Context, env rt.Env, name string, tasks, n int,
-	f func(ctx context.Context, i int) error) error {
-	g, lock, next := rt.NewGroup(env, ctx), env.NewLock(), 0
-	take := func() (i int, ok bool) {
-		lock.Lock()
-		defer lock.Unlock()
-		i, next = next, next+1
-		return i, i < n
-	}
-	for range min(tasks, n) {
-		g.Go(name, func(ctx context.Context) error {
-			for i, ok := take(); ok; i, ok = take() {
-				if err := f(ctx, i); err != nil {
-					g.Cancel()
-					return err
-				}
-			}
-			return nil
-		})
-	}
-	return g.Wait()
 }

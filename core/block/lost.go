@@ -166,7 +166,7 @@ func (s *Store) seekEverywhere(ctx context.Context, hashes []Hash) ([]error, err
 		req.Hashes = append(req.Hashes, h[:])
 	}
 	have, failed := make([]*haveResponse, len(members)), make([]error, len(members))
-	err := crew(ctx, s.env, "seek", len(members), len(members), func(ctx context.Context, i int) error {
+	err := rt.Each(ctx, s.env, "seek", len(members), len(members), func(ctx context.Context, i int) error {
 		ctx, cancel := s.env.WithTimeout(ctx, seekTimeout)
 		defer cancel()
 		resp, err := methodSeek.Call(ctx, s.endpoint, members[i], req)
@@ -201,10 +201,8 @@ func (s *Store) handleSeek(ctx context.Context, _ rt.NodeID, req *haveRequest) (
 	if err != nil {
 		return nil, err
 	}
-	for _, p := range s.Parts() {
-		if p.Failed != nil {
-			return nil, fmt.Errorf("the disk at %s is not in use: %w", p.Name, p.Failed)
-		}
+	if absent := Absent(s.Parts()); len(absent) > 0 {
+		return nil, errors.Join(absent...)
 	}
 	resp := &haveResponse{Have: make([]byte, len(hashes))}
 	for i, h := range hashes {

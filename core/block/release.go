@@ -68,7 +68,7 @@ func (s *Store) mark(ctx context.Context, page []Hash, call func(context.Context
 	asked, views, err := s.byReplica(page)
 	for err == nil {
 		fails, failed := s.markAt(ctx, page, asked, views, call)
-		if failed == nil || !s.learn(ctx, fails) {
+		if failed == nil || !quorum.Learn(ctx, s.topology, fails) {
 			return failed
 		}
 		s.env.Sometimes("references marked anew with a newer layout", true)

@@ -84,7 +84,7 @@ func (q *removal) step(ctx context.Context) (next time.Duration, err error) {
 		n++
 	}
 	page = page[:n]
-	err = crew(ctx, q.s.env, RemovalJob, removalTasks, n, func(ctx context.Context, i int) error {
+	err = rt.Each(ctx, q.s.env, RemovalJob, removalTasks, n, func(ctx context.Context, i int) error {
 		freed, err := q.s.remove(ctx, page[i].hash)
 		if err != nil {
 			return err

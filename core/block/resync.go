@@ -90,7 +90,7 @@ func (q *resync) step(ctx context.Context) (busy bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	err = crew(ctx, q.s.env, ResyncJob, resyncTasks, len(batch), func(ctx context.Context, i int) error {
+	err = rt.Each(ctx, q.s.env, ResyncJob, resyncTasks, len(batch), func(ctx context.Context, i int) error {
 		return q.fetch(ctx, batch[i])
 	})
 	return busy || len(batch) > 0, err
@@ -387,7 +387,7 @@ func (s *Store) copies(ctx context.Context, page []Hash) (counts []int, silent [
 	}
 	counts, silent = make([]int, len(page)), make([]bool, len(page))
 	answers := make([]*haveResponse, len(asked))
-	err = crew(ctx, s.env, "resync survey", len(asked), len(asked), func(ctx context.Context, i int) error {
+	err = rt.Each(ctx, s.env, "resync survey", len(asked), len(asked), func(ctx context.Context, i int) error {
 		req := &haveRequest{}
 		for _, at := range asked[i].at {
 			req.Hashes = append(req.Hashes, page[at][:])

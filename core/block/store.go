@@ -209,21 +209,8 @@ func (s *Store) Put(ctx context.Context, h Hash, buf *Buffer, ref Ref, pending f
 	if err != nil {
 		return err
 	}
-	c := spreading{hash: h, bytes: int64(len(raw)), held: buf}
-	c.call = func(ctx context.Context, to rt.NodeID, p cluster.Plan) error {
-		if to == s.env.Self() {
-			return s.keep(ctx, h, raw, row, p)
-		}
-		return s.send(ctx, to, h, raw, row, p)
-	}
-	if pending != nil {
-		c.watch = func(view cluster.View, tally *quorum.Tally) {
-			if p, ok := s.pendingOf(h, ref.Owner, view, tally); ok {
-				pending(p)
-			}
-		}
-	}
-	return s.spread(ctx, c)
+	return s.spread(ctx, &spreading{hash: h, owner: ref.Owner, row: row, raw: raw, held: buf,
+		pending: pending})
 }
 
 // Refer adds a reference to a block that replicas hold already, without sending it. If too few of them hold
@@ -235,14 +222,7 @@ func (s *Store) Refer(ctx context.Context, h Hash, ref Ref) error {
 	if err != nil {
 		return err
 	}
-	err = s.spread(ctx, spreading{hash: h, bytes: int64(len(row.Value)), call: func(ctx context.Context,
-		to rt.NodeID, p cluster.Plan) error {
-		if to == s.env.Self() {
-			return s.refer(ctx, h, row, p)
-		}
-		_, err := methodRefer.Call(ctx, s.endpoint, to, &putRequest{Hash: h, Ref: row, Plan: p})
-		return err
-	}})
+	err = s.spread(ctx, &spreading{hash: h, owner: ref.Owner, row: row})
 	if !errors.Is(err, ErrNeedBody) {
 		return err
 	}
@@ -255,44 +235,36 @@ func (s *Store) Refer(ctx context.Context, h Hash, ref Ref) error {
 	return s.Put(ctx, h, buf, ref, nil)
 }
 
-// spreading is a call to every replica of a block in all live sets.
+// spreading brings a reference, with its block or without, to every replica of the block in all live sets.
 type spreading struct {
 	hash  Hash
-	bytes int64   // of each call
-	held  *Buffer // kept while a call runs, if not nil
-	call  func(context.Context, rt.NodeID, cluster.Plan) error
-	// watch, if not nil, sees the tally whenever it waits for an answer.
-	watch func(cluster.View, *quorum.Tally)
+	owner Owner
+	row   table.Row // the reference
+	// raw is the stored form of the block, in the memory of held, which is kept while a call runs; both are
+	// nil if the reference goes alone.
+	raw  []byte
+	held *Buffer
+	// pending, if not nil, is told once the block lacks only one copy, a far one.
+	pending func(Pending)
 }
 
-// spread calls all and returns when each set has its write quorum. Replicas may refuse what was planned with
-// an old layout; then it learns theirs and calls those of the newer one.
-func (s *Store) spread(ctx context.Context, c spreading) error {
-	view, err := s.topology.View(layout.PrefixOf(c.hash[:]))
-	for err == nil {
-		fails, failed := s.spreadTo(ctx, c, view)
-		if failed == nil || !s.learn(ctx, fails) {
-			return failed
-		}
-		old := view.Plan()
-		if view, err = s.topology.View(layout.PrefixOf(c.hash[:])); err == nil && view.Plan() == old {
-			return failed
-		}
+// bytes is the size of each call.
+func (c *spreading) bytes() int64 {
+	if c.held == nil {
+		return int64(len(c.row.Value))
 	}
-	return err
+	return int64(len(c.raw))
 }
 
-// learn fetches the layout of a replica that refused a block as planned with an old one.
-func (s *Store) learn(ctx context.Context, fails []quorum.Failure) bool {
-	for _, f := range fails {
-		if errors.Is(f.Err, cluster.ErrOldLayout) && s.topology.Learn(ctx, f.Node) == nil {
-			return true
-		}
-	}
-	return false
+// spread calls all and returns when each set has its write quorum.
+func (s *Store) spread(ctx context.Context, c *spreading) error {
+	view := func() (cluster.View, error) { return s.topology.View(layout.PrefixOf(c.hash[:])) }
+	return quorum.Planned(ctx, s.env, s.topology, view, func(v cluster.View) ([]quorum.Failure, error) {
+		return s.spreadTo(ctx, c, v)
+	})
 }
 
-func (s *Store) spreadTo(ctx context.Context, c spreading, view cluster.View) ([]quorum.Failure, error) {
+func (s *Store) spreadTo(ctx context.Context, c *spreading, view cluster.View) ([]quorum.Failure, error) {
 	targets := s.topology.Nearest(view.Targets())
 	if c.held != nil {
 		for range targets {
@@ -301,26 +273,21 @@ func (s *Store) spreadTo(ctx context.Context, c spreading, view cluster.View) ([
 	}
 	round := quorum.Start(s.env.Background(), s.quorum, targets, 0,
 		func(ctx context.Context, to rt.NodeID) (struct{}, error) {
-			if c.held != nil {
-				defer c.held.Release()
-			}
 			ctx, cancel := s.env.WithTimeout(ctx, putTimeout)
 			defer cancel()
-			if c.held != nil {
-				if err := s.giveWay(ctx, view, targets, to); err != nil {
-					return struct{}{}, err
-				}
+			if c.held == nil {
+				return struct{}{}, s.referAt(ctx, c, to, view.Plan())
 			}
-			return struct{}{}, c.call(ctx, to, view.Plan())
+			defer c.held.Release()
+			if err := s.giveWay(ctx, view, targets, to); err != nil {
+				return struct{}{}, err
+			}
+			return struct{}{}, s.keepAt(ctx, c, to, view.Plan())
 		})
 	tally := quorum.NewTally(view, false)
-	var watch func()
-	if c.watch != nil {
-		watch = func() { c.watch(view, tally) }
-	}
-	err := gather(ctx, round, watch, tally)
+	err := gather(ctx, round, func() { s.watch(c, view, tally) }, tally)
 	if err == nil && tally.Verdict(false) == quorum.Acked {
-		round.Detach(c.bytes)
+		round.Detach(c.bytes())
 		if c.held != nil {
 			c.held.lag(round.Close)
 		}
@@ -328,6 +295,33 @@ func (s *Store) spreadTo(ctx context.Context, c spreading, view cluster.View) ([
 	}
 	round.Close()
 	return tally.Failures(), s.missed(c.hash, tally, err)
+}
+
+// keepAt stores block and reference at one replica.
+func (s *Store) keepAt(ctx context.Context, c *spreading, to rt.NodeID, p cluster.Plan) error {
+	if to == s.env.Self() {
+		return s.keep(ctx, c.hash, c.raw, c.row, p)
+	}
+	return s.send(ctx, to, c.hash, c.raw, c.row, p)
+}
+
+// referAt stores the reference at one replica that has the block.
+func (s *Store) referAt(ctx context.Context, c *spreading, to rt.NodeID, p cluster.Plan) error {
+	if to == s.env.Self() {
+		return s.refer(ctx, c.hash, c.row, p)
+	}
+	_, err := methodRefer.Call(ctx, s.endpoint, to, &putRequest{Hash: c.hash, Ref: c.row, Plan: p})
+	return err
+}
+
+// watch tells of a block that has become pending.
+func (s *Store) watch(c *spreading, view cluster.View, tally *quorum.Tally) {
+	if c.pending == nil {
+		return
+	}
+	if p, ok := s.pendingOf(c.hash, c.owner, view, tally); ok {
+		c.pending(p)
+	}
 }
 
 // giveWay lets the copies that make the write quorum go first, if this one is for a far replica beyond it: on
