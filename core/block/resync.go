@@ -387,7 +387,7 @@ func (s *Store) copies(ctx context.Context, page []Hash) (counts []int, silent [
 	}
 	counts, silent = make([]int, len(page)), make([]bool, len(page))
 	answers := make([]*haveResponse, len(asked))
-	err = rt.Each(ctx, s.env, "resync survey", len(asked), len(asked), func(ctx context.Context, i int) error {
+	ask := func(ctx context.Context, i int) error {
 		req := &haveRequest{}
 		for _, at := range asked[i].at {
 			req.Hashes = append(req.Hashes, page[at][:])
@@ -398,7 +398,8 @@ func (s *Store) copies(ctx context.Context, page []Hash) (counts []int, silent [
 			answers[i], _ = methodHave.Call(ctx, s.endpoint, asked[i].node, req) // silence: no copy there
 		}
 		return nil
-	})
+	}
+	err = rt.Each(ctx, s.env, "resync survey", len(asked), len(asked), ask)
 	for i, a := range answers {
 		for n, at := range asked[i].at {
 			switch {
