@@ -21,8 +21,8 @@ func TestScrub(t *testing.T) {
 	if w.blocks.started != 1 || w.rows.started != 1 {
 		t.Errorf("%d scrubs of blocks and %d of rows began, want one each", w.blocks.started, w.rows.started)
 	}
-	if s.Now == nil || s.Now.Ended != nil || !s.Now.Began.Equal(epoch) || s.Now.Missing != 4 || s.Now.Healed != 3 || s.Now.Disks[0].Bad != 2 ||
-		s.Now.Disks[1].Failed != "gone" {
+	if s.Now == nil || s.Now.Ended != nil || !s.Now.Began.Equal(epoch) || s.Now.Missing != 4 ||
+		s.Now.Healed != 3 || s.Now.Disks[0].Bad != 2 || s.Now.Disks[1].Failed != "gone" {
 		t.Errorf("%+v", s.Now)
 	}
 	w.blocks.last, w.blocks.now.Ended = w.blocks.now, epoch.UnixMilli()
