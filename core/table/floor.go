@@ -2,6 +2,7 @@ package table
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -373,15 +374,20 @@ func (t *Tables) raiseFloor(w kv.Writer, p layout.Prefix, o floorOffer) (raised 
 // floorsMax bounds the floors of one message.
 const floorsMax = 4096
 
-// floorsRequest asks a replica that is what Source says for its floors from a prefix on.
+// prefixRange is a range of hash prefixes, inclusive.
+type prefixRange struct {
+	First layout.Prefix `cbor:"1,keyasint"`
+	Last  layout.Prefix `cbor:"2,keyasint"`
+}
+
+// floorsRequest asks a replica that is what Source says for its floors in ordered ranges.
 type floorsRequest struct {
-	First  layout.Prefix  `cbor:"1,keyasint"`
-	Last   layout.Prefix  `cbor:"2,keyasint"`
-	Source cluster.Source `cbor:"3,keyasint,omitzero"`
+	Ranges []prefixRange  `cbor:"1,keyasint"`
+	Source cluster.Source `cbor:"2,keyasint,omitzero"`
 }
 
 type floorsResponse struct {
-	Floors []floorOffer `cbor:"1,keyasint,omitempty"`
+	Floors []floorOffer `cbor:"1,keyasint,omitempty"` // ordered
 	More   bool         `cbor:"2,keyasint,omitempty"` // behind the last one
 }
 
@@ -393,12 +399,11 @@ func (t *Tables) handleFloors(_ context.Context, _ rt.NodeID, req *floorsRequest
 		if err := cluster.AdmitSync(t.env, r, req.Source); err != nil {
 			return err
 		}
-		return eachFloor(r, req.First, req.Last, func(p layout.Prefix, f floor) bool {
-			if resp.More = len(resp.Floors) == floorsMax; resp.More {
-				return false
+		return eachFloorIn(r, req.Ranges, func(p layout.Prefix, f floor) bool {
+			if resp.More = len(resp.Floors) == floorsMax; !resp.More {
+				resp.Floors = append(resp.Floors, floorOffer{p, f.Promise, f.Floor})
 			}
-			resp.Floors = append(resp.Floors, floorOffer{p, f.Promise, f.Floor})
-			return true
+			return !resp.More
 		})
 	})
 	if err != nil {
@@ -407,69 +412,112 @@ func (t *Tables) handleFloors(_ context.Context, _ rt.NodeID, req *floorsRequest
 	return resp, nil
 }
 
-// takeFloors takes the floors of spans over from a peer, and reports whether one was raised here.
+// eachFloorIn is eachFloor for several ranges.
+func eachFloorIn(r kv.Reader, ranges []prefixRange, f func(layout.Prefix, floor) bool) error {
+	more := true
+	for _, at := range ranges {
+		err := eachFloor(r, at.First, at.Last, func(p layout.Prefix, one floor) bool {
+			more = f(p, one)
+			return more
+		})
+		if !more || err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takeFloors takes the floors of spans over from a peer, and reports whether one was raised here. The
+// promises here last for no epoch any more: what this node holds is about to change.
+//
+// Cost: one call, unless there are thousands.
 func (t *Tables) takeFloors(ctx context.Context, peer rt.NodeID, spans []Span,
 	source cluster.Source) (raised bool, err error) {
 	if t.env.Mutant("floor: a lost store forgets") {
 		return false, nil
 	}
-	for _, span := range spans {
-		first, last := span.prefixes()
-		if err := t.breakEpochs(ctx, first, last); err != nil {
+	ranges := rangesOf(spans)
+	if err := t.breakEpochs(ctx, ranges); err != nil {
+		return false, err
+	}
+	for more := true; more; {
+		got, err := t.askFloors(ctx, peer, &floorsRequest{ranges, source})
+		if errors.Is(err, rpc.ErrUnknownMethod) { // of an earlier version, which makes no promises
+			return raised, nil
+		}
+		if err != nil || len(got.Floors) == 0 {
 			return raised, err
 		}
-		for more := true; more; {
-			cctx, cancel := t.env.WithTimeout(ctx, exchangeTimeout)
-			got, err := methodFloors.Call(cctx, t.endpoint, peer, &floorsRequest{first, last, source})
-			cancel()
-			if errors.Is(err, rpc.ErrUnknownMethod) { // of an earlier version, which makes no promises
-				return raised, nil
-			}
-			if err != nil {
-				return raised, err
-			}
-			if len(got.Floors) == 0 {
-				break
-			}
-			err = t.store.Update(ctx, func(w kv.Writer) error {
-				for _, o := range got.Floors {
-					up, err := t.raiseFloor(w, o.Prefix, o)
-					if raised = raised || up; err != nil {
-						return err
-					}
+		err = t.store.Update(ctx, func(w kv.Writer) error {
+			for _, o := range got.Floors {
+				up, err := t.raiseFloor(w, o.Prefix, o)
+				if raised = raised || up; err != nil {
+					return err
 				}
-				return nil
-			})
-			if err != nil {
-				return raised, err
 			}
-			at := got.Floors[len(got.Floors)-1].Prefix
-			more = got.More && at >= first && at < last
-			first = at + 1
+			return nil
+		})
+		if err != nil {
+			return raised, err
 		}
+		ranges = behind(ranges, got.Floors[len(got.Floors)-1].Prefix)
+		more = got.More && len(ranges) > 0
 	}
 	return raised, nil
 }
 
-// breakEpochs has the promises of a range of prefixes last for no epoch any more: what this node holds there
-// is about to change.
-func (t *Tables) breakEpochs(ctx context.Context, first, last layout.Prefix) error {
+func (t *Tables) askFloors(ctx context.Context, peer rt.NodeID, req *floorsRequest) (*floorsResponse, error) {
+	ctx, cancel := t.env.WithTimeout(ctx, exchangeTimeout)
+	defer cancel()
+	return methodFloors.Call(ctx, t.endpoint, peer, req)
+}
+
+// rangesOf are the hash prefixes of spans, in order.
+func rangesOf(spans []Span) (all []prefixRange) {
+	for _, span := range spans {
+		first, last := span.prefixes()
+		all = append(all, prefixRange{first, last})
+	}
+	slices.SortFunc(all, func(a, b prefixRange) int { return cmp.Compare(a.First, b.First) })
+	return slices.Compact(all)
+}
+
+// behind is what is left of ordered ranges behind a prefix.
+func behind(ranges []prefixRange, p layout.Prefix) (rest []prefixRange) {
+	for _, at := range ranges {
+		if at.Last > p {
+			rest = append(rest, prefixRange{max(at.First, p+1), at.Last})
+		}
+	}
+	return rest
+}
+
+// breakEpochs has the promises in ranges last for no epoch any more.
+func (t *Tables) breakEpochs(ctx context.Context, ranges []prefixRange) error {
+	open := map[layout.Prefix]floor{}
+	note := func(p layout.Prefix, f floor) bool {
+		if f.Epoch != 0 {
+			open[p] = f
+		}
+		return true
+	}
+	err := t.store.View(func(r kv.Reader) error { return eachFloorIn(r, ranges, note) })
+	if err != nil || len(open) == 0 {
+		return err
+	}
 	return t.store.Update(ctx, func(w kv.Writer) error {
-		open := map[layout.Prefix]floor{}
-		err := eachFloor(w, first, last, func(p layout.Prefix, f floor) bool {
-			if f.Epoch != 0 {
-				open[p] = f
-			}
-			return true
-		})
+		clear(open)
+		if err := eachFloorIn(w, ranges, note); err != nil {
+			return err
+		}
 		for _, p := range slices.Sorted(maps.Keys(open)) {
 			f := open[p]
 			f.Epoch = 0
-			if err == nil {
-				err = f.put(w, p)
+			if err := f.put(w, p); err != nil {
+				return err
 			}
 		}
-		return err
+		return nil
 	})
 }
 
