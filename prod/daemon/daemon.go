@@ -135,7 +135,8 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	n, err := node.Open(ctx, node.Config{Env: d.env, Transport: d.transport, KV: d.kv, Disk: d.disk.Array,
 		Identity: identity, Name: d.name(), Addr: d.transport.Addr(), Region: c.S3.Region,
 		Domains: c.S3.Domains, ValueMax: int(c.K2V.ValueMax), Room: d.room.check,
-		Reclaim: &reclaim, Tombstones: table.TombstonesAfter(c.Reclaim.Tombstones), RolledBack: func(err error) { d.failed <- err }})
+		Reclaim: &reclaim, Tombstones: table.TombstonesAfter(c.Reclaim.Tombstones),
+		RolledBack: func(err error) { d.failed <- err }})
 	if err != nil {
 		return err
 	}

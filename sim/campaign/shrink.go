@@ -119,7 +119,8 @@ func (s *shrinker) config() {
 		func(c *Config) { c.SSD = false }, func(c *Config) { c.NoSync = false },
 		func(c *Config) { c.Compress = false }, func(c *Config) { c.EncodeSelf = false },
 		func(c *Config) { c.Jitter = 0 }, func(c *Config) { c.Gateways = nil },
-		func(c *Config) { c.Level = "" }, func(c *Config) { c.Resting = false }, func(c *Config) { c.Keep = 0 },
+		func(c *Config) { c.Level = "" }, func(c *Config) { c.Resting = false },
+		func(c *Config) { c.Keep = 0 },
 	} {
 		q := s.best.clone()
 		if f(&q.Config); !q.Config.equal(&s.best.Config) && s.fails(q) {
