@@ -100,7 +100,7 @@ func (r *Rows) find(tx *table.Tx, a ask) (f finding, err error) {
 		return f, err
 	}
 	if f.Head = o.Winner.head(); !known {
-		if f.Head, err = goneHead(&tx.Reader); err != nil {
+		if f.Head, err = r.goneHead(&tx.Reader, a.Key); err != nil {
 			return f, err
 		}
 	}
@@ -139,8 +139,8 @@ func (r *Rows) find(tx *table.Tx, a ask) (f finding, err error) {
 
 // goneHead is the winner of a key of which there is no row: a deletion that was collected, as new as the
 // floor says at most. What is no newer was replaced by it, and is taken in nowhere any more.
-func goneHead(reader *table.Reader) (h table.Head, err error) {
-	if h.Stamp, err = reader.Floor(); h.Stamp > 0 {
+func (r *Rows) goneHead(reader *table.Reader, key []byte) (h table.Head, err error) {
+	if h.Stamp, err = r.objects.Floor(reader, key); h.Stamp > 0 {
 		for i := range h.ID {
 			h.ID[i] = 0xff
 		}

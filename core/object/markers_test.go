@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"granary/core/kv"
 	"granary/core/table"
 )
 
@@ -131,7 +132,7 @@ func TestWhatAGraveTookWithIt(t *testing.T) {
 		}
 		return b.tables.Change(ctx, func(rows func([]byte) *table.Tx) error {
 			tx := rows(testBucket[:])
-			if floor, err := tx.Floor(); floor == 0 || err != nil {
+			if floor, err := s.rows.objects.Floor(&tx.Reader, []byte("k")); floor == 0 || err != nil {
 				return errors.Join(err, errors.New("no story: there is no floor"))
 			}
 			if err := tx.ApplyRows([]table.Row{object}); err != nil {
@@ -152,6 +153,16 @@ func TestWhatAGraveTookWithIt(t *testing.T) {
 		t.Errorf("it did not come back: %+v", o)
 	}
 	b.wants("k", []byte("old"))
+	err := b.local.View(func(r kv.Reader) error {
+		r.Ascend([]byte("\x01table/hole/"), []byte("\x01table/hole0"), func(k, _ []byte) bool {
+			t.Errorf("the hole stays after an epoch: %x", k)
+			return true
+		})
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
 }
 
 // TestCompletedAndCollected: a Complete that is repeated after the object was deleted, and its marker

@@ -179,7 +179,7 @@ func (r *Rows) admitAgain(tx *table.Tx, at table.Address, done version) error {
 	now, ok, err := r.objects.Get(&tx.Reader, []byte(k))
 	head := now.Winner.head()
 	if err == nil && !ok {
-		head, err = goneHead(&tx.Reader)
+		head, err = r.goneHead(&tx.Reader, []byte(k))
 	}
 	if err != nil || head.ID == done.ID || head.Stamp < done.Stamp || ok && head.Stamp == done.Stamp {
 		return err

@@ -206,9 +206,25 @@ func (c *collector) find(ctx context.Context, at hlc.Stamp) (spentRows, error) {
 			}
 		}
 	}
+	err := c.t.store.View(func(r kv.Reader) error { s.noteHoles(r); return nil })
 	slices.Sort(s.order)
 	s.order = slices.Compact(s.order)
-	return s, nil
+	return s, err
+}
+
+// noteHoles takes in where rows were removed that others bring: an epoch finds that they have.
+func (s *spentRows) noteHoles(r kv.Reader) {
+	for from := bytes.Clone(keyHole); from != nil; {
+		at := from
+		from = nil
+		r.Ascend(at, successor(keyHole), func(k, _ []byte) bool {
+			key := k[len(keyHole):]
+			p := layout.Prefix(key[1])<<8 | layout.Prefix(key[2])
+			s.order, s.oldest[p] = append(s.order, p), 0
+			from = append(bytes.Clone(keyHole), successor(key[:localHeadLen-1])...)
+			return false
+		})
+	}
 }
 
 // look looks at a page of rows of a table, and returns where the next one begins, nil at the end.

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"granary/core/cluster"
-	"granary/core/hlc"
 	"granary/core/kv"
 	"granary/core/layout"
 	"granary/core/quorum"
@@ -41,8 +40,8 @@ type fetchRequest struct {
 
 type fetchResponse struct {
 	Rows []Row `cbor:"1,keyasint,omitempty"`
-	// Floor says up to which age what is missing is gone; only if no row that has an age is there.
-	Floor hlc.Stamp `cbor:"2,keyasint,omitempty"`
+	// Absent says what is gone, if no row that has an age is there.
+	Absent absence `cbor:"2,keyasint,omitzero"`
 }
 
 var methodFetch = rpc.NewMethod[fetchRequest, fetchResponse]("table.fetch", rpc.Meta)
@@ -76,7 +75,7 @@ func (t *Tables) handleFetch(_ context.Context, _ rt.NodeID, req *fetchRequest) 
 		rows, err := f(newReader(r, req.PK), req.Args)
 		resp.Rows = cloneRows(rows)
 		if err == nil {
-			resp.Floor, err = t.floorOf(r, req.PK, rows)
+			resp.Absent, err = t.absent(r, req.PK, rows)
 		}
 		return err
 	})
@@ -216,7 +215,7 @@ func (f *Fetched) next(ctx context.Context) error {
 func (f *Fetched) sink() error {
 	for i := range f.replies {
 		reply := f.replies[i].Value
-		if reply.Floor == 0 || f.tables.env.Mutant("floor: a missing row says nothing") {
+		if reply.Absent.Floor == 0 || f.tables.env.Mutant("floor: a missing row says nothing") {
 			continue
 		}
 		for _, row := range f.ordered() { // none that has an age is in this reply
@@ -225,7 +224,7 @@ func (f *Fetched) sink() error {
 				return err
 			}
 			key := rowKey{row.Table, string(row.Sort)}
-			switch above, left, err := s.above(row.Value, reply.Floor); {
+			switch above, left, err := s.above(row.Value, reply.Absent.floor(row.Table, row.Sort)); {
 			case err != nil:
 				return err
 			case !left:

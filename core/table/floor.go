@@ -164,19 +164,61 @@ func (f *floors) load(store kv.Store) error {
 	return err
 }
 
-// Floor returns up to which age what is not here of this partition key is gone,
-// 0 if that cannot be told, since a row was removed here that is not gone.
-func (r *Reader) Floor() (hlc.Stamp, error) {
+// absence is what a replica says of the rows that it lacks of a partition key: up to which age they are gone,
+// but for those in holes, by table and sort key.
+type absence struct {
+	Floor hlc.Stamp `cbor:"1,keyasint,omitempty"`
+	Holes [][]byte  `cbor:"2,keyasint,omitempty"`
+}
+
+// holesMax bounds the holes of an absence; of more, nothing is said at all.
+const holesMax = 64
+
+func (r *Reader) absence() (a absence, err error) {
+	f, err := readFloor(r.kv, r.prefix)
+	if f.Floor == 0 || err != nil {
+		return a, err
+	}
+	a.Floor = f.Floor
+	span, skip := SpanOf(r.prefix, r.prefix), len(keyHole)+localHeadLen
+	r.kv.Ascend(append(bytes.Clone(keyHole), span.Lo...), append(bytes.Clone(keyHole), span.Hi...),
+		func(k, _ []byte) bool {
+			if bytes.HasPrefix(k[skip:], r.pk) {
+				a.Holes = append(a.Holes, holeOf(ID(k[skip-1]), k[skip+len(r.pk):]))
+			}
+			if len(a.Holes) > holesMax {
+				a = absence{}
+			}
+			return a.Floor > 0
+		})
+	return a, nil
+}
+
+func holeOf(id ID, sort []byte) []byte { return append([]byte{byte(id)}, sort...) }
+
+// floor is up to which age a row that is lacking is gone.
+func (a absence) floor(id ID, sort []byte) hlc.Stamp {
+	for _, h := range a.Holes {
+		if h[0] == byte(id) && bytes.Equal(h[1:], sort) {
+			return 0
+		}
+	}
+	return a.Floor
+}
+
+func (a absence) equal(b absence) bool {
+	return a.Floor == b.Floor && slices.EqualFunc(a.Holes, b.Holes, bytes.Equal)
+}
+
+// Floor returns up to which age a row is gone that is not here.
+func (t *Table[T]) Floor(r *Reader, sort []byte) (hlc.Stamp, error) {
 	f, err := readFloor(r.kv, r.prefix)
 	if f.Floor == 0 || err != nil {
 		return 0, err
 	}
-	span := SpanOf(r.prefix, r.prefix)
-	r.kv.Ascend(append(bytes.Clone(keyHole), span.Lo...), append(bytes.Clone(keyHole), span.Hi...),
-		func(_, _ []byte) bool {
-			f.Floor = 0
-			return false
-		})
+	if r.kv.Get(appendLocal(bytes.Clone(keyHole), r.prefix, t.def.ID, Address{r.pk, sort})) != nil {
+		return 0, nil
+	}
 	return f.Floor, nil
 }
 
@@ -285,18 +327,18 @@ func (t *Tables) lateUnsynced() hlc.Stamp {
 	return max(t.clock.Wall(), t.clock.Last()).Add(-t.tombstones.Keep)
 }
 
-// floorOf is the floor of a partition key, for the answer to a read that found no row which has an age. The
-// reader must know: another replica's answer may be from before it learnt what is gone here.
-func (t *Tables) floorOf(r kv.Reader, pk []byte, rows []Row) (hlc.Stamp, error) {
+// absent is what the answer to a read says that found no row which has an age. The reader must know: another
+// replica's answer may be from before it learnt what is gone here.
+func (t *Tables) absent(r kv.Reader, pk []byte, rows []Row) (a absence, err error) {
 	if t.floors.bound() == 0 {
-		return 0, nil
+		return a, nil
 	}
 	for _, row := range rows {
 		if s, err := t.registry.schema(row.Table); err == nil && s.ages() {
-			return 0, nil
+			return a, nil
 		}
 	}
-	return newReader(r, pk).Floor()
+	return newReader(r, pk).absence()
 }
 
 // above implements schema.

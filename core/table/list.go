@@ -200,6 +200,9 @@ func (t *Tables) askPagesOf(ctx context.Context, view cluster.View, req pageRequ
 			got, err = reply.Value.open(req.Asks)
 		}
 		if err == nil {
+			for i := range got {
+				got[i].table = req.Table
+			}
 			answers = append(answers, got)
 			size = max(size, reply.Value.size())
 			missed.Got++
@@ -237,7 +240,7 @@ func (r *pageResponse) open(asks []pageAsk) ([]answer, error) {
 		if err != nil {
 			return nil, err
 		}
-		answers[i], answers[i].floor = a, r.Floor
+		answers[i], answers[i].absent = a, r.Absent
 	}
 	return answers, nil
 }

@@ -297,8 +297,8 @@ func (l *listing) joinAt(k []byte, heads []cursor) (row []byte, live bool, err e
 func absentFloor(k []byte, heads []cursor) (floor hlc.Stamp) {
 	for i := range heads {
 		h := &heads[i]
-		if h.floor > floor && (h.at == len(h.rows) || !bytes.Equal(h.rows[h.at].sort, k)) {
-			floor = h.floor
+		if h.absent.Floor > floor && (h.at == len(h.rows) || !bytes.Equal(h.rows[h.at].sort, k)) {
+			floor = max(floor, h.absent.floor(h.table, k))
 		}
 	}
 	return floor

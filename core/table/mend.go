@@ -279,7 +279,7 @@ func (t *Tables) handleRow(_ context.Context, _ rt.NodeID, req *rowRequest) (*ro
 	if err != nil {
 		return nil, err
 	}
-	_, _, n := s.describe()
+	id, _, n := s.describe()
 	if len(req.Key) < localHeadLen+n {
 		return nil, fmt.Errorf("local key %.80x: %w", req.Key, ErrMalformedRow)
 	}
@@ -293,7 +293,8 @@ func (t *Tables) handleRow(_ context.Context, _ rt.NodeID, req *rowRequest) (*ro
 			resp.Value = bytes.Clone(row)
 			return atKey(req.Key, err)
 		}
-		resp.Floor, err = newReader(r, req.Key[localHeadLen:localHeadLen+n]).Floor()
+		absent, err := newReader(r, req.Key[localHeadLen:localHeadLen+n]).absence()
+		resp.Floor = absent.floor(id, req.Key[localHeadLen+n:])
 		return err
 	})
 }

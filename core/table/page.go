@@ -7,7 +7,6 @@ import (
 	"math"
 
 	"granary/core/cluster"
-	"granary/core/hlc"
 	"granary/core/kv"
 	"granary/core/rpc"
 	"granary/core/rt"
@@ -53,8 +52,8 @@ type pageAsk struct {
 
 type pageResponse struct {
 	Answers []pageAnswer `cbor:"1,keyasint"`
-	// Floor says up to which age what is missing is gone.
-	Floor hlc.Stamp `cbor:"2,keyasint,omitempty"`
+	// Absent says what is gone of what is missing.
+	Absent absence `cbor:"2,keyasint,omitzero"`
 }
 
 // pageAnswer has the rows of one range, in order. Whole says that it was examined to its end; else End is the
@@ -81,7 +80,7 @@ func (t *Tables) handlePage(ctx context.Context, _ rt.NodeID, req *pageRequest) 
 	}
 	req.filters = t.env.Mutant("listing filters before merging")
 	for {
-		watch := &floorWatch{ages: s.ages(), pk: req.PK}
+		watch := &absenceWatch{ages: s.ages(), pk: req.PK}
 		view := func(scan func(kv.Reader) error) error {
 			return t.store.View(func(r kv.Reader) error {
 				if err := cluster.AdmitRead(t.env, r, req.Plan); err != nil {
@@ -98,29 +97,29 @@ func (t *Tables) handlePage(ctx context.Context, _ rt.NodeID, req *pageRequest) 
 			return nil, err
 		}
 		if !watch.rose {
-			resp.Floor = watch.floor
+			resp.Absent = watch.absent
 			return resp, nil
 		}
 	}
 }
 
-// floorWatch sees whether the floor of a page stays as it is over all its transactions: one that rises in
-// between would say of rows that were looked for before that they are gone.
-type floorWatch struct {
-	ages  bool
-	pk    []byte
-	again bool
-	floor hlc.Stamp
-	rose  bool
+// absenceWatch sees whether what is gone stays so over all transactions of a page: a floor that rises in
+// between would say of rows that were looked for before that they are.
+type absenceWatch struct {
+	ages   bool
+	pk     []byte
+	again  bool
+	absent absence
+	rose   bool
 }
 
-func (f *floorWatch) look(r kv.Reader) error {
+func (f *absenceWatch) look(r kv.Reader) error {
 	if !f.ages {
 		return nil
 	}
-	floor, err := newReader(r, f.pk).Floor()
-	f.rose = f.rose || f.again && floor != f.floor
-	f.again, f.floor = true, floor
+	absent, err := newReader(r, f.pk).absence()
+	f.rose = f.rose || f.again && !absent.equal(f.absent)
+	f.again, f.absent = true, absent
 	return err
 }
 

@@ -5,8 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
-
-	"granary/core/hlc"
 )
 
 // packMax is the most that packing adds to a row, in bytes.
@@ -77,7 +75,9 @@ type answer struct {
 	rows  []pageRow
 	end   []byte // last sort key examined, nil if none; only unless whole
 	whole bool
-	floor hlc.Stamp // up to which age what is missing is gone
+	// absent says what is gone of the table's rows that are missing.
+	absent absence
+	table  ID
 }
 
 // open unpacks an answer to ask and checks that it is one.
