@@ -113,7 +113,10 @@ func TestMarkerOfAnUpload(t *testing.T) {
 func TestWhatAGraveTookWithIt(t *testing.T) {
 	c := collectCluster(t, 43)
 	a, b := c.nodes[0], c.nodes[1]
-	a.must(func(ctx context.Context, s *Store) error { _, err := put(ctx, s, "k", []byte("old")); return err })
+	a.must(func(ctx context.Context, s *Store) error {
+		_, err := put(ctx, s, "k", []byte("old"))
+		return err
+	})
 	a.remove("gone")
 	c.collected("gone")
 	dead := version{ID: VersionID{3}, State: complete, Size: 5, BlockSize: 5, Blocks: make([]byte, hashLen)}

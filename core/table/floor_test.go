@@ -406,7 +406,8 @@ func TestPromiseIsKept(t *testing.T) {
 		team, at := c.team()[0], c.stamp()-1
 		c.do(a, func(ctx context.Context) {
 			k := a.tables.collector
-			if err := errors.Join(k.everyone(ctx, methodPromise, team, 7, at), k.level(ctx, team)); err != nil {
+			err := errors.Join(k.everyone(ctx, methodPromise, team, 7, at), k.level(ctx, team))
+			if err != nil {
 				t.Error(err)
 			}
 		})
@@ -532,8 +533,8 @@ func TestSurplusForgetsFloors(t *testing.T) {
 	if f := c.floor(n); f != (floor{}) {
 		t.Errorf("it still says %+v", f)
 	}
-	if v := c.comes(n, cell{old, 1}, writeRequest{Merge: true, Plan: cluster.Plan{Newest: 2, Anchor: 2}}); v ==
-		quorum.Late || c.holds(n) != 1 {
+	how := writeRequest{Merge: true, Plan: cluster.Plan{Newest: 2, Anchor: 2}}
+	if v := c.comes(n, cell{old, 1}, how); v == quorum.Late || c.holds(n) != 1 {
 		t.Errorf("brought again: %v, %v", v, c.all())
 	}
 }

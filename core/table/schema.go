@@ -95,10 +95,11 @@ type Def[T any] struct {
 	// Derived says that rows follow from others: parts of theirs, or what this replica noted when it merged
 	// them. Replicas do not compare them by themselves.
 	Derived bool
-	// Newest is the newest stamp anywhere in a row, and Spent whether the row says nothing but that something
-	// is gone, so that it may go itself once it is old enough. A join is never older than what it joins.
-	// Oldest is the oldest of what a row says, and Above what it says that is newer than a stamp: what is left
-	// of it, or of its projection, where a row that was spent and as old as that is gone. nil, all: rows stay.
+	// Newest is the newest stamp anywhere in a row, and Spent whether the row says nothing but that
+	// something is gone, so that it may go itself once it is old enough. A join is never older than what it
+	// joins. Oldest is the oldest of what a row says, and Above what it says that is newer than a stamp:
+	// what is left of it, or of its projection, where a row that was spent, and no newer than the stamp, is
+	// gone. nil, all: rows stay.
 	Newest, Oldest func(T) hlc.Stamp
 	Spent          func(T) bool
 	Above          func(T, hlc.Stamp) (above T, left bool)
