@@ -6,6 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"granary/core/hlc"
 	"granary/core/kv"
 	"granary/core/table"
 )
@@ -218,4 +222,29 @@ func (c *testCluster) emptied(n *testNode) (empty bool, err error) {
 		return err
 	})
 	return empty, err
+}
+
+// TestAboveIsAMarker: what is left of a row above a floor is what its join with a marker of that age says,
+// but for the marker.
+func TestAboveIsAMarker(t *testing.T) {
+	gen := genObject()
+	rapid.Check(t, func(t *rapid.T) {
+		o := gen.Draw(t, "row").Join(objectRow{}) // as rows are kept: no mark older than the winner
+		floor := hlc.Stamp(rapid.Uint64Range(1, 12).Draw(t, "floor"))
+		gone := version{ID: VersionID{0xff, 0xff}, Stamp: floor, State: marker}
+		want := o.Join(objectRow{Winner: gone})
+		above, left := o.above(floor)
+		if want.Winner.ID == gone.ID {
+			want.Winner = version{}
+		}
+		if d := cmp.Diff(want, above); d != "" || left != (want.Winner.State != 0 || len(want.Uploads) > 0) {
+			t.Fatalf("%+v above %v: left %v, %s", o, floor, left, d)
+		}
+		if whole := o.oldest() > floor; whole != (cmp.Diff(o, above) == "" && left) && left {
+			t.Fatalf("%+v above %v: oldest %v", o, floor, o.oldest())
+		}
+		if o.newest() <= floor && left {
+			t.Fatalf("%+v above %v: newest %v", o, floor, o.newest())
+		}
+	})
 }
