@@ -33,6 +33,7 @@ type run struct {
 	rest         time.Duration
 	attempts     int // at a measurement for which the network was not exact
 	congestion   string
+	queue        time.Duration // longer than this no packet waits for a link: it is dropped
 	only         string
 	keep         bool
 	rows         []s3lat.Row
@@ -58,6 +59,7 @@ func realMain() (err error) {
 	flag.IntVar(&r.attempts, "attempts", 3, "times to measure what the network was not exact enough for")
 	flag.StringVar(&r.congestion, "congestion", "",
 		"TCP congestion control `name`, which a namespace must be allowed to choose: rows apart")
+	flag.DurationVar(&r.queue, "queue", 100*time.Millisecond, "drop what would wait longer for a link")
 	flag.StringVar(&r.only, "only", "", "make only the measurements whose names contain this")
 	flag.BoolVar(&r.keep, "keep", false, "keep data folders and logs")
 	out := flag.String("out", "experiments/latency", "the `folder` of the experiment; empty: only print")

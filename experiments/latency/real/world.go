@@ -45,7 +45,7 @@ func (r *run) build(ctx context.Context, s scene, folder string) (_ *world, err 
 		return nil, err
 	}
 	name := fmt.Sprint("latency-", os.Getpid())
-	if err := w.route(r.wan, name); err != nil {
+	if err := w.route(r.wan, name, r.queue); err != nil {
 		return nil, err
 	}
 	nodes, err := w.network.Places()
@@ -63,8 +63,8 @@ func (r *run) build(ctx context.Context, s scene, folder string) (_ *world, err 
 }
 
 // route starts the network, in a process of its own that ends with this one, and waits until it is up.
-func (w *world) route(binary, name string) error {
-	args := []string{"up", "-wait", "-name", name}
+func (w *world) route(binary, name string, queue time.Duration) error {
+	args := []string{"up", "-wait", "-name", name, "-queue", queue.String()}
 	for setting, value := range w.scene.sysctl {
 		args = append(args, "-sysctl", setting+"="+value)
 	}
