@@ -90,8 +90,16 @@ func (q *resync) step(ctx context.Context) (busy bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	spoilt := rt.NewFuture[struct{}](q.s.env) // by a disk that is full, say: the rest would come in vain
 	err = rt.Each(ctx, q.s.env, ResyncJob, resyncTasks, len(batch), func(ctx context.Context, i int) error {
-		return q.fetch(ctx, batch[i])
+		if spoilt.Done() {
+			return nil
+		}
+		err := q.fetch(ctx, batch[i])
+		if err != nil {
+			spoilt.Set(struct{}{}, err)
+		}
+		return err
 	})
 	return busy || len(batch) > 0, err
 }

@@ -51,7 +51,7 @@ func TestFarBlocksGoInPieces(t *testing.T) {
 	}
 }
 
-// Of many blocks at once few go in pieces, which would overrun the line, and all arrive.
+// Of many blocks at once few go in pieces, and all arrive.
 func TestManyFarBlocksGoWhole(t *testing.T) {
 	for seed := range uint64(4) {
 		c := opened(t, seed)

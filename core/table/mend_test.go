@@ -30,6 +30,21 @@ func (c *testCluster) mends() {
 	}
 }
 
+// filled is a cluster whose nodes have so many rows, all the same, and repair what cannot be read.
+func filled(t *testing.T, seed uint64, n int) (c *testCluster, rows marks) {
+	t.Helper()
+	c, rows = newTestCluster(t, seed, false), marks{}
+	c.warm()
+	c.mends()
+	for i := range n {
+		rows[fmt.Sprintf("%04d", i)] = mark{Stamp: 5}
+	}
+	for _, n := range c.nodes {
+		c.have(n, n.marks, markPK, rows)
+	}
+	return c, rows
+}
+
 // fetch reads a voted row at a quorum.
 func (c *testCluster) fetch(n *testNode, sort string) (v mark, ok bool, err error) {
 	c.t.Helper()
@@ -95,16 +110,8 @@ func TestStoryUnreadableRow(t *testing.T) {
 // many rows are beside it, and the digests are those of the rows. What nobody else has goes.
 func TestMend(t *testing.T) {
 	for seed := range uint64(3) {
-		c := newTestCluster(t, seed, false)
-		c.warm()
-		c.mends()
-		a, rows := c.nodes[0], marks{}
-		for i := range 2000 {
-			rows[fmt.Sprintf("%04d", i)] = mark{Stamp: 5}
-		}
-		for _, n := range c.nodes {
-			c.have(n, n.marks, markPK, rows)
-		}
+		c, rows := filled(t, seed, 2000)
+		a := c.nodes[0]
 		c.have(c.nodes[1], a.marks, markPK, marks{"0700": {Stamp: 7}})
 		c.have(a, a.marks, markPK, marks{"only here": {Stamp: 3}})
 		bad := []string{"0000", "0001", "0700", "0701", "1999", "only here"}
@@ -160,16 +167,8 @@ func (m *mender) has(sort string) bool {
 // A row that nobody reads rots: a scrub finds it, and it is repaired; what is whole is left alone.
 func TestScrubFindsWhatNobodyReads(t *testing.T) {
 	for seed := range uint64(3) {
-		c := newTestCluster(t, seed, false)
-		c.warm()
-		c.mends()
-		a, rows := c.nodes[0], marks{}
-		for i := range 3000 {
-			rows[fmt.Sprintf("%04d", i)] = mark{Stamp: 5}
-		}
-		for _, n := range c.nodes {
-			c.have(n, n.marks, markPK, rows)
-		}
+		c, rows := filled(t, seed, 3000)
+		a := c.nodes[0]
 		bad := []string{"0000", "1500", "2999"}
 		for _, k := range bad {
 			a.rot(t, a.marks, k)
@@ -202,21 +201,21 @@ func TestScrubPasses(t *testing.T) {
 	c := newTestCluster(t, 1, false)
 	a := c.nodes[0]
 	c.do(a, func(ctx context.Context) {
-		s, going := newScrub(a.tables, job.NewBook(a.env)), false
+		s := newScrub(a.tables, job.NewBook(a.env))
 		step := func() time.Duration {
-			rest, err := s.turn(ctx, &going)
+			rest, err := s.turn(ctx)
 			if err != nil {
 				t.Fatal(err)
 			}
 			return rest
 		}
 		step()
-		if rest := step(); rest != scrubLook || going {
+		if rest := step(); rest != scrubLook || s.shown {
 			t.Errorf("rest %v after the first start, want %v", rest, scrubLook)
 		}
 		s.save(ctx, scrubState{Began: a.env.Wall().Add(-scrubEvery).UnixMilli()}) // the last one is long ago
 		step()
-		s, going = newScrub(a.tables, job.NewBook(a.env)), false // another life
+		s = newScrub(a.tables, job.NewBook(a.env)) // another life
 		for step() == 0 {
 		}
 		if state := s.job.State(); state.Done != prefixes {

@@ -51,6 +51,7 @@ type scrub struct {
 	bell  rt.Waiter
 	lock  rt.Locker
 	asked bool // for a pass that does not wait for its time
+	shown bool // whether the job knows of the pass; of the worker alone
 }
 
 func newScrub(t *Tables, jobs *job.Book) *scrub {
@@ -69,12 +70,11 @@ func (t *Tables) StartScrub() {
 
 // run works until the node stops.
 func (c *scrub) run(ctx context.Context) error {
-	going := false // whether the job knows of the pass
 	for {
 		if c.job.Gate(ctx) != nil {
 			return nil
 		}
-		rest, err := c.turn(ctx, &going)
+		rest, err := c.turn(ctx)
 		c.job.Hinder(err)
 		if err != nil {
 			rest = scrubRetry
@@ -91,7 +91,7 @@ func (c *scrub) run(ctx context.Context) error {
 }
 
 // turn reads the next page, or says how long there is nothing to do.
-func (c *scrub) turn(ctx context.Context, going *bool) (rest time.Duration, err error) {
+func (c *scrub) turn(ctx context.Context) (rest time.Duration, err error) {
 	state, err := c.load()
 	if err != nil {
 		return 0, err
@@ -100,17 +100,17 @@ func (c *scrub) turn(ctx context.Context, going *bool) (rest time.Duration, err 
 	due := time.Duration(state.Began+scrubEvery.Milliseconds()-now) * time.Millisecond
 	switch asked := c.take(); {
 	case asked || state.Began != 0 && len(state.Next) == 0 && due <= 0:
-		*going = false
+		c.shown = false
 		return 0, c.save(ctx, scrubState{Began: now, Next: []byte{localPrefix}})
 	case state.Began == 0: // the first start: there is nothing yet
 		return 0, c.save(ctx, scrubState{Began: now})
 	case len(state.Next) == 0:
 		return min(due, scrubLook), nil
 	}
-	if !*going {
+	if !c.shown {
 		c.job.Begin(prefixes)
 		c.job.Add(prefixesBefore(state.Next))
-		*going = true
+		c.shown = true
 	}
 	return c.page(ctx, state)
 }
