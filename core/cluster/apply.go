@@ -44,7 +44,9 @@ func (c *Cluster) advance(ctx context.Context) {
 	if doc.reborn(self, c.storeID).Life > 0 {
 		c.note(ctx, "a new store", func(now document) standing { return now.reborn(self, c.storeID) })
 	}
-	if doc.mayClose(cache, self) || c.env.Mutant("layout: retire before readable") && doc.beforeLives() {
+	c.watchLagging(doc)
+	early := c.env.Mutant("layout: retire before readable") && doc.beforeLives()
+	if early || doc.mayClose(cache, self, c.awaits) {
 		c.note(ctx, "the layout before is closed", func(document) standing {
 			return standing{Closed: doc.number()}
 		})

@@ -102,7 +102,8 @@ type Cluster struct {
 	ahead   rt.NodeID               // a peer that knows a newer layout, zero if none is known
 	clocks  clocks
 	life    life
-	waiting []rt.Waiter // woken when the document changes
+	away    map[rt.NodeID]time.Duration // since when nodes that lag behind the layout are out of reach
+	waiting []rt.Waiter                 // woken when the document changes
 }
 
 // Open loads what the node knows of its cluster, and guards the store accordingly. The result serves look-ups
@@ -115,6 +116,7 @@ func Open(c Config) (*Cluster, error) {
 		entering: rt.NewMutex(c.Env), applying: rt.NewMutex(c.Env), write: rt.NewMutex(c.Env),
 		broadcasts: rt.NewSemaphore(c.Env, broadcastsMax), kick: c.Env.NewWaiter(),
 		lock: c.Env.NewLock(), tokens: map[rt.NodeID]time.Time{}, joining: map[rt.NodeID]rpc.Route{},
+		away:   map[rt.NodeID]time.Duration{},
 		clocks: clocks{readings: map[rt.NodeID]clockReading{}}, life: newLife(c)}
 	var guard []byte
 	err := c.Store.View(func(r kv.Reader) error {
@@ -296,7 +298,7 @@ func (c *Cluster) commit(ctx context.Context, after document) (changed bool, err
 	for _, w := range waiting {
 		w.Unpark()
 	}
-	if after.mayClose(next, c.env.Self()) {
+	if after.mayClose(next, c.env.Self(), c.awaits) {
 		c.kick.Unpark()
 	}
 	c.cutRemoved()

@@ -61,7 +61,7 @@ func (d document) view(before, newest layout.Set) View {
 		return v
 	}
 	v.Live = []layout.Set{before, newest}
-	if d.readable(newest) {
+	if d.whole(newest) {
 		v.Read = 1
 	}
 	return v

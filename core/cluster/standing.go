@@ -83,8 +83,20 @@ func (d document) closing(j uint64) bool {
 // readable reports whether reads may ask a set of the newest version: a write quorum of it holds all that was
 // acknowledged.
 func (d document) readable(set layout.Set) bool {
-	j := set.Version
-	return d.closing(j) || set.Writes(d.stands(func(s standing) bool { return s.Synced >= j }))
+	return d.closing(set.Version) || set.Writes(d.stands(syncedWith(set.Version)))
+}
+
+// whole reports whether reads should ask a set of the newest version: all its nodes hold all that was
+// acknowledged, so that it does without as many of them as the set before; or that one is being closed.
+func (d document) whole(set layout.Set) bool {
+	has := d.stands(syncedWith(set.Version))
+	return d.closing(set.Version) ||
+		!slices.ContainsFunc(set.Nodes, func(id rt.NodeID) bool { return !has(id) })
+}
+
+// syncedWith is true of a node whose store holds what a version gives it.
+func syncedWith(version uint64) func(standing) bool {
+	return func(s standing) bool { return s.Synced >= version }
 }
 
 // retired reports whether no coordinator can make a read or write quorum any more of a set of the version
@@ -132,8 +144,9 @@ func (d document) settle(v *derived) document {
 }
 
 // mayClose reports whether a node may refuse what is anchored in the version before: all sets of the newest
-// are readable, and every register that can have been decided without its voters has been carried to them.
-func (d document) mayClose(v *derived, self rt.NodeID) bool {
+// are readable, every register that can have been decided without its voters has been carried to them, and
+// nobody is waited for whose set would lack a copy until he is in sync.
+func (d document) mayClose(v *derived, self rt.NodeID, awaited func(rt.NodeID) bool) bool {
 	if !d.beforeLives() || d.standing(self).Closed >= d.number() {
 		return false
 	}
@@ -142,9 +155,16 @@ func (d document) mayClose(v *derived, self rt.NodeID) bool {
 		return false
 	}
 	for _, view := range append(v.views, v.full) {
-		if view.ReadSet().Version < d.number() {
+		if !d.readable(view.Live[len(view.Live)-1]) {
 			return false
 		}
 	}
-	return before.Reads(d.stands(func(s standing) bool { return s.Carried >= d.number() }))
+	return before.Reads(d.stands(func(s standing) bool { return s.Carried >= d.number() })) &&
+		(d.closing(d.number()) || !slices.ContainsFunc(d.lagging(), awaited))
+}
+
+// lagging are the nodes that do not hold yet what the newest version gives them, and were not given up.
+func (d document) lagging() []rt.NodeID {
+	return slices.DeleteFunc(d.Layout.StorageNodes(),
+		d.stands(func(s standing) bool { return s.Lost || s.Synced >= d.number() }))
 }

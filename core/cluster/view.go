@@ -13,7 +13,7 @@ import (
 type View struct {
 	Layout   uint64       // number of the newest live version
 	Live     []layout.Set // never empty in a cluster that has a layout
-	Read     int          // the newest set that is readable: enough of it know all that was acknowledged
+	Read     int          // the set that is read: the newest one that knows all that was acknowledged
 	Learners []rt.NodeID  // get every write, count in no quorum; only for full-copy tables
 }
 

@@ -131,7 +131,7 @@ func (a *app) change(c *admin.LayoutChange) {
 	if c == nil {
 		return
 	}
-	a.printf("layout   changes from version %d to %d: %d of %d parts are readable there, %d are closed "+
+	a.printf("layout   changes from version %d to %d: %d of %d parts are read there, %d are closed "+
 		"here\n", c.From, c.To, c.Readable, c.Parts, c.Retired)
 	for _, w := range []struct {
 		nodes []string

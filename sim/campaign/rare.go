@@ -13,6 +13,7 @@ import (
 var Rare = []string{
 	"a block's lanes failed it",
 	"a layout was applied under faults",
+	"a layout was closed without a node",
 	"a lost store synced while a layout changed",
 	"a replica answered behind",
 	"a replica answered late",

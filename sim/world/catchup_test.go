@@ -57,13 +57,17 @@ var catchUps = map[string]func(*testing.T, *catchingUp){
 	"new with the version that is read": func(t *testing.T, w *catchingUp) {
 		replaced := w.behind
 		w.behind = w.Machines[4]
-		release := w.wait(t)
 		before := w.left.Node.Cluster().LayoutNumber()
 		if err := errors.Join(w.stage(w.left, w.behind, 1<<40), w.stage(w.left, replaced, -1),
 			w.apply(w.left)); err != nil {
 			t.Fatal(err)
 		}
-		w.mustSettle(t, before)
+		w.Crash(w.behind)
+		w.mustSettle(t, before) // without it
+		w.Boot(w.behind)
+		w.mustRun(t, 100*time.Millisecond)
+		release := w.wait(t)
+		w.mustRun(t, 10*time.Second)
 		if synced(w.behind) {
 			t.Fatal("in sync before its blocks were there")
 		}

@@ -266,6 +266,54 @@ func TestBlocksComeBeforeSync(t *testing.T) {
 	}
 }
 
+// While a node takes over what another one gives up, a third one can fail: as long as the new one is not in
+// sync the old one answers.
+func TestChangeKeepsItsCopies(t *testing.T) {
+	for _, mutant := range []string{"", "layout: closed before all are in sync"} {
+		w, c := spareWorld(t, 1, mutant)
+		m := &moving{client: c, text: map[int]string{}}
+		for i := range 32 {
+			m.put(i, 1)
+		}
+		drained, operator, fails, added := w.Machines[0], w.Machines[1], w.Machines[2], w.Machines[3]
+		added.Node.Jobs().Find(block.ResyncJob).Pause()
+		before := operator.Node.Cluster().LayoutNumber()
+		if err := errors.Join(w.stage(operator, added, 1<<40), w.stage(operator, drained, -1),
+			w.apply(operator)); err != nil {
+			t.Fatal(err)
+		}
+		w.mustRun(t, 3*time.Minute)
+		w.Crash(fails)
+		w.mustRun(t, 5*time.Second)
+		c.at = 1
+		for i := range 32 {
+			m.get(i)
+			m.put(i, 2)
+			m.get(i)
+		}
+		if (len(m.wrong) > 0) != (mutant != "") {
+			t.Errorf("mutant %q: %d requests failed: %.200s\n%s", mutant, len(m.wrong), fmt.Sprint(m.wrong),
+				w.Standings())
+		}
+		added.Node.Jobs().Find(block.ResyncJob).Resume()
+		w.Boot(fails)
+		w.mustSettle(t, before)
+	}
+}
+
+// A change goes on without a node that is gone, and is over while it is.
+func TestChangeWithoutTheNew(t *testing.T) {
+	w, _ := spareWorld(t, 1)
+	operator, added := w.Machines[1], w.Machines[3]
+	before := operator.Node.Cluster().LayoutNumber()
+	if err := errors.Join(w.stage(operator, added, 1<<40), w.stage(operator, w.Machines[0], -1),
+		w.apply(operator)); err != nil {
+		t.Fatal(err)
+	}
+	w.Crash(added)
+	w.mustSettle(t, before)
+}
+
 // What an operator pauses stops, with places at sources given up, and goes on with what is left.
 func TestPausedTransition(t *testing.T) {
 	w, c := spareWorld(t, 1)
