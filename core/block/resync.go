@@ -86,7 +86,7 @@ func (q *resync) step(ctx context.Context) (busy bool, err error) {
 			return true, err
 		}
 	}
-	batch, err := q.s.ranked(rankUnknown+1, rankMany, resyncBatch)
+	batch, err := q.s.urgent(resyncBatch)
 	if err != nil {
 		return false, err
 	}
@@ -426,7 +426,7 @@ func (s *Store) copies(ctx context.Context, page []Hash) (counts []int, silent [
 type share struct {
 	node rt.NodeID
 	at   []int // their places among all
-	// plan is what is known of the layouts of all of them: of each number the least.
+	// plan is one that is refused if that of one of them is.
 	plan cluster.Plan
 }
 
@@ -446,8 +446,7 @@ func (s *Store) byReplica(page []Hash) (all []share, views []cluster.View, err e
 				at[n], all = k, append(all, share{node: n, plan: view.Plan()})
 			}
 			all[k].at = append(all[k].at, i)
-			all[k].plan.Newest = min(all[k].plan.Newest, view.Layout)
-			all[k].plan.Anchor = min(all[k].plan.Anchor, view.Plan().Anchor)
+			all[k].plan = all[k].plan.Least(view.Plan())
 		}
 	}
 	slices.SortFunc(all, func(a, b share) int { return a.node.Compare(b.node) })

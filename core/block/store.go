@@ -25,6 +25,8 @@ const (
 // Topology is what blocks need to know of the cluster.
 type Topology interface {
 	View(layout.Prefix) (cluster.View, error)
+	// EachView calls f for every partition, in order, with its first and last prefix.
+	EachView(f func(first, last layout.Prefix, v cluster.View))
 	Nearest([]rt.NodeID) []rt.NodeID
 	Patience([]rt.NodeID) time.Duration
 	SameZone(rt.NodeID) bool

@@ -45,10 +45,16 @@ func (c *Cluster) advance(ctx context.Context) {
 		c.note(ctx, "a new store", func(now document) standing { return now.reborn(self, c.storeID) })
 	}
 	c.watchLagging(doc)
-	early := c.env.Mutant("layout: retire before readable") && doc.beforeLives()
-	if early || doc.mayClose(cache, self, c.awaits) {
+	turn, all := doc.closable(cache, self, c.awaits)
+	switch early := c.env.Mutant("layout: retire before readable") && doc.beforeLives(); {
+	case all || early:
 		c.note(ctx, "the layout before is closed", func(document) standing {
 			return standing{Closed: doc.number()}
+		})
+	case turn > 0:
+		c.env.Sometimes("a layout was closed in parts", true)
+		c.note(ctx, "the layout before is closed in parts", func(document) standing {
+			return standing{Closing: stretch{doc.number(), turn}}
 		})
 	}
 }
@@ -79,6 +85,23 @@ func (c *Cluster) MarkSynced(ctx context.Context, version uint64) error {
 			s = anew
 		}
 		return stand(self, s.inSync(version)), nil
+	})
+}
+
+// MarkPartly says that this node's store holds everything that the newest version, while the one before
+// lives, wants of it up to a turn.
+//
+// Errors: ErrChanged, those of the store.
+func (c *Cluster) MarkPartly(ctx context.Context, version uint64, turn int) error {
+	self := c.env.Self()
+	return c.change(ctx, func(now document, _ hlc.Stamp) (document, error) {
+		s := now.standing(self)
+		if !now.beforeLives() || now.number() != version || now.reborn(self, c.storeID).Life > 0 {
+			return now, fmt.Errorf("in sync with parts of version %d, and the newest is %d: %w", version,
+				now.number(), ErrChanged)
+		}
+		s.Partly = stretch{version, turn}
+		return stand(self, s), nil
 	})
 }
 

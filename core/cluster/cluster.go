@@ -134,7 +134,7 @@ func Open(c Config) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	cl.cache = derive(cl.doc, digestOf(cl.doc))
+	cl.cache = derive(cl.doc, digestOf(cl.doc), &derived{})
 	if err := cl.reguard(guard); err != nil {
 		return nil, err
 	}
@@ -271,9 +271,9 @@ func (c *Cluster) verify(theirs, ours *layout.Version) {
 // came before, and whoever reads the store from now on sees it, or is refused.
 func (c *Cluster) commit(ctx context.Context, after document) (changed bool, err error) {
 	_, cache := c.snapshot()
-	next := derive(after, digestOf(after))
+	next := derive(after, digestOf(after), cache)
 	if settled := after.settle(next); settled.Settled != after.Settled {
-		after, next = settled, derive(settled, digestOf(settled))
+		after, next = settled, derive(settled, digestOf(settled), next)
 	}
 	if next.digest == cache.digest {
 		return false, nil
@@ -298,7 +298,7 @@ func (c *Cluster) commit(ctx context.Context, after document) (changed bool, err
 	for _, w := range waiting {
 		w.Unpark()
 	}
-	if after.mayClose(next, c.env.Self(), c.awaits) {
+	if turn, _ := after.closable(next, c.env.Self(), c.awaits); turn > 0 {
 		c.kick.Unpark()
 	}
 	c.cutRemoved()

@@ -16,10 +16,40 @@ type derived struct {
 	zones  map[rt.NodeID]layout.ZoneName
 	full   View
 	views  []View // by partition, of whichever live version has more of them
+	turns  turns
 }
 
-func derive(d document, digest [32]byte) *derived {
-	v := &derived{digest: digest, zones: map[rt.NodeID]layout.ZoneName{}}
+// turns are those of a change, computed once.
+type turns struct {
+	of   layout.Hash // the newer version
+	part []int       // by its partitions; nil if the version before is over
+}
+
+// turns are those of the change that is going on; was is what they were when last looked at.
+func (d document) turns(was turns) turns {
+	if !d.beforeLives() {
+		return turns{}
+	}
+	if hash := d.Layout.Hash(); was.part == nil || was.of != hash {
+		return turns{hash, layout.PartTurns(d.Before, d.Layout)}
+	}
+	return was
+}
+
+// at is the turn of a part of the keys that begins with a prefix.
+func (t turns) at(x layout.Prefix) int {
+	if t.part == nil {
+		return 0
+	}
+	return t.part[layout.PartitionOf(x, len(t.part))]
+}
+
+// parts are all views.
+func (v *derived) parts() []View { return append(slices.Clip(v.views), v.full) }
+
+// derive computes what follows from a document; was is what followed from the one before.
+func derive(d document, digest [32]byte, was *derived) *derived {
+	v := &derived{digest: digest, zones: map[rt.NodeID]layout.ZoneName{}, turns: d.turns(was.turns)}
 	roles, _ := d.staged().Wanted(d.Layout)
 	for _, r := range roles {
 		v.zones[r.Node] = r.Zone
@@ -35,7 +65,11 @@ func derive(d document, digest [32]byte) *derived {
 	if d.beforeLives() {
 		partitions, before = max(partitions, d.Before.Params.Partitions), d.fullSet(d.Before)
 	}
-	v.full = d.view(before, d.fullSet(d.Layout))
+	full := 0
+	if d.beforeLives() {
+		full = layout.FullTurn
+	}
+	v.full = d.view(before, d.fullSet(d.Layout), full)
 	voters := v.full.Targets()
 	for _, id := range d.members() {
 		if !slices.Contains(voters, id) {
@@ -48,20 +82,20 @@ func derive(d document, digest [32]byte) *derived {
 		if d.beforeLives() {
 			before = d.setOf(d.Before, first)
 		}
-		v.views[p] = d.view(before, d.setOf(d.Layout, first))
+		v.views[p] = d.view(before, d.setOf(d.Layout, first), v.turns.at(first))
 	}
 	return v
 }
 
-// view is that of a part of the keys: its set in the newest version, and, without nodes if there is none, in
-// the one before, which counts until it is retired.
-func (d document) view(before, newest layout.Set) View {
-	v := View{Layout: newest.Version, Live: []layout.Set{newest}}
-	if len(before.Nodes) == 0 || d.retired(before, newest.Version) {
+// view is that of a part of the keys with a turn: its set in the newest version, and, without nodes if
+// there is none, in the one before, which counts until it is retired.
+func (d document) view(before, newest layout.Set, turn int) View {
+	v := View{Layout: newest.Version, Live: []layout.Set{newest}, Turn: turn}
+	if len(before.Nodes) == 0 || d.retired(before, newest.Version, turn) {
 		return v
 	}
 	v.Live = []layout.Set{before, newest}
-	if d.whole(newest) {
+	if d.whole(newest, turn) {
 		v.Read = 1
 	}
 	return v

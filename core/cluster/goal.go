@@ -59,22 +59,19 @@ func (v *derived) reads(version uint64) bool {
 // Range is a range of hash prefixes.
 type Range struct{ First, Last layout.Prefix }
 
-// Surplus returns the prefixes that the layout does not give to this node, once it is settled and every node
-// of it holds what is its own; else none. version is the layout's.
-func (c *Cluster) Surplus() (version uint64, surplus []Range) {
+// Surplus returns the prefixes that the newest version gives to others, in the parts where everybody holds
+// what is his own, and nobody can ask for what is here any more; and how many partitions they are. version
+// is the newest.
+func (c *Cluster) Surplus() (version uint64, surplus []Range, partitions int) {
 	doc, cache := c.snapshot()
-	if doc.Layout == nil || doc.beforeLives() {
-		return 0, nil
-	}
-	for _, id := range doc.Layout.StorageNodes() {
-		if s := doc.standing(id); s.Synced < doc.number() && !s.Lost {
-			return 0, nil
-		}
+	if doc.Layout == nil {
+		return 0, nil, 0
 	}
 	for p, v := range cache.views {
-		if slices.Contains(v.Targets(), c.env.Self()) {
+		if slices.Contains(v.Targets(), c.env.Self()) || !doc.over(v, c.env.Self()) {
 			continue
 		}
+		partitions++
 		first, last := layout.Partition(p).Range(len(cache.views))
 		if n := len(surplus); n > 0 && surplus[n-1].Last+1 == first {
 			surplus[n-1].Last = last
@@ -82,7 +79,15 @@ func (c *Cluster) Surplus() (version uint64, surplus []Range) {
 		}
 		surplus = append(surplus, Range{first, last})
 	}
-	return doc.number(), surplus
+	return doc.number(), surplus, partitions
+}
+
+// over reports whether nothing is missing any more where a part belongs now, and nobody can ask a node for it
+// that it belonged to before.
+func (d document) over(v View, former rt.NodeID) bool {
+	lacks := d.stands(func(s standing) bool { return !s.synced(v.Layout, v.Turn) })
+	return len(v.Live) == 1 && !slices.ContainsFunc(v.Live[0].Nodes, lacks) &&
+		(!d.beforeLives() || d.standing(former).closed(v.Layout, v.Turn))
 }
 
 // Share is a part of the keys that a node has to hold, and from whom it takes it over.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"granary/core/kv"
+	"granary/core/layout"
 	"granary/core/rpc"
 	"granary/core/rt"
 )
@@ -26,6 +27,17 @@ type Plan struct {
 	Newest uint64 `cbor:"1,keyasint,omitempty"`
 	// Anchor is the version by whose set it decides: reads ask it, and it votes on writes.
 	Anchor uint64 `cbor:"2,keyasint,omitempty"`
+	// Turn is that of the part of the keys in the change to Newest; 0 if the coordinator knows of no change.
+	Turn int `cbor:"3,keyasint,omitempty"`
+}
+
+// Least is a plan that no replica takes which would refuse p or o.
+func (p Plan) Least(o Plan) Plan {
+	least := Plan{min(p.Newest, o.Newest), min(p.Anchor, o.Anchor), p.Turn}
+	if o.Anchor < p.Anchor || o.Anchor == p.Anchor && o.Turn < p.Turn {
+		least.Turn = o.Turn
+	}
+	return least
 }
 
 // Guard is what a replica holds a request against, read in the request's own transaction. It is a part of the
@@ -39,6 +51,9 @@ type Guard struct {
 	// Since and Synced are the first and the newest version of whose sets this store knows all that was
 	// acknowledged.
 	Since, Synced uint64
+	// SyncedTurn and ClosedTurn say more of the change to Newest: up to which turn this store knows all
+	// that was acknowledged in the set of Newest, and what is anchored in an older one is refused.
+	SyncedTurn, ClosedTurn int
 	// Unsure says that the store was started and not compared yet with what others have heard of it: it may
 	// have been set back, and answers for nothing.
 	Unsure bool
@@ -49,8 +64,9 @@ type Guard struct {
 
 // guardLen is the length of a guard's record:
 //
-//	newest, 8 bytes | closed, 8 | since, 8 | synced, 8 | flags, 1: 1 amnesiac, 2 unsure
-const guardLen = 33
+//	newest, 8 bytes | closed, 8 | since, 8 | synced, 8 | flags, 1: 1 amnesiac, 2 unsure | synced turn, 1 |
+//	closed turn, 1
+const guardLen = 35
 
 // Put makes g the guard of a store.
 func (g Guard) Put(w kv.Writer) { w.Put(keyGuard, g.encode()) }
@@ -67,7 +83,7 @@ func (g Guard) encode() []byte {
 	if g.Unsure {
 		flags |= flagUnsure
 	}
-	return append(raw, flags)
+	return append(raw, flags, byte(g.SyncedTurn), byte(g.ClosedTurn))
 }
 
 const (
@@ -85,6 +101,7 @@ func ReadGuard(r kv.Reader) (g Guard, ok bool) {
 	g.Newest, g.Closed = binary.BigEndian.Uint64(raw), binary.BigEndian.Uint64(raw[8:])
 	g.Since, g.Synced = binary.BigEndian.Uint64(raw[16:]), binary.BigEndian.Uint64(raw[24:])
 	g.Amnesiac, g.Unsure = raw[32]&flagAmnesiac != 0, raw[32]&flagUnsure != 0
+	g.SyncedTurn, g.ClosedTurn = int(raw[33]), int(raw[34])
 	return g, true
 }
 
@@ -121,24 +138,60 @@ func AdmitRead(env rt.Env, r kv.Reader, p Plan) error {
 }
 
 func (g Guard) admit(env rt.Env, p Plan) (inSync bool, err error) {
-	if p.Anchor < g.Closed && !env.Mutant("layout: no read fence") {
+	if err := g.open(p); err != nil && !env.Mutant("layout: no read fence") {
 		env.Sometimes("read fence refused a request", true)
-		return false, fmt.Errorf("%w: version %d, and here it is closed for %d", ErrOldLayout, p.Anchor,
-			g.Closed)
+		return false, err
 	}
-	inSync = g.holds(env, p.Anchor)
+	inSync = g.holds(env, p)
 	env.Sometimes("replica was not in sync", !inSync)
 	return inSync, nil
 }
 
-// holds reports whether the store can answer for the sets of a version. What it took over for a later one
-// need not be what an earlier one gave it.
-func (g Guard) holds(env rt.Env, version uint64) bool {
+// open refuses what is anchored in a set that is closed here. Who knows of no change, or of another one,
+// cannot say in which turn of this one a part is: any may be closed.
+func (g Guard) open(p Plan) error {
+	turn := p.Turn
+	if p.Newest != g.Newest {
+		turn = 0
+	}
+	switch {
+	case p.Anchor < g.Closed:
+		return fmt.Errorf("%w: version %d, and here it is closed for %d", ErrOldLayout, p.Anchor, g.Closed)
+	case p.Anchor < g.Newest && turn <= g.ClosedTurn && g.ClosedTurn > 0:
+		return fmt.Errorf("%w: version %d, and here it is closed for %d up to turn %d", ErrOldLayout,
+			p.Anchor, g.Newest, g.ClosedTurn)
+	}
+	return nil
+}
+
+// holds reports whether the store can answer for the sets that a plan is anchored in. What it took over for a
+// later version need not be what an earlier one gave it.
+func (g Guard) holds(env rt.Env, p Plan) bool {
 	if env.Mutant("layout: a syncing store votes") ||
-		env.Mutant("layout: in sync backwards") && version <= g.Synced {
+		env.Mutant("layout: in sync backwards") && p.Anchor <= g.Synced {
 		return true
 	}
-	return !g.Unsure && standing{Since: g.Since, Synced: g.Synced}.holds(version)
+	s := standing{Since: g.Since, Synced: g.Synced}
+	if p.Newest == g.Newest {
+		s.Partly = stretch{g.Newest, g.SyncedTurn}
+		if env.Mutant("layout: in sync a turn early") {
+			s.Partly.Turn++
+		}
+	}
+	return !g.Unsure && s.holds(p.Anchor, p.Turn)
+}
+
+// FullSync returns the first and the last version of whose full-copy tables the store knows all that was
+// acknowledged, one after the other; last is 0 if there is none, or it cannot answer for anything.
+func (g Guard) FullSync() (first, last uint64) {
+	s := standing{Since: g.Since, Synced: g.Synced}
+	switch {
+	case g.Unsure:
+		return 0, 0
+	case layout.FullTurn <= g.SyncedTurn:
+		s = s.inSync(g.Newest)
+	}
+	return s.Since, s.Synced
 }
 
 // Source is what a node wants of a replica whose rows it takes over: that it knows version Fenced, so that
@@ -147,7 +200,12 @@ func (g Guard) holds(env rt.Env, version uint64) bool {
 type Source struct {
 	Fenced uint64 `cbor:"1,keyasint"`
 	Synced uint64 `cbor:"2,keyasint"`
+	// Turn is that of what it is asked for in the change to Fenced, as in a Plan.
+	Turn int `cbor:"3,keyasint,omitempty"`
 }
+
+// plan is that of a request whose set is the one that the source is asked as a member of.
+func (s Source) plan() Plan { return Plan{Newest: s.Fenced, Anchor: s.Synced, Turn: s.Turn} }
 
 // AdmitSync refuses to be the source of what another replica has to hold, in the transaction that reads it. A
 // zero Source wants nothing: replicas that compare their rows may be in any state. A replica that is
@@ -161,9 +219,9 @@ func AdmitSync(env rt.Env, r kv.Reader, s Source) error {
 		return nil
 	case g.Newest < s.Fenced && !env.Mutant("layout: fence after push"):
 		return fmt.Errorf("%w: version %d is not here yet", ErrOldLayout, s.Fenced)
-	case s.Synced < g.Closed && !env.Mutant("layout: taken over from the closed"):
-		return fmt.Errorf("%w: version %d, and here it is closed for %d", ErrOldLayout, s.Synced, g.Closed)
-	case !g.holds(env, s.Synced):
+	case g.open(s.plan()) != nil && !env.Mutant("layout: taken over from the closed"):
+		return g.open(s.plan())
+	case !g.holds(env, s.plan()):
 		return fmt.Errorf("%w: with version %d", ErrSyncing, s.Synced)
 	}
 	return nil
@@ -175,6 +233,12 @@ func (d document) guard(self rt.NodeID, store []byte) Guard {
 	g := Guard{Newest: d.number(), Closed: max(s.Closed, d.Settled)}
 	if bytes.Equal(s.Store, store) {
 		g.Since, g.Synced = s.Since, s.Synced
+		if d.beforeLives() && s.Partly.Version == g.Newest {
+			g.SyncedTurn = s.Partly.Turn
+		}
+	}
+	if d.beforeLives() && s.Closing.Version == g.Newest {
+		g.ClosedTurn = s.Closing.Turn
 	}
 	g.Amnesiac = g.Synced == 0 && (s.Life > 1 || !bytes.Equal(s.Store, store) && s.Life > 0)
 	return g
@@ -194,7 +258,7 @@ func (d document) reborn(id rt.NodeID, store []byte) standing {
 // known to it.
 func InSync(env rt.Env, r kv.Reader) bool {
 	g, ok := ReadGuard(r)
-	return !ok || g.holds(env, g.Newest)
+	return !ok || g.holds(env, Plan{Newest: g.Newest, Anchor: g.Newest})
 }
 
 // AdmitSettled refuses what all replicas of the only live set have to take part in: at one that is not in
@@ -209,7 +273,7 @@ func AdmitSettled(env rt.Env, r kv.Reader, version uint64) error {
 	case g.Newest != version || g.Closed < version:
 		return fmt.Errorf("%w: version %d, and %d is here, %d settled", ErrOldLayout, version, g.Newest,
 			g.Closed)
-	case !g.holds(env, version):
+	case !g.holds(env, Plan{Newest: version, Anchor: version}):
 		return fmt.Errorf("%w: with version %d", ErrSyncing, version)
 	}
 	return nil

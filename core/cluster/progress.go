@@ -1,8 +1,6 @@
 package cluster
 
 import (
-	"slices"
-
 	"granary/core/layout"
 	"granary/core/rt"
 )
@@ -25,7 +23,7 @@ func (c *Cluster) progress(doc document, cache *derived) *Progress {
 	}
 	j := doc.number()
 	p := &Progress{From: doc.Before.Number, To: j, Parts: len(cache.views) + 1}
-	for _, v := range append(slices.Clone(cache.views), cache.full) {
+	for _, v := range cache.parts() {
 		if v.ReadSet().Version == j {
 			p.Readable++
 		}
@@ -58,7 +56,7 @@ func (c *Cluster) copies(doc document, cache *derived) (counts []int) {
 	for _, v := range cache.views {
 		n := 0
 		for _, id := range v.ReadSet().Nodes {
-			if near[id].holds(v.ReadSet().Version) {
+			if near[id].holds(v.ReadSet().Version, v.Turn) {
 				n++
 			}
 		}

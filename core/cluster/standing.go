@@ -20,13 +20,32 @@ type standing struct {
 	// Since is the first of the versions, one after the other up to Synced, of which the present store can
 	// say that. What an earlier one gave the node need not be in it.
 	Since uint64 `cbor:"7,keyasint,omitempty"`
+	// Partly says how much the present store holds of what a newer version wants of the node.
+	Partly stretch `cbor:"8,keyasint,omitzero"`
 	// Carried says that every register that the node had accepted, as a voter of the version before, is
 	// decided among the voters of version Carried too.
 	Carried uint64 `cbor:"4,keyasint,omitempty"`
 	// Closed says that the node refuses whatever is anchored in a set older than version Closed.
 	Closed uint64 `cbor:"5,keyasint,omitempty"`
+	// Closing says of which parts the node refuses already what is anchored before a newer version.
+	Closing stretch `cbor:"9,keyasint,omitzero"`
 	// Lost says, by an operator's word, that the node will not come back: sets do without it.
 	Lost bool `cbor:"6,keyasint,omitempty"`
+}
+
+// stretch is what a node has gone through of a change to a version: the turns up to Turn.
+type stretch struct {
+	Version uint64 `cbor:"1,keyasint"`
+	Turn    int    `cbor:"2,keyasint"`
+}
+
+func (s stretch) compare(o stretch) int {
+	return cmp.Or(cmp.Compare(s.Version, o.Version), cmp.Compare(s.Turn, o.Turn))
+}
+
+// covers reports whether a turn of the change to a version is in the stretch.
+func (s stretch) covers(version uint64, turn int) bool {
+	return s.Version == version && 0 < turn && turn <= s.Turn
 }
 
 // join is a least upper bound. What a store had synced dies with it; what the node promised does not, since a
@@ -34,8 +53,11 @@ type standing struct {
 func (s standing) join(o standing) standing {
 	j := s
 	if cmp.Or(cmp.Compare(s.Life, o.Life), bytes.Compare(s.Store, o.Store),
-		cmp.Compare(s.Synced, o.Synced), cmp.Compare(s.Since, o.Since)) < 0 {
-		j.Life, j.Store, j.Synced, j.Since = o.Life, o.Store, o.Synced, o.Since
+		cmp.Compare(s.Synced, o.Synced), cmp.Compare(s.Since, o.Since), s.Partly.compare(o.Partly)) < 0 {
+		j.Life, j.Store, j.Synced, j.Since, j.Partly = o.Life, o.Store, o.Synced, o.Since, o.Partly
+	}
+	if o.Closing.compare(s.Closing) > 0 {
+		j.Closing = o.Closing
 	}
 	j.Carried, j.Closed = max(s.Carried, o.Carried), max(s.Closed, o.Closed)
 	j.Lost = s.Lost || o.Lost
@@ -51,8 +73,21 @@ func (s standing) inSync(version uint64) standing {
 	return standing{Life: s.Life, Store: s.Store, Synced: version, Since: since}
 }
 
-// holds reports whether the store holds all that was acknowledged to a version's sets with this node.
-func (s standing) holds(version uint64) bool { return s.Since <= version && version <= s.Synced }
+// holds reports whether the store holds all that was acknowledged to a version's sets with this node, in
+// parts with a turn.
+func (s standing) holds(version uint64, turn int) bool {
+	return s.Since <= version && version <= s.Synced || s.Partly.covers(version, turn)
+}
+
+// synced reports whether the store holds what a version wants of the node in parts with a turn.
+func (s standing) synced(version uint64, turn int) bool {
+	return s.Synced >= version || s.Partly.covers(version, turn)
+}
+
+// closed reports whether the node refuses what is anchored before a version in parts with a turn.
+func (s standing) closed(version uint64, turn int) bool {
+	return s.Closed >= version || s.Closing.covers(version, turn)
+}
 
 // standing is that of a node.
 func (d document) standing(id rt.NodeID) standing {
@@ -70,39 +105,36 @@ func (d document) stands(has func(standing) bool) func(rt.NodeID) bool {
 	return func(id rt.NodeID) bool { return has(d.standing(id)) }
 }
 
-// closing reports whether some node has closed what is before version j. It found all sets of j readable.
-func (d document) closing(j uint64) bool {
+// closing reports whether some node has closed what is before version j in parts with a turn. It found all
+// sets of j there readable.
+func (d document) closing(j uint64, turn int) bool {
 	for _, m := range d.Members.All() {
-		if m.Standing.Closed >= j {
+		if m.Standing.closed(j, turn) {
 			return true
 		}
 	}
 	return false
 }
 
-// readable reports whether reads may ask a set of the newest version: a write quorum of it holds all that was
-// acknowledged.
-func (d document) readable(set layout.Set) bool {
-	return d.closing(set.Version) || set.Writes(d.stands(syncedWith(set.Version)))
+// readable reports whether reads may ask a set of the newest version, of a part with a turn: a write quorum
+// of it holds all that was acknowledged.
+func (d document) readable(set layout.Set, turn int) bool {
+	return set.Writes(d.stands(func(s standing) bool { return s.synced(set.Version, turn) })) ||
+		d.closing(set.Version, turn)
 }
 
 // whole reports whether reads should ask a set of the newest version: all its nodes hold all that was
 // acknowledged, so that it does without as many of them as the set before; or that one is being closed.
-func (d document) whole(set layout.Set) bool {
-	has := d.stands(syncedWith(set.Version))
-	return d.closing(set.Version) ||
-		!slices.ContainsFunc(set.Nodes, func(id rt.NodeID) bool { return !has(id) })
-}
-
-// syncedWith is true of a node whose store holds what a version gives it.
-func syncedWith(version uint64) func(standing) bool {
-	return func(s standing) bool { return s.Synced >= version }
+func (d document) whole(set layout.Set, turn int) bool {
+	lacks := d.stands(func(s standing) bool { return !s.synced(set.Version, turn) })
+	return !slices.ContainsFunc(set.Nodes, lacks) || d.closing(set.Version, turn)
 }
 
 // retired reports whether no coordinator can make a read or write quorum any more of a set of the version
-// before, which one that knows nothing newer would need: what has not closed is no read quorum.
-func (d document) retired(set layout.Set, j uint64) bool {
-	return !set.Reads(d.stands(func(s standing) bool { return s.Closed < j }))
+// before, of a part with a turn, which one that knows nothing newer would need: what has not closed is no
+// read quorum.
+func (d document) retired(set layout.Set, j uint64, turn int) bool {
+	return !set.Reads(d.stands(func(s standing) bool { return !s.closed(j, turn) }))
 }
 
 // beforeLives reports whether the version before the newest is live.
@@ -133,7 +165,7 @@ func (d document) settle(v *derived) document {
 		return d
 	}
 	if d.Before != nil {
-		for _, view := range append(v.views, v.full) {
+		for _, view := range v.parts() {
 			if len(view.Live) > 1 {
 				return d
 			}
@@ -143,24 +175,40 @@ func (d document) settle(v *derived) document {
 	return d
 }
 
-// mayClose reports whether a node may refuse what is anchored in the version before: all sets of the newest
-// are readable, every register that can have been decided without its voters has been carried to them, and
-// nobody is waited for whose set would lack a copy until he is in sync.
-func (d document) mayClose(v *derived, self rt.NodeID, awaited func(rt.NodeID) bool) bool {
+// closable returns up to which turn a node may refuse what is anchored in the version before: all sets of
+// the newest are readable there, every register that can have been decided without its voters has been
+// carried to them, and nobody is waited for whose set would lack a copy until he is in sync. all says that
+// this is so of all parts. 0 is of none, or of none that it does not refuse yet.
+func (d document) closable(v *derived, self rt.NodeID, awaited func(rt.NodeID) bool) (turn int, all bool) {
 	if !d.beforeLives() || d.standing(self).Closed >= d.number() {
-		return false
+		return 0, false
 	}
-	before := d.fullSet(d.Before)
-	if !slices.Contains(before.Nodes, self) {
-		return false
+	before, j := d.fullSet(d.Before), d.number()
+	if !slices.Contains(before.Nodes, self) ||
+		!before.Reads(d.stands(func(s standing) bool { return s.Carried >= j })) {
+		return 0, false
 	}
-	for _, view := range append(v.views, v.full) {
-		if !d.readable(view.Live[len(view.Live)-1]) {
-			return false
+	first := layout.LastTurn + 1 // that is not ready
+	for _, view := range v.parts() {
+		if view.Turn < first && !d.ready(view, awaited) {
+			first = view.Turn
 		}
 	}
-	return before.Reads(d.stands(func(s standing) bool { return s.Carried >= d.number() })) &&
-		(d.closing(d.number()) || !slices.ContainsFunc(d.lagging(), awaited))
+	if turn = first - 1; d.standing(self).closed(j, turn) {
+		turn = 0
+	}
+	return turn, turn == layout.LastTurn
+}
+
+// ready reports whether the set before may be closed in a part of the keys.
+func (d document) ready(v View, awaited func(rt.NodeID) bool) bool {
+	j := d.number()
+	lacks := func(id rt.NodeID) bool {
+		s := d.standing(id)
+		return !s.Lost && !s.synced(j, v.Turn) && awaited(id)
+	}
+	newest := v.Live[len(v.Live)-1]
+	return d.closing(j, v.Turn) || d.readable(newest, v.Turn) && !slices.ContainsFunc(newest.Nodes, lacks)
 }
 
 // lagging are the nodes that do not hold yet what the newest version gives them, and were not given up.

@@ -13,6 +13,7 @@ import (
 type View struct {
 	Layout   uint64       // number of the newest live version
 	Live     []layout.Set // never empty in a cluster that has a layout
+	Turn     int          // of the part in the change to Layout; 0 if none is going on
 	Read     int          // the set that is read: the newest one that knows all that was acknowledged
 	Learners []rt.NodeID  // get every write, count in no quorum; only for full-copy tables
 }
@@ -21,7 +22,9 @@ type View struct {
 func (v View) ReadSet() layout.Set { return v.Live[v.Read] }
 
 // Plan is what a replica has to know of v to judge a request that was planned with it.
-func (v View) Plan() Plan { return Plan{Newest: v.Layout, Anchor: v.ReadSet().Version} }
+func (v View) Plan() Plan {
+	return Plan{Newest: v.Layout, Anchor: v.ReadSet().Version, Turn: v.Turn}
+}
 
 // Targets are all nodes that a write goes to, without duplicates: the sets in order, then the learners.
 func (v View) Targets() []rt.NodeID {

@@ -269,8 +269,9 @@ func TestGoldenHash(t *testing.T) {
 	}
 	first := assign(t, talk(), DefaultParams(), nil)
 	line("talk", first)
-	line("talk, node added", assign(t, append(talk(), role(8, "neptune", 10*terabyte)), DefaultParams(),
-		first))
+	added := assign(t, append(talk(), role(8, "neptune", 10*terabyte)), DefaultParams(), first)
+	line("talk, node added", added)
+	fmt.Fprintf(&out, "turns of that change: %v\n", PartTurns(first, added))
 	line("talk, zone added", assign(t, append(talk(), role(8, "mars", 10*terabyte)), DefaultParams(), first))
 	two := Params{Replicas: 3, MinZones: 2, Partitions: 256, Tolerance: 100}
 	line("talk, two zones, 1 %", assign(t, talk(), two, first))

@@ -128,3 +128,41 @@ func TestWaveCount(t *testing.T) {
 		}
 	}
 }
+
+// TestPartTurns: a partition has its turn when its last replica is in place: what is in place after a wave
+// has no later turn than what is after the next one, and there are not more turns than there may be.
+func TestPartTurns(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := genCluster().Draw(t, "cluster")
+		prev, err := Assign(c.Roles, c.Params, nil)
+		if err != nil {
+			return
+		}
+		c = changeCluster(t, c)
+		next, err := Assign(c.Roles, c.Params, prev)
+		if err != nil {
+			return
+		}
+		last := make([]int, next.Params.Partitions) // wave
+		waves := Waves(prev, next, TransfersPerNode, nil)
+		for i, wave := range waves {
+			for _, m := range wave {
+				last[m.Partition] = i
+			}
+		}
+		byWave := make([]int, max(1, len(waves)))
+		for p, turn := range PartTurns(prev, next) {
+			if turn <= FullTurn || turn > LastTurn {
+				t.Fatalf("partition %d: turn %d", p, turn)
+			}
+			if was := byWave[last[p]]; was != 0 && was != turn {
+				t.Fatalf("wave %d has turns %d and %d", last[p], was, turn)
+			}
+			byWave[last[p]] = turn
+		}
+		byWave = slices.DeleteFunc(byWave, func(turn int) bool { return turn == 0 })
+		if !slices.IsSorted(byWave) {
+			t.Fatalf("turns by wave: %v", byWave)
+		}
+	})
+}

@@ -69,9 +69,7 @@ func (t *Tables) pulse() (p pulse, err error) {
 		p = pulse{Newest: math.MaxUint64, Synced: math.MaxUint64}
 		if g, ok := cluster.ReadGuard(r); ok {
 			p.Newest = g.Newest
-			if p.Since, p.Synced = g.Since, g.Synced; g.Unsure {
-				p.Synced = 0
-			}
+			p.Since, p.Synced = g.FullSync()
 		}
 		c := t.scope(r)
 		for _, at := range t.FullSpans() {
@@ -286,7 +284,8 @@ func (l *lease) catchUp(ctx context.Context, voter rt.NodeID) error {
 		return err
 	}
 	start, set := l.t.env.Now(), view.ReadSet()
-	_, err = l.t.TakeOver(ctx, voter, l.t.FullSpans(), cluster.Source{Synced: set.Version},
+	source := cluster.Source{Fenced: view.Layout, Synced: set.Version, Turn: view.Turn}
+	_, err = l.t.TakeOver(ctx, voter, l.t.FullSpans(), source,
 		func(context.Context, int) error { return nil })
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("%w within %v", quorum.ErrSilent, catchUpTimeout)

@@ -31,8 +31,17 @@ type part struct {
 type share struct {
 	part
 	cluster.Share
+	turn int // in the change that is going on; 0 if none is
 	layout.Turn
 }
+
+// earlier orders shares as they are taken over.
+func (s share) earlier(o share) int {
+	return cmp.Or(cmp.Compare(s.turn, o.turn), cmp.Compare(s.Wave, o.Wave))
+}
+
+// as says as what its source is asked.
+func (s share) as() cluster.Source { return cluster.Source{Synced: s.Set.Version, Turn: s.turn} }
 
 func (s share) key(peer rt.NodeID) taking { return taking{s.part, s.Set.Version, peer} }
 
@@ -60,7 +69,7 @@ type failure struct {
 // awayRest is how long a source is left alone that failed, if not because it was busy.
 const awayRest = 30 * time.Second
 
-// newAgenda orders shares by their turns; near are their sources, the nearest first.
+// newAgenda is made of shares, in order; near are their sources, the nearest first.
 func newAgenda(self rt.NodeID, shares []share, near []rt.NodeID, taken map[taking]bool) *agenda {
 	a := &agenda{self: self, near: near, taken: taken, going: map[part]bool{}, busy: map[rt.NodeID]bool{},
 		failed: map[rt.NodeID]failure{}}
@@ -68,7 +77,6 @@ func newAgenda(self rt.NodeID, shares []share, near []rt.NodeID, taken map[takin
 		return s.Done(func(peer rt.NodeID) bool { return taken[s.key(peer)] })
 	}
 	a.open = slices.Clone(shares)
-	slices.SortStableFunc(a.open, func(x, y share) int { return cmp.Compare(x.Wave, y.Wave) })
 	a.tidy()
 	return a
 }
@@ -84,7 +92,7 @@ func (a *agenda) tidy() int {
 // asked for anything; idle says that this will not change, since no transfer goes on.
 func (a *agenda) next(now time.Duration) (peer rt.NodeID, batch []share, idle bool) {
 	for _, s := range a.open {
-		if a.going[s.part] || len(batch) > 0 && s.Set.Version != batch[0].Set.Version {
+		if a.going[s.part] || len(batch) > 0 && s.as() != batch[0].as() {
 			continue
 		}
 		from := a.source(s, now)

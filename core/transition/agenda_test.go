@@ -75,7 +75,7 @@ func newFleet(t *testing.T, seed uint64) *fleet {
 			goal.Synced = 1
 		}
 		f.r.Shuffle(len(m.near), func(i, j int) { m.near[i], m.near[j] = m.near[j], m.near[i] })
-		turns := layout.Turns(before, newest, id)
+		turns, parts := layout.Turns(before, newest, id), layout.PartTurns(before, newest)
 		for p := range layout.Partition(newest.Params.Partitions) {
 			first, last := p.Range(newest.Params.Partitions)
 			view := cluster.View{Layout: 2, Live: []layout.Set{before.Set(first), newest.Set(first)}}
@@ -84,9 +84,10 @@ func newFleet(t *testing.T, seed uint64) *fleet {
 				if !moves {
 					turn.Wave = 1 << 20
 				}
-				m.shares = append(m.shares, share{part{first, last, false}, s, turn})
+				m.shares = append(m.shares, share{part{first, last, false}, s, parts[p], turn})
 			}
 		}
+		slices.SortStableFunc(m.shares, share.earlier)
 		f.nodes = append(f.nodes, m)
 	}
 	for _, id := range before.StorageNodes() {
@@ -173,15 +174,17 @@ func TestTransfersAtOnce(t *testing.T) {
 	}
 }
 
-// TestInWaves: a node takes over what moves to it in the order of the waves, from whom the plan names.
+// TestInWaves: a node takes over what is its own in the order of the turns, and in a turn in that of the
+// waves, from whom the plan names.
 func TestInWaves(t *testing.T) {
 	f := newFleet(t, 7)
 	for _, m := range f.nodes {
 		a := newAgenda(m.id, m.shares, m.near, m.taken)
 		for peer, batch, idle := a.next(0); !idle; peer, batch, idle = a.next(0) {
 			for _, s := range a.open {
-				if s.Wave < batch[0].Wave {
-					t.Fatalf("%v: wave %d before wave %d", m.id, batch[0].Wave, s.Wave)
+				if s.earlier(batch[0]) < 0 {
+					t.Fatalf("%v: wave %d of turn %d before wave %d of turn %d", m.id, batch[0].Wave,
+						batch[0].turn, s.Wave, s.turn)
 				}
 			}
 			if s := batch[0]; !s.From.IsZero() && !m.taken[s.key(s.From)] && peer != s.From {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"granary/core/cluster"
@@ -63,11 +64,27 @@ type Mover struct {
 	goal    cluster.Goal
 	turns   map[layout.Partition]layout.Turn // of goal
 	turnsOf uint64                           // version
-	lock    rt.Locker
-	taken   map[taking]bool // with the newest version fenced; under lock, as is what follows
+	begun   time.Duration                    // when the newest version was heard of
+	marked  mark                             // how far this node said that it is
+	markAt  time.Duration                    // when it says that again
+	dropped surplus                          // what was dropped
+	dropAt  time.Duration                    // when it is looked for again
+	lock    rt.Locker                        // of what follows
+	taken   map[taking]bool                  // with the newest version fenced
 	places  places
-	dropped uint64        // version whose surplus was dropped
-	dropAt  time.Duration // when it is looked for again
+}
+
+// mark is how far a node is in a change to a version.
+type mark struct {
+	version uint64
+	turn    int
+}
+
+// surplus is in how many partitions this node has what a version gives to others: more and more of one
+// version.
+type surplus struct {
+	version    uint64
+	partitions int
 }
 
 // New returns a node's mover.
@@ -114,6 +131,7 @@ func (m *Mover) run(ctx context.Context) error {
 func (m *Mover) step(ctx context.Context, goal cluster.Goal) (err error) {
 	if goal.Newest != m.goal.Newest { // another fence
 		clear(m.taken)
+		m.begun, m.markAt = m.Env.Now(), 0
 	}
 	m.goal = goal
 	if goal.Carry {
@@ -139,6 +157,9 @@ func (m *Mover) sync(ctx context.Context, goal cluster.Goal) error {
 	if err := m.takeOver(ctx); err != nil {
 		return err
 	}
+	if err := errors.Join(m.markTurns(ctx), m.drop(ctx)); err != nil {
+		return err
+	}
 	if err := m.missingBlocks(); err != nil {
 		return err
 	}
@@ -158,12 +179,14 @@ func (m *Mover) carry(ctx context.Context, version uint64) error {
 
 // drop removes what belongs to other nodes, once nobody needs it here.
 func (m *Mover) drop(ctx context.Context) error {
-	version, surplus := m.Cluster.Surplus()
-	if version == 0 || version == m.dropped && m.Env.Now() < m.dropAt {
+	version, ranges, partitions := m.Cluster.Surplus()
+	found := surplus{version, partitions}
+	again := found == m.dropped
+	if partitions == 0 || again && m.Env.Now() < m.dropAt {
 		return nil
 	}
 	total := 0
-	for _, r := range surplus {
+	for _, r := range ranges {
 		n, err := m.dropRange(ctx, version, r)
 		if err != nil {
 			return err
@@ -171,8 +194,8 @@ func (m *Mover) drop(ctx context.Context) error {
 		total += n
 	}
 	m.Env.Sometimes("surplus rows dropped", total > 0)
-	m.Env.Sometimes("surplus rows came late", total > 0 && version == m.dropped)
-	m.dropped, m.dropAt = version, m.Env.Now()+dropEvery
+	m.Env.Sometimes("surplus rows came late", total > 0 && again)
+	m.dropped, m.dropAt = found, m.Env.Now()+dropEvery
 	return nil
 }
 
@@ -202,8 +225,10 @@ func (m *Mover) takeOver(ctx context.Context) error {
 	}
 	a := newAgenda(m.Env.Self(), shares, m.Cluster.Nearest(peersOf(shares, m.Env.Self())), m.taken)
 	m.job.Add(int64(len(shares) - len(a.open)))
-	err := rt.Each(ctx, m.Env, "layout transfer", layout.TransfersPerNode, layout.TransfersPerNode,
-		func(ctx context.Context, _ int) error { return m.transfers(ctx, a) })
+	err := m.whileMarking(ctx, func(ctx context.Context) error {
+		return rt.Each(ctx, m.Env, "layout transfer", layout.TransfersPerNode, layout.TransfersPerNode,
+			func(ctx context.Context, _ int) error { return m.transfers(ctx, a) })
+	})
 	if len(a.open) > 0 {
 		left := fmt.Errorf("%d of %d parts of the keys are not taken over yet: %w", len(a.open), len(shares),
 			cluster.ErrSyncing)
@@ -252,7 +277,8 @@ func (m *Mover) transfer(ctx context.Context, peer rt.NodeID, shares []share) er
 		return err
 	}
 	defer at.leave()
-	source := cluster.Source{Fenced: m.goal.Newest, Synced: shares[0].Set.Version}
+	source := shares[0].as()
+	source.Fenced = m.goal.Newest
 	var spans []table.Span
 	full := false
 	for _, s := range shares {
@@ -277,12 +303,13 @@ func (m *Mover) transfer(ctx context.Context, peer rt.NodeID, shares []share) er
 	return err
 }
 
-// shares are the parts that this node has to hold in the version of its goal, with their turns: the tables
-// of which every node has all first, then what moves here, and at last what this node may have already.
+// shares are the parts that this node has to hold in the version of its goal, in the order in which it
+// takes them over: by turns, the tables of which every node has all first, and in a turn what moves here
+// before what this node may have already.
 func (m *Mover) shares() (all []share) {
 	add := func(p part, v cluster.View, turn layout.Turn) {
 		if s, ok := m.goal.Share(m.Env.Self(), v); ok {
-			all = append(all, share{p, s, turn})
+			all = append(all, share{p, s, v.Turn, turn})
 		}
 	}
 	if v, err := m.Cluster.FullView(); err == nil {
@@ -297,6 +324,7 @@ func (m *Mover) shares() (all []share) {
 		}
 		add(part{first, last, false}, v, turn)
 	})
+	slices.SortStableFunc(all, share.earlier)
 	return all
 }
 
@@ -331,17 +359,22 @@ func peersOf(shares []share, self rt.NodeID) (peers []rt.NodeID) {
 func (m *Mover) missingBlocks() error {
 	var missing int64
 	for _, s := range m.shares() {
-		if s.full {
-			continue
-		}
-		n, err := m.Blocks.Awaited(s.first, s.last)
+		n, err := m.awaited(s)
 		if err != nil {
 			return err
 		}
 		missing += n
 	}
-	if missing > 0 && !m.Env.Mutant("layout: in sync without blocks") {
+	if missing > 0 {
 		return fmt.Errorf("%d blocks are not here yet", missing)
 	}
 	return nil
+}
+
+// awaited is how many blocks of a share are not here yet.
+func (m *Mover) awaited(s share) (int64, error) {
+	if s.full || m.Env.Mutant("layout: in sync without blocks") {
+		return 0, nil
+	}
+	return m.Blocks.Awaited(s.first, s.last)
 }

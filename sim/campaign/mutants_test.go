@@ -215,6 +215,8 @@ var stories = []story{
 		"a node is in sync when the blocks are there that its rows name"},
 	{"layout: closed before all are in sync", "sim/world",
 		"the old replicas answer until the new ones are as many"},
+	{"layout: in sync a turn early", "core/cluster",
+		"a replica answers for the parts that it has taken over, and for no other"},
 	{"layout: no fence", "core/table", "writes planned without the new layout are refused"},
 	{"layout: no read fence", "core/table", "a replica set that is retired refuses reads"},
 	{"layout: not chosen", "core/cluster", "the successor of a layout is agreed on"},

@@ -13,6 +13,7 @@ import (
 var Rare = []string{
 	"a block's lanes failed it",
 	"a layout was applied under faults",
+	"a layout was closed in parts",
 	"a layout was closed without a node",
 	"a lost store synced while a layout changed",
 	"a replica answered behind",
@@ -38,6 +39,7 @@ var Rare = []string{
 	"disk: unreadable sector",
 	"fence refused a write",
 	"guessed block was right",
+	"in sync with parts of a layout",
 	"k2v notification lost",
 	"k2v poll woken",
 	"k2v write tried at another replica",

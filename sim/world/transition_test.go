@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -299,6 +300,83 @@ func TestChangeKeepsItsCopies(t *testing.T) {
 		w.Boot(fails)
 		w.mustSettle(t, before)
 	}
+}
+
+// A change goes part by part: in its midst some parts are read from their new nodes, and have left the old
+// one, and others not yet; each can lose a node, and all reads see what was written last.
+func TestChangeInParts(t *testing.T) {
+	w, c := spareWorld(t, 2)
+	m := &moving{client: c, text: map[int]string{}}
+	c.at = 1
+	keys := func(f func(i int)) {
+		for i := range 100 {
+			f(8 * i) // in blocks, each in some partition
+		}
+	}
+	keys(func(i int) { m.put(i, 1) })
+	w.mustRun(t, 10*time.Second)
+	drained, operator, fails, added := w.Machines[0], w.Machines[1], w.Machines[2], w.Machines[3]
+	added.Node.Jobs().Find(block.ResyncJob).SetSpeed(2 * padding)
+	before := operator.Node.Cluster().LayoutNumber()
+	if err := errors.Join(w.stage(operator, added, 1<<40), w.stage(operator, drained, -1),
+		w.apply(operator)); err != nil {
+		t.Fatal(err)
+	}
+	amidst := func() bool {
+		p := operator.Node.Cluster().Status().Change
+		_, _, dropped := drained.Node.Cluster().Surplus()
+		return p != nil && p.Retired > p.Parts/4 && dropped > p.Parts/4
+	}
+	if err := w.Sched.RunUntil(5*time.Minute, amidst); err != nil {
+		t.Fatalf("never in its midst: %s", w.Standings())
+	}
+	had, _ := drained.rows(t)
+	w.mustRun(t, 2*time.Second)
+	has, stray := drained.rows(t)
+	p := operator.Node.Cluster().Status().Change
+	if p == nil || p.Retired == p.Parts {
+		t.Fatalf("the change is over too early to see anything: %s", w.Standings())
+	}
+	t.Logf("%d of %d parts retired; the old node had %d rows of blocks, and has %d, %d of what it gave up",
+		p.Retired, p.Parts, had, has, stray)
+	if has == 0 || stray > 0 {
+		t.Errorf("the old node has %d rows, %d of what it gave up", has, stray)
+	}
+	w.Crash(fails)
+	w.mustRun(t, 5*time.Second)
+	keys(func(i int) {
+		m.get(i)
+		m.put(i, 2)
+		m.get(i)
+	})
+	w.Boot(fails)
+	w.mustSettle(t, before)
+	w.Crash(drained)
+	keys(m.get)
+	for _, wrong := range m.wrong {
+		t.Error(wrong)
+	}
+}
+
+// rows counts the rows that a machine has for a part of the nodes, and those of them that others have now.
+func (m *Machine) rows(t *testing.T) (all, stray int) {
+	t.Helper()
+	_, surplus, _ := m.Node.Cluster().Surplus()
+	err := m.Node.Tables().Inventory(func(s table.Stock) {
+		if s.Full {
+			return
+		}
+		all++
+		if slices.ContainsFunc(surplus, func(r cluster.Range) bool {
+			return r.First <= s.Prefix && s.Prefix <= r.Last
+		}) {
+			stray++
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all, stray
 }
 
 // A change goes on without a node that is gone, and is over while it is.
