@@ -3,7 +3,6 @@ package cluster
 import (
 	"bufio"
 	"context"
-	"flag"
 	"fmt"
 	"os"
 	"strconv"
@@ -11,14 +10,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
+	"granary/core/goldentest"
 	"granary/core/layout"
 	"granary/core/rt"
 	simnet "granary/sim/net"
 )
-
-var update = flag.Bool("update", false, "write what the stories say into testdata")
 
 // TestOperators tells the story in testdata/operators.txt. The flag -update writes what is said.
 func TestOperators(t *testing.T) {
@@ -40,15 +36,7 @@ func TestOperators(t *testing.T) {
 			told.WriteString(s.say(strings.Fields(command)))
 		}
 	}
-	if *update {
-		if err := os.WriteFile(path, []byte(told.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	if diff := cmp.Diff(string(text), told.String()); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", path, diff)
-	}
+	goldentest.Check(t, path, told.String())
 }
 
 // story is a town in which operators act.

@@ -4,17 +4,15 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
-	"flag"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
-)
 
-var update = flag.Bool("update", false, "rewrite the golden files")
+	"granary/core/goldentest"
+)
 
 var (
 	kindRow   = Register(0xf0, 2, "test row")
@@ -111,19 +109,7 @@ func TestGolden(t *testing.T) {
 		if name == "row-pointer" {
 			path = filepath.Join("testdata", "row-full.hex")
 		}
-		if *update {
-			if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-				t.Fatal(err)
-			}
-			continue
-		}
-		want, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(string(want), got); diff != "" {
-			t.Errorf("%s (-golden +got):\n%s", name, diff)
-		}
+		goldentest.Check(t, path, got)
 	}
 }
 

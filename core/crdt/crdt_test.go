@@ -3,9 +3,7 @@ package crdt_test
 import (
 	"encoding/hex"
 	"errors"
-	"flag"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
@@ -15,11 +13,10 @@ import (
 	"granary/core/codec"
 	"granary/core/crdt"
 	"granary/core/crdt/crdttest"
+	"granary/core/goldentest"
 	"granary/core/hlc"
 	"granary/core/rt"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 type counter = crdt.Max[uint64]
 type register = crdt.LWW[string]
@@ -151,19 +148,7 @@ func TestGolden(t *testing.T) {
 		}
 		fmt.Fprintf(&out, "%T\n  %s\n", v, hex.EncodeToString(b))
 	}
-	const path = "testdata/encodings.txt"
-	if *update {
-		if err := os.WriteFile(path, []byte(out.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), out.String()); diff != "" {
-		t.Errorf("-golden +got:\n%s", diff)
-	}
+	goldentest.Check(t, "testdata/encodings.txt", out.String())
 }
 
 func TestMapRefuses(t *testing.T) {

@@ -3,10 +3,8 @@ package layout
 import (
 	"encoding/hex"
 	"errors"
-	"flag"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -15,10 +13,9 @@ import (
 	"pgregory.net/rapid"
 
 	"granary/core/codec"
+	"granary/core/goldentest"
 	"granary/core/rt"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 const terabyte = 1_000_000_000_000
 
@@ -283,23 +280,7 @@ func TestGoldenHash(t *testing.T) {
 		t.Fatal(err)
 	}
 	out.WriteString(hex.Dump(small))
-	golden(t, "testdata/versions.txt", out.String())
-}
-
-func golden(t *testing.T, path, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-golden +got):\n%s", path, diff)
-	}
+	goldentest.Check(t, "testdata/versions.txt", out.String())
 }
 
 func bigCluster(nodes, zones int) []Role {

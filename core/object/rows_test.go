@@ -3,8 +3,6 @@ package object
 import (
 	"bytes"
 	"encoding/hex"
-	"flag"
-	"os"
 	"path/filepath"
 	"sort"
 	"strings"
@@ -16,10 +14,9 @@ import (
 	"granary/core/block"
 	"granary/core/codec"
 	"granary/core/crdt/crdttest"
+	"granary/core/goldentest"
 	"granary/core/hlc"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 func genID(t *rapid.T) VersionID { return VersionID{rapid.Byte().Draw(t, "id") % 4} }
 
@@ -204,20 +201,5 @@ func TestGolden(t *testing.T) {
 		}
 		all.WriteString(name + "\n" + hex.Dump(raw))
 	}
-	path := filepath.Join("testdata", "rows.hex")
-	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(all.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(want) != all.String() {
-		t.Errorf("encodings changed; got\n%s", all.String())
-	}
+	goldentest.Check(t, filepath.Join("testdata", "rows.hex"), all.String())
 }

@@ -4,18 +4,15 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/hex"
-	"flag"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
-)
 
-var update = flag.Bool("update", false, "rewrite testdata/frames.txt")
+	"granary/core/goldentest"
+)
 
 // samples are frames of every type, as version 1 writes them.
 func samples() (names []string, frames [][]byte) {
@@ -51,19 +48,7 @@ func TestGolden(t *testing.T) {
 	for i, f := range frames {
 		fmt.Fprintf(&b, "%s\n%s", names[i], hex.Dump(f))
 	}
-	const path = "testdata/frames.txt"
-	if *update {
-		if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), b.String()); diff != "" {
-		t.Errorf("the encoding changed (-want +got):\n%s", diff)
-	}
+	goldentest.Check(t, "testdata/frames.txt", b.String())
 }
 
 // reencode parses a frame and writes it again.

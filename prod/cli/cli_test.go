@@ -3,20 +3,16 @@ package cli
 import (
 	"bytes"
 	"context"
-	"flag"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"granary/core/goldentest"
 )
-
-var update = flag.Bool("update", false, "write what the commands print into testdata")
 
 // fakeAPI answers with canned JSON and remembers what it was asked.
 type fakeAPI struct {
@@ -274,26 +270,9 @@ func TestGolden(t *testing.T) {
 			for _, line := range api.asked {
 				got += "-- asked " + line + "\n"
 			}
-			golden(t, name, strings.ReplaceAll(got, server.URL, "URL"))
+			goldentest.Check(t, filepath.Join("testdata", name+".txt"),
+				strings.ReplaceAll(got, server.URL, "URL"))
 		})
-	}
-}
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name+".txt")
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatalf("%v; write it with -update", err)
-	}
-	if d := cmp.Diff(string(want), got); d != "" {
-		t.Errorf("%s (-want +got):\n%s", path, d)
 	}
 }
 

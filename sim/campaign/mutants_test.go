@@ -1,7 +1,6 @@
 package campaign
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,10 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"granary/core/goldentest"
 	"granary/sim/check"
 )
-
-var update = flag.Bool("update", false, "rewrite ../MUTANTS.md")
 
 // mutant is a protocol step that is broken on purpose, and the campaign that must notice.
 type mutant struct {
@@ -145,7 +143,7 @@ func TestMutants(t *testing.T) {
 			lines[m.name] = fmt.Sprintf("| %s | %s | %s | %s |", m.name, m.rule, f.v.Fault, where)
 		})
 	}
-	if *update && !t.Failed() {
+	if goldentest.Updating() && !t.Failed() {
 		writeTable(t, lines)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"slices"
@@ -18,6 +17,7 @@ import (
 	"granary/core/bucket"
 	"granary/core/cors"
 	"granary/core/crdt"
+	"granary/core/goldentest"
 	items "granary/core/k2v"
 	"granary/core/layout"
 	"granary/core/node"
@@ -25,8 +25,6 @@ import (
 	"granary/core/table"
 	"granary/netsim"
 )
-
-var update = flag.Bool("update", false, "rewrite the story of the K2V endpoint")
 
 // k2vClient returns a client of machine i.
 func k2vClient(w *World, i int, key bucket.Key) *k2v.Client {
@@ -79,7 +77,7 @@ func TestK2VStory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if *update {
+	if goldentest.Updating() {
 		if err := os.WriteFile("../../core/api/k2v/k2vtest/testdata/answers.txt", []byte(story),
 			0o644); err != nil {
 			t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"granary/core/auth"
+	"granary/core/goldentest"
 	"granary/core/object"
 )
 
@@ -67,7 +68,7 @@ func TestAnswers(t *testing.T) {
 	} {
 		chapter(s)
 	}
-	golden(t, "testdata/answers.txt", s.b.String())
+	goldentest.Check(t, "testdata/answers.txt", s.b.String())
 }
 
 func answersBuckets(s *transcript) {

@@ -1,36 +1,15 @@
 package s3
 
 import (
-	"flag"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"granary/core/goldentest"
 )
 
-var update = flag.Bool("update", false, "rewrite the golden files")
-
 func TestCompatibilityPage(t *testing.T) {
-	golden(t, "../../../docs/s3-compatibility.md", Compatibility())
-}
-
-// golden compares text with a file, or rewrites the file.
-func golden(t *testing.T, path, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff(string(want), got); d != "" {
-		t.Errorf("%s differs (-want +got); -update rewrites it:\n%s", path, d)
-	}
+	goldentest.Check(t, "../../../docs/s3-compatibility.md", Compatibility())
 }
 
 func TestTablesAreWhole(t *testing.T) {

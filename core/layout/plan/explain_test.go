@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"granary/core/goldentest"
 	"granary/core/layout"
 	"granary/core/rt"
 )
@@ -34,7 +35,7 @@ func TestExplain(t *testing.T) {
 	if text, ok := refused.ExplainNode(node(1)); !ok || text != refused.Explain() {
 		t.Errorf("a node of a refused layout: %s", text)
 	}
-	golden(t, "testdata/explain.txt", told.String())
+	goldentest.Check(t, "testdata/explain.txt", told.String())
 	if text, ok := first.ExplainNode(node(77)); ok {
 		t.Errorf("a stranger is explained: %s", text)
 	}

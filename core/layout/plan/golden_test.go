@@ -1,33 +1,12 @@
 package plan
 
 import (
-	"flag"
-	"os"
 	"slices"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
+	"granary/core/goldentest"
 	"granary/core/layout"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
-
-func golden(t *testing.T, path, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-golden +got):\n%s", path, diff)
-	}
-}
 
 // event is a change of the well-known cluster.
 type event struct {
@@ -52,13 +31,13 @@ func events() []event {
 func TestText(t *testing.T) {
 	first := Input{Roles: talk(), Params: layout.DefaultParams(), Names: names()}
 	r := make1(t, first)
-	golden(t, "testdata/first.txt", r.Text())
+	goldentest.Check(t, "testdata/first.txt", r.Text())
 	for _, e := range events() {
 		in := Input{
 			Previous: r.Next, Roles: e.roles, Params: layout.DefaultParams(), Names: names(),
 			AnyBandwidth: 100_000_000,
 		}
-		golden(t, "testdata/"+e.name+".txt", make1(t, in).Text())
+		goldentest.Check(t, "testdata/"+e.name+".txt", make1(t, in).Text())
 	}
 	order, err := Buy(Purchase{
 		Roles: talk(), Params: layout.DefaultParams(), Names: names(), Target: 25 * terabyte,
@@ -67,7 +46,7 @@ func TestText(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "testdata/order.txt", order.Text())
+	goldentest.Check(t, "testdata/order.txt", order.Text())
 	refused := Input{Roles: talk()[:2], Params: layout.DefaultParams(), Names: names()}
-	golden(t, "testdata/refused.txt", make1(t, refused).Text())
+	goldentest.Check(t, "testdata/refused.txt", make1(t, refused).Text())
 }
