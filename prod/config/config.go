@@ -119,7 +119,8 @@ func Default() Config {
 		},
 		K2V:      K2V{ValueMax: 1 << 20},
 		Metadata: Metadata{Fsync: true, SnapshotEvery: time.Hour, Snapshots: 3},
-		Reclaim:  Reclaim{Delay: 24 * time.Hour, ReadMax: 12 * time.Hour, Abandoned: 12 * time.Hour},
-		Log:      Log{Level: "info", Format: "text"},
+		Reclaim: Reclaim{Delay: 24 * time.Hour, ReadMax: 12 * time.Hour, Abandoned: 12 * time.Hour,
+			Tombstones: 24 * time.Hour},
+		Log: Log{Level: "info", Format: "text"},
 	}
 }

@@ -132,8 +132,7 @@ func (c *Config) keys() []key {
 			"Time after which an upload that nothing is heard of counts as given up.", false},
 		{"reclaim.tombstones", &c.Reclaim.Tombstones,
 			"Age at which the markers of deleted objects may go, once every replica knows\n" +
-				"of them, such as 24h. 0s: they stay. A node whose clock is slow by more writes\n" +
-				"slowly.", false},
+				"of them. 0s: they stay. A node whose clock is slow by more writes slowly.", false},
 
 		{"log.level", &c.Log.Level,
 			"debug, info, warn or error.", false},

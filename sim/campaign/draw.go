@@ -97,9 +97,9 @@ func (o *Options) itemOps(ops int) int {
 	return 100
 }
 
-// drawKeep draws how long deletion markers are kept: in some seeds no longer than the faults last.
+// drawKeep draws how long deletion markers are kept: in most seeds no longer than the faults last.
 func (c *Config) drawKeep(r *rand.Rand, always bool) {
-	if r.IntN(3) == 0 || always {
+	if r.IntN(3) > 0 || always {
 		c.Keep = time.Duration(5+r.IntN(20)) * time.Second
 	}
 }
