@@ -117,15 +117,18 @@ type tracker struct{ w kv.Writer }
 
 // change follows a row that came (was is zero), changed, or went (is is zero).
 //
-// Cost: a few records, whatever the table holds; and in one of 1 << spanBits rows that come, a walk over as
-// many.
+// Cost: a few records, whatever the table holds; and in one of 1 << spanBits rows that come, two walks over
+// as many.
 func (t tracker) change(s schema, key []byte, was, is Digest) {
 	delta := is.sub(was)
 	if delta == (Digest{}) {
 		return
 	}
-	t.bump(digestKey(levelGroup, groupOf(key)), delta, false)
 	rank := rankOf(key)
+	if rank >= levelSpan && was.Rows < is.Rows {
+		t.recount(s, key, was) // what is split must be the digest of the rows that it is shared out by
+	}
+	t.bump(digestKey(levelGroup, groupOf(key)), delta, false)
 	for level := levelSpan; level <= levelBroad; level++ {
 		switch {
 		case level > rank:

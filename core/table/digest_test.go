@@ -8,6 +8,7 @@ import (
 	"slices"
 	"testing"
 
+	"granary/core/codec"
 	"granary/core/hlc"
 	"granary/core/kv"
 	"granary/core/kv/memkv"
@@ -115,6 +116,71 @@ func TestDigestsEqualARecount(t *testing.T) {
 			}
 		}
 		checkSpans(t, r, scope{w, d.registry, listMax})
+	}
+}
+
+// Rows rot, others come, change and go beside them, spans are split between them, and they are repaired or go:
+// once all can be read again the digests are those of a recount.
+func TestDigestsAfterRot(t *testing.T) {
+	for seed := range uint64(30) {
+		r := rand.New(rand.NewPCG(seed, 24))
+		d, w := newDigested(), newWriter()
+		pk := []byte{0}
+		keys, rots := digestKeys(r, d, [][]byte{pk}, 24), 0
+		local := func(sort []byte) []byte {
+			return appendLocal(nil, newReader(nil, pk).prefix, d.last.def.ID, Address{pk, sort})
+		}
+		for range 100 {
+			for range 20 {
+				sort, m := choose(r, keys...), mark{Stamp: 1 + r.Uint64N(9)}
+				key := local(sort)
+				stored := w.Get(key)
+				_, unreadable := d.last.unseal(stored)
+				switch {
+				case stored == nil || unreadable == nil && r.IntN(2) == 0:
+					d.merge(t, w, d.last, pk, sort, m, false)
+				case unreadable == nil && r.IntN(2) == 0:
+					d.remove(w, d.last, pk, sort)
+				case unreadable == nil || r.IntN(3) == 0:
+					rotten := bytes.Clone(stored)
+					rots++ // so that no bit turns back
+					rotten[rots%len(rotten)] ^= 1 << (rots / len(rotten) % 8)
+					w.Put(key, rotten)
+				default:
+					d.mend(t, r, w, pk, sort, m)
+				}
+			}
+			for _, sort := range keys {
+				if stored := w.Get(local(sort)); stored != nil {
+					if _, err := d.last.unseal(stored); err != nil {
+						d.mend(t, r, w, pk, sort, mark{Stamp: 3})
+					}
+				}
+			}
+			if err := checkDigests(w, d.registry); err != nil {
+				t.Fatalf("seed %d: %v", seed, err)
+			}
+		}
+	}
+}
+
+// mend repairs a row, or takes it away as a repair, the drop of what belongs to others, or its removal does.
+func (d *digested) mend(t *testing.T, r *rand.Rand, w kv.Writer, pk, sort []byte, m mark) {
+	t.Helper()
+	tx := &Tx{Reader: *newReader(w, pk), w: w, registry: d.registry}
+	key := appendLocal(nil, tx.prefix, d.last.def.ID, Address{pk, sort})
+	value, err := codec.Marshal(m)
+	switch {
+	case err != nil:
+	case r.IntN(3) > 0:
+		err = d.last.replace(tx, key, w.Get(key), value)
+	case r.IntN(2) > 0:
+		err = d.last.replace(tx, key, w.Get(key), nil)
+	default:
+		err = d.last.drop(tx, key, w.Get(key))
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

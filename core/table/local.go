@@ -217,6 +217,9 @@ func (t *Table[T]) Remove(tx *Tx, sort []byte) {
 		return
 	}
 	was := t.digestOf(key, stored)
+	if _, err := t.unseal(stored); err != nil {
+		was = t.unreadableDigest(tx, key, stored)
+	}
 	tx.w.Delete(key)
 	tracker{tx.w}.change(t, key, was, Digest{})
 	if t.def.Newest != nil {

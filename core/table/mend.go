@@ -340,16 +340,18 @@ func (t *Table[T]) replace(tx *Tx, key, stored, value []byte) error {
 // unreadableDigest is what a row that cannot be read counts as in the digests, once they count it so: until
 // then they have what it was before.
 func (t *Table[T]) unreadableDigest(tx *Tx, key, stored []byte) Digest {
+	was := t.digestOf(key, stored)
 	if !t.def.Derived {
-		tracker{tx.w}.recount(t, key)
+		tracker{tx.w}.recount(t, key, was)
 	}
-	return t.digestOf(key, stored)
+	return was
 }
 
-// recount makes the digests right again that a row at key counts in, after it changed behind their back.
+// recount makes the digests right again that a row at key counts in, after rows there, it or others of its
+// span, changed behind their back. own is what they are to count that row as, whatever is stored now.
 //
 // Cost: a walk over a span, and over the digests of all spans of the group if it is before the first.
-func (t tracker) recount(s schema, key []byte) {
+func (t tracker) recount(s schema, key []byte, own Digest) {
 	group := groupOf(key)
 	end := successor(group)
 	from, kept := group, decodeDigest(t.w.Get(digestKey(levelGroup, group)))
@@ -358,9 +360,11 @@ func (t tracker) recount(s schema, key []byte) {
 	} else {
 		kept = kept.sub(sumNodes(t.w, levelSpan, group, end))
 	}
-	var is Digest
+	is := own
 	t.w.Ascend(from, boundary(t.w, levelSpan, append(bytes.Clone(key), 0), end), func(k, stored []byte) bool {
-		is = is.add(s.digestOf(k, stored))
+		if !bytes.Equal(k, key) {
+			is = is.add(s.digestOf(k, stored))
+		}
 		return true
 	})
 	delta := is.sub(kept)

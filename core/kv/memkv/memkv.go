@@ -89,7 +89,13 @@ func (m *Image) FlipBitFrom(from []byte, draw func() uint64) bool {
 	value := bytes.Clone(p.value)
 	bit := draw() % uint64(8*len(value))
 	value[bit/8] ^= 1 << (bit % 8)
-	m.durable.tree.Set(&pair{key: p.key, value: value})
+	flipped := &pair{key: p.key, value: value}
+	m.durable.tree.Set(flipped)
+	if next := m.inFlight.tree; next != nil {
+		if q, ok := next.Get(p); ok && q == p { // the commit being made leaves the record where it is
+			next.Set(flipped)
+		}
+	}
 	return true
 }
 

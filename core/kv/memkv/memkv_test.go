@@ -1,6 +1,7 @@
 package memkv_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -313,6 +314,47 @@ func BenchmarkGet(b *testing.B) {
 			})
 		}
 	})
+}
+
+// TestFlipBitWhileCommitting: what rots while a commit is made that does not write it stays so.
+func TestFlipBitWhileCommitting(t *testing.T) {
+	s := sched.New(sched.Options{Seed: 1})
+	defer s.Stop()
+	env, image := s.NewEnv(rt.NodeID{1}, "node"), memkv.NewImage()
+	done := false
+	env.Go("test", func() {
+		store := memkv.Open(env, image, memkv.Options{Latency: func(int, int64) time.Duration {
+			return time.Second
+		}})
+		put := func(key string) error {
+			return store.Update(env.Background(), func(w kv.Writer) error {
+				w.Put([]byte(key), make([]byte, 8))
+				return nil
+			})
+		}
+		if err := put("rots"); err != nil {
+			t.Error(err)
+		}
+		env.Go("rot", func() {
+			env.Sleep(env.Background(), time.Second/2)
+			if !image.FlipBit(rand.New(rand.NewPCG(1, 2)).Uint64) {
+				t.Error("there is no row")
+			}
+		})
+		if err := put("other"); err != nil {
+			t.Error(err)
+		}
+		store.View(func(r kv.Reader) error {
+			if bytes.Equal(r.Get([]byte("rots")), make([]byte, 8)) {
+				t.Error("the commit has undone the rot")
+			}
+			return nil
+		})
+		done = true
+	})
+	if err := s.RunUntil(time.Hour, func() bool { return done }); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestFlipBit: the store that has an image open reads a row with one bit turned over, and so does the next.
