@@ -8,7 +8,7 @@ import (
 
 // verifyObject says what is wrong with an object row at rest: whether what it says of its content agrees with
 // itself and with the payload.
-func (r *Rows) verifyObject(reader *table.Reader, _ table.Address, o objectRow) error {
+func (r *Rows) verifyObject(reader *table.Reader, at table.Address, o objectRow) error {
 	v := o.Winner
 	switch v.State {
 	case complete, marker:
@@ -21,7 +21,7 @@ func (r *Rows) verifyObject(reader *table.Reader, _ table.Address, o objectRow) 
 		return nil
 	}
 	if v.Inline {
-		p, ok, err := r.payloads.Get(reader, v.ID[:])
+		p, ok, err := r.payloads.Get(reader, garbageSort(at.Sort, v.ID))
 		if err == nil && ok && int64(len(p.Data)) != v.Size {
 			err = fmt.Errorf("version %v is of %d bytes, its payload of %d", v.ID, v.Size, len(p.Data))
 		}
@@ -46,7 +46,7 @@ func (r *Rows) verifyObject(reader *table.Reader, _ table.Address, o objectRow) 
 
 // verifyList says what is wrong with a segment of a block list at rest.
 func verifyList(_ *table.Reader, at table.Address, l listRow) error {
-	if len(at.Sort) != 20 || len(l.Hashes)%hashLen != 0 || len(l.Hashes) > segmentBlocks*hashLen {
+	if _, ok := ownerOf(at.Sort); !ok || len(l.Hashes)%hashLen != 0 || len(l.Hashes) > segmentBlocks*hashLen {
 		return fmt.Errorf("a key of %d bytes, %d bytes of hashes", len(at.Sort), len(l.Hashes))
 	}
 	return nil

@@ -363,7 +363,8 @@ func (n *testNode) rows() rowsAt {
 					return true
 				}),
 				s.rows.payloads.Scan(r, nil, nil, func(k []byte, _ payloadRow) bool {
-					all.payloads[VersionID(k)] = true
+					_, id, _ := splitGarbage(k)
+					all.payloads[id] = true
 					return true
 				}),
 				s.rows.garbage.Scan(r, nil, nil, func(k []byte, v garbageRow) bool {

@@ -54,7 +54,7 @@ func (s *Store) Copy(ctx context.Context, b bucket.BucketID, k Key, src CopySour
 	v := o.version
 	v.ID, v.Headers, v.Upload = s.newID(), kept, nil
 	if v.Inline {
-		payload, err := s.rows.payloads.Row(v.ID[:], payloadRow{Data: o.payload})
+		payload, err := s.rows.payloads.Row(garbageSort([]byte(k), v.ID), payloadRow{Data: o.payload})
 		if err != nil {
 			return Info{}, err
 		}
@@ -127,7 +127,8 @@ func (s *Store) copyStretch(ctx context.Context, e effort, o *Object, p part, re
 		if hashes = append(hashes, h[:]...); (i+1)%segmentBlocks != 0 && i < blocks-1 {
 			continue
 		}
-		row, err := s.rows.lists.Row(listSort(ref.Owner, i/segmentBlocks), listRow{Hashes: hashes})
+		sort := listSort([]byte(ref.Key), ref.Owner, i/segmentBlocks)
+		row, err := s.rows.lists.Row(sort, listRow{Hashes: hashes})
 		if err != nil {
 			return err
 		}

@@ -104,7 +104,7 @@ func (c *reclaimer) emptyVersion(ctx context.Context, set layout.Set, d *candida
 			}
 			continue
 		}
-		if err := c.emptyOwner(ctx, d.bucket, p.Owner, [16]byte{}, n); err != nil {
+		if err := c.emptyOwner(ctx, d, p.Owner, [16]byte{}, n); err != nil {
 			return err
 		}
 	}
@@ -116,10 +116,10 @@ func (c *reclaimer) emptyVersion(ctx context.Context, set layout.Set, d *candida
 
 // emptyOwner releases the blocks that an owner's lists name. upload is the one that it is an attempt of,
 // zero for others.
-func (c *reclaimer) emptyOwner(ctx context.Context, b bucket.BucketID, owner block.Owner, upload [16]byte,
+func (c *reclaimer) emptyOwner(ctx context.Context, d *candidate, owner block.Owner, upload [16]byte,
 	blocks int) error {
 	for first := 0; first < blocks; first += segmentBlocks {
-		hashes, err := c.s.segmentOf(ctx, b, owner, first/segmentBlocks)
+		hashes, err := c.s.segmentOf(ctx, d.bucket, listSort([]byte(d.key), owner, first/segmentBlocks))
 		if err == nil {
 			err = c.release(ctx, c.s.referrer(owner, upload), hashes)
 		}
@@ -139,11 +139,10 @@ func (s *Store) referrer(owner block.Owner, upload [16]byte) block.Owner {
 	return owner
 }
 
-// segmentOf reads a segment of an owner's block list at a quorum, and beyond if that has none. What no
+// segmentOf reads the segment at a sort key of block lists at a quorum, and beyond if that has none. What no
 // replica has is left to the audit.
-func (s *Store) segmentOf(ctx context.Context, b bucket.BucketID, owner block.Owner, n int) ([]byte, error) {
-	sort := listSort(owner, n)
-	f, err := s.tables.Fetch(ctx, fetchSegment, b[:], sort, fmt.Sprintf("block list of owner %x", owner))
+func (s *Store) segmentOf(ctx context.Context, b bucket.BucketID, sort []byte) ([]byte, error) {
+	f, err := s.tables.Fetch(ctx, fetchSegment, b[:], sort, fmt.Sprintf("block list %x", sort))
 	if err != nil {
 		return nil, err
 	}
@@ -214,7 +213,7 @@ func (c *reclaimer) emptyUpload(ctx context.Context, set layout.Set, d *candidat
 			if keep[owner] {
 				continue
 			}
-			err := c.emptyOwner(ctx, d.bucket, owner, d.id, blocksOf(p.Size, p.BlockSize))
+			err := c.emptyOwner(ctx, d, owner, d.id, blocksOf(p.Size, p.BlockSize))
 			if err != nil {
 				return err
 			}

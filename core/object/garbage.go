@@ -88,7 +88,7 @@ func (r *Rows) bury(tx *table.Tx, at table.Address, loser, winner version) error
 		return nil
 	}
 	if loser.Inline {
-		r.payloads.Drop(tx, loser.ID[:])
+		r.payloads.Drop(tx, garbageSort(at.Sort, loser.ID))
 		return nil
 	}
 	if !loser.hasBlocks() {
@@ -138,8 +138,8 @@ func (r *Rows) note(tx *table.Tx, sort []byte, g garbageRow) error {
 	if err != nil {
 		return err
 	}
-	if _, id, ok := splitGarbage(sort); ok && grave.Emptied && len(g.Version.Parts) == 0 {
-		return r.dropLists(tx, id[:kin])
+	if k, id, ok := splitGarbage(sort); ok && grave.Emptied && len(g.Version.Parts) == 0 {
+		return r.dropLists(tx, []byte(k), id[:kin])
 	}
 	return r.garbage.Merge(tx, sort, g)
 }

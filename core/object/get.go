@@ -1,7 +1,6 @@
 package object
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -50,9 +49,9 @@ func (s *Store) fetchObject(r *table.Reader, raw []byte) ([]table.Row, error) {
 	switch at, ok := v.locate(v.begin(GetOptions{Offset: args.Offset, Part: args.Part})); {
 	case !v.exists():
 	case v.Inline:
-		return appendRow(rows, s.rows.payloads, r, v.ID[:])
+		return appendRow(rows, s.rows.payloads, r, garbageSort(args.Key, v.ID))
 	case ok && !v.inHead(at):
-		return appendRow(rows, s.rows.lists, r, listSort(at.owner, at.block/segmentBlocks))
+		return appendRow(rows, s.rows.lists, r, listSort(args.Key, at.owner, at.block/segmentBlocks))
 	}
 	return rows, nil
 }
@@ -68,9 +67,13 @@ func (s *Store) pruneObject(f *table.Fetched) {
 	for _, p := range v.parts() {
 		owners[p.Owner] = true
 	}
-	table.Prune(f, s.rows.payloads, func(sort []byte) bool { return v.Inline && bytes.Equal(sort, v.ID[:]) })
+	table.Prune(f, s.rows.payloads, func(sort []byte) bool {
+		_, id, ok := splitGarbage(sort)
+		return ok && v.Inline && id == v.ID
+	})
 	table.Prune(f, s.rows.lists, func(sort []byte) bool {
-		return len(sort) > len(block.Owner{}) && owners[block.Owner(sort[:len(block.Owner{})])]
+		owner, ok := ownerOf(sort)
+		return ok && owners[owner]
 	})
 }
 
@@ -263,7 +266,7 @@ var errMissing = errors.New("has the object's row but not its content")
 func (o *Object) has(f *table.Fetched, opts GetOptions) (bool, error) {
 	v := o.version
 	if v.Inline {
-		payload, ok, err := table.Joined(f, o.s.rows.payloads, v.ID[:])
+		payload, ok, err := table.Joined(f, o.s.rows.payloads, garbageSort([]byte(o.key), v.ID))
 		o.payload = payload.Data
 		return ok && int64(len(payload.Data)) == v.Size, err
 	}
@@ -271,7 +274,7 @@ func (o *Object) has(f *table.Fetched, opts GetOptions) (bool, error) {
 	if !ok || v.inHead(at) {
 		return true, nil
 	}
-	sort := listSort(at.owner, at.block/segmentBlocks)
+	sort := listSort([]byte(o.key), at.owner, at.block/segmentBlocks)
 	segment, ok, err := table.Joined(f, o.s.rows.lists, sort)
 	if !ok || err != nil || (at.block%segmentBlocks+1)*hashLen > len(segment.Hashes) {
 		return false, err

@@ -34,8 +34,8 @@ func (s *Store) Holdings() (Holdings, error) {
 		}
 	}
 	for sort := range h.lists { //det:ok sorted by whoever reports it
-		if _, needed := h.Needs[block.Owner([]byte(sort)[:16])]; !needed {
-			h.loose("block list of owner %x", sort[:16])
+		if owner, _ := ownerOf([]byte(sort)); h.Needs[owner] == nil {
+			h.loose("block list of owner %x of key %s", owner, quote(keyOf([]byte(sort))))
 		}
 	}
 	return h.Holdings, err
@@ -64,10 +64,10 @@ func each[T any](s *Store, t *table.Table[T], f func(table.Address, T)) error {
 }
 
 // need notes the blocks that an owner's lists name.
-func (h *holdings) need(owner block.Owner, blocks int) {
+func (h *holdings) need(key Key, owner block.Owner, blocks int) {
 	hashes := []block.Hash{}
 	for i := 0; i < blocks; i += segmentBlocks {
-		raw := h.lists[string(listSort(owner, i/segmentBlocks))]
+		raw := h.lists[string(listSort([]byte(key), owner, i/segmentBlocks))]
 		for ; len(raw) >= hashLen; raw = raw[hashLen:] {
 			hashes = append(hashes, block.Hash(raw))
 		}
@@ -97,7 +97,7 @@ func (h *holdings) uploads() error {
 			h.loose("attempt %x at part %d of an upload that is not open", owner, n)
 			return
 		}
-		h.need(owner, blocksOf(u.Part.Size, u.Part.BlockSize))
+		h.need(keyOf(at.Sort), owner, blocksOf(u.Part.Size, u.Part.BlockSize))
 	})
 }
 
@@ -113,7 +113,7 @@ func (h *holdings) objects() error {
 		for _, p := range v.parts() {
 			n := blocksOf(p.Size, v.blockSize(p))
 			if len(v.Parts) > 0 || n*hashLen > len(v.Blocks) {
-				h.need(p.Owner, n)
+				h.need(Key(at.Sort), p.Owner, n)
 				continue
 			}
 			for i := range n {
@@ -132,8 +132,8 @@ func (h *holdings) garbage() error {
 
 func (h *holdings) payloads() error {
 	return each(h.s, h.s.rows.payloads, func(at table.Address, _ payloadRow) {
-		if !h.inline[VersionID(at.Sort)] {
-			h.loose("payload of version %x", at.Sort)
+		if k, id, _ := splitGarbage(at.Sort); !h.inline[id] {
+			h.loose("payload of version %x of key %s", id, quote(k))
 		}
 	})
 }

@@ -276,7 +276,8 @@ func (g *ingest) list(h block.Hash) error {
 }
 
 func (g *ingest) segment() (table.Row, error) {
-	return g.s.rows.lists.Row(listSort(g.ref.Owner, (g.blocks-1)/segmentBlocks), listRow{Hashes: g.hashes})
+	sort := listSort([]byte(g.ref.Key), g.ref.Owner, (g.blocks-1)/segmentBlocks)
+	return g.s.rows.lists.Row(sort, listRow{Hashes: g.hashes})
 }
 
 // finish waits until everything is durable but blocks that lack one copy, and commits by write, which is

@@ -78,7 +78,7 @@ func (s *Store) putInline(ctx context.Context, b bucket.BucketID, k Key, v versi
 		return Info{}, err
 	}
 	v.ETag, v.Checksums, v.Size, v.Inline = sums.ETag, sums.Checksums, int64(len(data)), true
-	payload, err := s.rows.payloads.Row(v.ID[:], payloadRow{Data: data})
+	payload, err := s.rows.payloads.Row(garbageSort([]byte(k), v.ID), payloadRow{Data: data})
 	if err != nil {
 		return Info{}, err
 	}

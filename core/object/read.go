@@ -99,7 +99,7 @@ func (o *Object) remember(id segmentID) *rt.Future[[]byte] {
 
 // fetchHashes reads a segment at a quorum.
 func (s *Store) fetchHashes(ctx context.Context, o *Object, id segmentID) ([]byte, error) {
-	sort := listSort(id.owner, id.number)
+	sort := listSort([]byte(o.key), id.owner, id.number)
 	f, err := s.tables.Fetch(ctx, fetchSegment, o.bucket[:], sort, "block list of object "+quote(o.key))
 	if err != nil {
 		return nil, err

@@ -209,7 +209,7 @@ func glance(dst, row []byte) (projected []byte, live bool, err error) {
 	return dst, state(table.PickUint(row, 1, 3)) == complete, err
 }
 
-// payloadRow is the content of a small object, stored under its version id.
+// payloadRow is the content of a small object, stored under its key and version id.
 type payloadRow struct {
 	Data []byte `cbor:"1,keyasint,omitempty"`
 }
@@ -236,8 +236,16 @@ func (l listRow) Join(o listRow) listRow {
 	return l
 }
 
-func listSort(owner block.Owner, segment int) []byte {
-	return binary.BigEndian.AppendUint32(bytes.Clone(owner[:]), uint32(segment))
+// listSort is the sort key of a segment of a block list. It begins with the key of the object that it is a
+// part of, as that of a payload does, so that all that is here of a key is found, whatever became of its row.
+func listSort(key []byte, owner block.Owner, segment int) []byte {
+	return binary.BigEndian.AppendUint32(garbageSort(key, owner), uint32(segment))
+}
+
+// ownerOf takes the owner out of the sort key of a segment; ok is false if it is none.
+func ownerOf(sort []byte) (owner block.Owner, ok bool) {
+	_, id, ok := splitGarbage(sort[:max(0, len(sort)-4)])
+	return id, ok
 }
 
 // Rows are the registered tables of this package.
@@ -289,14 +297,14 @@ func RegisterTables(r *table.Registry, gates *bucket.Rows) *Rows {
 }
 
 // objectParts are the payload or the block lists of the winner.
-func (r *Rows) objectParts(reader *table.Reader, _ table.Address, o objectRow, f func(table.Row)) (whole bool,
-	err error) {
+func (r *Rows) objectParts(reader *table.Reader, at table.Address, o objectRow,
+	f func(table.Row)) (whole bool, err error) {
 	v := o.Winner
 	if !v.exists() || v.Size == 0 && !v.Inline {
 		return true, nil
 	}
 	if v.Inline {
-		row, ok, err := r.payloads.GetRow(reader, v.ID[:])
+		row, ok, err := r.payloads.GetRow(reader, garbageSort(at.Sort, v.ID))
 		if ok && err == nil {
 			f(row)
 		}
@@ -308,7 +316,7 @@ func (r *Rows) objectParts(reader *table.Reader, _ table.Address, o objectRow, f
 		if len(v.Parts) == 0 && n*hashLen <= len(v.Blocks) {
 			continue // its own row carries the list
 		}
-		ok, err := r.listParts(reader, p.Owner, n, f)
+		ok, err := r.listParts(reader, at.Sort, p.Owner, n, f)
 		if err != nil {
 			return false, err
 		}
@@ -324,15 +332,15 @@ func (r *Rows) attemptParts(reader *table.Reader, at table.Address, u uploadRow,
 		return true, nil
 	}
 	_, owner := attemptOf(at.Sort)
-	return r.listParts(reader, owner, blocksOf(u.Part.Size, u.Part.BlockSize), f)
+	return r.listParts(reader, []byte(keyOf(at.Sort)), owner, blocksOf(u.Part.Size, u.Part.BlockSize), f)
 }
 
 // listParts are the segments of an owner's block list, of so many blocks.
-func (r *Rows) listParts(reader *table.Reader, owner block.Owner, blocks int, f func(table.Row)) (whole bool,
-	err error) {
+func (r *Rows) listParts(reader *table.Reader, key []byte, owner block.Owner, blocks int,
+	f func(table.Row)) (whole bool, err error) {
 	whole = true
 	for first := 0; first < blocks; first += segmentBlocks {
-		row, ok, err := r.lists.GetRow(reader, listSort(owner, first/segmentBlocks))
+		row, ok, err := r.lists.GetRow(reader, listSort(key, owner, first/segmentBlocks))
 		if err != nil {
 			return false, err
 		}

@@ -158,7 +158,7 @@ func (r *Rows) dropUnused(tx *table.Tx, key, upload []byte, owners []block.Owner
 		if used[o] {
 			continue
 		}
-		if err := r.dropLists(tx, o[:]); err != nil {
+		if err := r.dropLists(tx, key, o[:]); err != nil {
 			return err
 		}
 	}
@@ -197,18 +197,14 @@ func (r *Rows) buried(tx *table.Tx, at table.Address, _ *graveRow, _, joined gra
 	if ok {
 		r.garbage.Drop(tx, at.Sort)
 	}
-	return r.dropLists(tx, id[:kin])
+	return r.dropLists(tx, []byte(k), id[:kin])
 }
 
-// dropLists drops the block lists of the owners whose names begin so.
-func (r *Rows) dropLists(tx *table.Tx, owner []byte) error {
-	var sorts [][]byte
-	err := r.lists.ScanRows(&tx.Reader, owner, after(owner), func(row table.Row) bool {
-		sorts = append(sorts, append([]byte(nil), row.Sort...))
-		return true
-	})
-	for _, sort := range sorts {
+// dropLists drops the block lists of a key's owners whose names begin so, those that cannot be read too.
+func (r *Rows) dropLists(tx *table.Tx, key, owner []byte) error {
+	start := append(escapeKey(Key(key)), owner...)
+	for _, sort := range r.lists.Sorts(&tx.Reader, start, after(start)) {
 		r.lists.Drop(tx, sort)
 	}
-	return err
+	return nil
 }

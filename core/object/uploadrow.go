@@ -232,6 +232,9 @@ func keyLen(sort []byte) int {
 	return len(sort)
 }
 
+// keyOf is the object key that a sort key begins with, of all rows but those of objects.
+func keyOf(sort []byte) Key { return Key(unescapePrefix(sort[:keyLen(sort)])) }
+
 // skipParts passes over the rows of attempts at parts, whose upload's row comes before them.
 func skipParts(sort []byte) []byte {
 	n := keyLen(sort) + 2 + len(UploadID{})

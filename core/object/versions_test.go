@@ -25,7 +25,7 @@ func (n *testNode) merge(k Key, v version, data []byte) {
 		}
 		rows := []table.Row{row}
 		if data != nil {
-			payload, err := s.rows.payloads.Row(v.ID[:], payloadRow{Data: data})
+			payload, err := s.rows.payloads.Row(garbageSort([]byte(k), v.ID), payloadRow{Data: data})
 			if err != nil {
 				return err
 			}

@@ -1,6 +1,7 @@
 package table
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -160,6 +161,17 @@ func (t *Table[T]) ScanRows(r *Reader, start, end []byte, f func(Row) bool) erro
 		return f(Row{Table: t.def.ID, Sort: k[localHeadLen+t.def.PKLen:], Value: row})
 	})
 	return failed
+}
+
+// Sorts returns the sort keys in [start, end) of the local rows of the partition key, ascending, those of
+// rows that cannot be read among them. A nil end means no upper bound.
+func (t *Table[T]) Sorts(r *Reader, start, end []byte) (sorts [][]byte) {
+	lo, hi := r.bounds(t.def.ID, start, end)
+	r.kv.Ascend(lo, hi, func(k, _ []byte) bool {
+		sorts = append(sorts, bytes.Clone(k[localHeadLen+t.def.PKLen:]))
+		return true
+	})
+	return sorts
 }
 
 // bounds returns the local key range of the sort keys [start, end) of one table.
