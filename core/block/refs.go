@@ -78,7 +78,7 @@ func RegisterTables(r *table.Registry) *Rows {
 			}
 			return nil
 		},
-		Applied: rows.applied, Dropped: rows.dropped})
+		Applied: rows.applied, Dropped: rows.dropped, Mended: rows.mended})
 	return rows
 }
 
@@ -88,6 +88,17 @@ func (r *Rows) dropped(tx *table.Tx, at table.Address, _ refRow) error {
 		return nil
 	}
 	return r.gone(tx, at)
+}
+
+// mended lets the queues follow a reference that was repaired, whatever it had said.
+func (r *Rows) mended(tx *table.Tx, at table.Address, is *refRow) error {
+	switch {
+	case r.store == nil:
+		return nil
+	case is == nil:
+		return r.gone(tx, at)
+	}
+	return r.applied(tx, at, nil, *is, *is)
 }
 
 // gone lets the queues follow a reference that went: with the last one of a block the block goes.

@@ -119,8 +119,8 @@ func TestDigestsEqualARecount(t *testing.T) {
 	}
 }
 
-// Rows rot, others come, change and go beside them, spans are split between them, and they are repaired or go:
-// once all can be read again the digests are those of a recount.
+// Rows rot, others come, change and go beside them, spans are split between them, and they are repaired or
+// go: once all can be read again the digests are those of a recount.
 func TestDigestsAfterRot(t *testing.T) {
 	for seed := range uint64(30) {
 		r := rand.New(rand.NewPCG(seed, 24))

@@ -163,6 +163,24 @@ func (t *Table[T]) ScanRows(r *Reader, start, end []byte, f func(Row) bool) erro
 	return failed
 }
 
+// ScanReadable is Scan over the rows that can be read.
+func (t *Table[T]) ScanReadable(r *Reader, start, end []byte, f func(sort []byte, v T) bool) error {
+	lo, hi := r.bounds(t.def.ID, start, end)
+	var failed error
+	r.kv.Ascend(lo, hi, func(k, stored []byte) bool {
+		row, err := t.unseal(stored)
+		if err != nil {
+			return true
+		}
+		var v T
+		if v, failed = t.Decode(row); failed != nil {
+			return false
+		}
+		return f(k[localHeadLen+t.def.PKLen:], v)
+	})
+	return failed
+}
+
 // Sorts returns the sort keys in [start, end) of the local rows of the partition key, ascending, those of
 // rows that cannot be read among them. A nil end means no upper bound.
 func (t *Table[T]) Sorts(r *Reader, start, end []byte) (sorts [][]byte) {

@@ -300,11 +300,13 @@ func (t *Tables) handleRow(_ context.Context, _ rt.NodeID, req *rowRequest) (*ro
 }
 
 // replace implements schema: it puts a row in the place of one that cannot be read, or removes that if value
-// is nil. What follows from the change of a row does not run: the replica has followed the row before, as the
-// others did, and only forgot what it said.
+// is nil. Applied does not run: the replica has followed the row before, as the others did, and only forgot
+// what it said.
 func (t *Table[T]) replace(tx *Tx, key, stored, value []byte) error {
+	at := Address{tx.pk, key[localHeadLen+t.def.PKLen:]}
 	was := t.unreadableDigest(tx, key, stored)
 	var is Digest
+	var row *T
 	if value == nil {
 		tx.w.Delete(key)
 	} else {
@@ -312,29 +314,42 @@ func (t *Table[T]) replace(tx *Tx, key, stored, value []byte) error {
 		if err != nil {
 			return err
 		}
-		rec := record{Row: value}
-		if t.def.Head != nil {
-			rec.Forgot = t.def.Head(v).Stamp
-		}
-		if t.def.Parts != nil {
-			at := Address{tx.pk, key[localHeadLen+t.def.PKLen:]}
-			whole, err := t.def.Parts(&tx.Reader, at, v, func(Row) {})
-			if err != nil {
-				return err
-			}
-			rec.Lacks = !whole
-		}
-		sealed, err := codec.Seal(t.def.Kind, t.def.Version, rec)
-		if err != nil {
+		if is, err = t.put(tx, at, key, value, v); err != nil {
 			return err
 		}
-		tx.w.Put(key, sealed)
-		is = rowDigest(key, value, rec.Lacks)
+		row = &v
 	}
 	if !t.def.Derived {
 		tracker{tx.w}.change(t, key, was, is)
 	}
+	if t.def.Mended == nil {
+		return nil
+	}
+	if err := t.def.Mended(tx, at, row); !errors.Is(err, ErrUnreadable) {
+		return err
+	}
 	return nil
+}
+
+// put stores a row that others have, of which this replica has no votes, and returns its digest.
+func (t *Table[T]) put(tx *Tx, at Address, key, value []byte, v T) (is Digest, err error) {
+	rec := record{Row: value}
+	if t.def.Head != nil {
+		rec.Forgot = t.def.Head(v).Stamp
+	}
+	if t.def.Parts != nil {
+		whole, err := t.def.Parts(&tx.Reader, at, v, func(Row) {})
+		if err != nil {
+			return is, err
+		}
+		rec.Lacks = !whole
+	}
+	sealed, err := codec.Seal(t.def.Kind, t.def.Version, rec)
+	if err != nil {
+		return is, err
+	}
+	tx.w.Put(key, sealed)
+	return rowDigest(key, value, rec.Lacks), nil
 }
 
 // unreadableDigest is what a row that cannot be read counts as in the digests, once they count it so: until

@@ -116,6 +116,10 @@ type Def[T any] struct {
 	// Applied follows every merge of in into old (nil if there was none) whose result is joined, inside the
 	// same transaction and whatever the path. nil does nothing.
 	Applied func(tx *Tx, at Address, old *T, in, joined T) error
+	// Mended follows the repair of a row that could not be read, inside the same transaction: is has been put
+	// in its place, nil if it went. What it had said, and what has followed from that here, is known to
+	// nobody. An ErrUnreadable of another row is left to the repair of that. nil does nothing.
+	Mended func(tx *Tx, at Address, is *T) error
 	// Data reports whether a row brings content that takes space for good. Such rows are merged, whatever the
 	// path, only while Config.Room says that there is room for them. nil: none do.
 	Data func(T) bool

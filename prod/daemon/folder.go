@@ -41,8 +41,8 @@ const (
 	snapshotsName = "snapshots"
 )
 
-// The format's number changes when programs cannot read each other's folders any more. Since format 2 payloads
-// and block lists are stored under the key of their object.
+// The format's number changes when programs cannot read each other's folders any more. Since format 2
+// payloads and block lists are stored under the key of their object.
 const (
 	formatHead    = "granary data folder\n"
 	formatVersion = "format 2\n"
