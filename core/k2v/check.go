@@ -68,8 +68,12 @@ func (r *Rows) Check(kvr kv.Reader, fault func(format string, args ...any)) {
 	})
 	end()
 	records := 0
-	kvr.Ascend(prefixCount, under(prefixCount[:len(prefixCount)-1], []byte{'/' + 1}), func(_, _ []byte) bool {
-		records++
+	counts := under(prefixCount[:len(prefixCount)-1], []byte{'/' + 1})
+	kvr.Ascend(prefixCount, counts, func(_, raw []byte) bool {
+		local, err := codec.Load[localCount](raw, kindCount)
+		if err != nil || local.Count.Known != (knowledge{}) { // else its items rotted, and were nowhere else
+			records++
+		}
 		return true
 	})
 	if records > counted {

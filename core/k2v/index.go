@@ -167,24 +167,71 @@ func (s *Store) applied(tx *table.Tx, at table.Address, old *itemRow, joined ite
 	}
 	c := &local.Count
 	local.PK = joined.PK
-	c.At++
-	for _, dot := range joined.State.Context() {
-		c.At = max(c.At, dot.Time)
-	}
 	c.Known = c.Known.minus(before).plus(joined.State)
 	c.Counts = c.Counts.plus(countsOf(before), -1).plus(countsOf(joined.State), 1)
+	return local.tell(records, at.PK, joined.State.Context())
+}
+
+// tell stores a count that is to reach the index: after all that this replica told before, and no earlier
+// than what it has seen.
+func (local localCount) tell(records kv.Writer, pk []byte, seen crdt.Context) error {
+	c := &local.Count
+	c.At++
+	for _, dot := range seen {
+		c.At = max(c.At, dot.Time)
+	}
 	sealed, err := codec.Seal(kindCount, 1, local)
 	if err != nil {
 		return err
 	}
-	records.Put(key, sealed)
-	records.Put(under(prefixDirty, at.PK), binary.BigEndian.AppendUint64(nil, c.At))
+	records.Put(under(prefixCount, pk), sealed)
+	records.Put(under(prefixDirty, pk), binary.BigEndian.AppendUint64(nil, c.At))
 	return nil
+}
+
+// mended follows the repair of an item, which goes into the count as it is now. What it had been counted as
+// is known to nobody.
+//
+// Cost: a read of all items of the partition key, in the transaction of the repair.
+func (s *Store) mended(tx *table.Tx, at table.Address, is *itemRow) error {
+	if s.env.Mutant("k2v: a repaired item is counted as it was") {
+		return nil
+	}
+	local, err := s.rows.recount(tx, at.PK)
+	if err != nil {
+		return err
+	}
+	var seen crdt.Context
+	if is != nil {
+		local.PK, seen = is.PK, is.State.Context()
+	}
+	if local.PK == "" { // there is no count that it was in
+		return nil
+	}
+	tx.After(func() { s.changed(at) })
+	return local.tell(tx.Records(), at.PK, seen)
+}
+
+// recount is the count of a partition key's items that can be read; the others are counted when they are
+// repaired.
+func (r *Rows) recount(tx *table.Tx, pk []byte) (local localCount, err error) {
+	if raw := tx.Records().Get(under(prefixCount, pk)); raw != nil {
+		if local, err = codec.Load[localCount](raw, kindCount); err != nil {
+			return local, err
+		}
+	}
+	c := &local.Count
+	c.Known, c.Counts = knowledge{}, Counts{}
+	err = r.items.ScanReadable(&tx.Reader, nil, nil, func(_ []byte, v itemRow) bool {
+		c.Known, c.Counts = c.Known.plus(v.State), c.Counts.plus(countsOf(v.State), 1)
+		return true
+	})
+	return local, err
 }
 
 // dropped follows the removal of an item that belongs to other nodes now: it counts down, and tells nobody,
 // since the count of the partition key is the others' to tell.
-func dropped(tx *table.Tx, at table.Address, was itemRow) error {
+func (r *Rows) dropped(tx *table.Tx, at table.Address, was itemRow) error {
 	records, key := tx.Records(), under(prefixCount, at.PK)
 	raw := records.Get(key)
 	if raw == nil {
@@ -196,7 +243,11 @@ func dropped(tx *table.Tx, at table.Address, was itemRow) error {
 	}
 	records.Delete(under(prefixDirty, at.PK))
 	c := &local.Count
-	c.Known, c.Counts = c.Known.minus(was.State), c.Counts.plus(countsOf(was.State), -1)
+	if len(was.State.Context()) > 0 {
+		c.Known, c.Counts = c.Known.minus(was.State), c.Counts.plus(countsOf(was.State), -1)
+	} else if local, err = r.recount(tx, at.PK); err != nil { // it could not be read
+		return err
+	}
 	if c.Known == (knowledge{}) {
 		records.Delete(key)
 		return nil

@@ -82,7 +82,10 @@ func RegisterTables(r *table.Registry, env rt.Env, gates *bucket.Rows) *Rows {
 		Applied: func(tx *table.Tx, at table.Address, old *itemRow, _, joined itemRow) error {
 			return rows.store.applied(tx, at, old, joined)
 		},
-		Dropped: dropped})
+		Dropped: rows.dropped,
+		Mended: func(tx *table.Tx, at table.Address, is *itemRow) error {
+			return rows.store.mended(tx, at, is)
+		}})
 	rows.index = table.Register(r, table.Def[indexRow]{ID: table.K2VIndex, Name: "k2v index", Kind: kindIndex,
 		Version: 1, PKLen: len(bucket.BucketID{}), Join: indexRow.Join})
 	return rows

@@ -196,6 +196,8 @@ var stories = []story{
 	{"k2v clock forgotten", "sim/world", "a node's writes to an item are numbered once"},
 	{"k2v: a batch goes where its first item goes", "sim/world",
 		"each item of a batch goes to its own replicas"},
+	{"k2v: a repaired item is counted as it was", "sim/world",
+		"an item that rotted is counted as it is when it is repaired"},
 	{"k2v: a syncing store counts", "sim/world",
 		"a write of an item counts where a store knows all that was acknowledged"},
 	{"k2v: written where it is not known", "sim/world",
