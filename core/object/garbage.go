@@ -10,13 +10,17 @@ import (
 
 // garbageRow is what this replica noted because space may have to be freed for it, stored under (key, id)
 // until that is done: a version with blocks that was replaced, an upload of one that was begun and is not
-// complete here, or a multipart upload that has ended. It is this replica's own; others note what they see.
+// complete here, a multipart upload that has ended, or an owner of which nothing is known. It is this
+// replica's own; others note what they see.
 type garbageRow struct {
 	Version version `cbor:"1,keyasint"` // that was replaced; zero for the others
 	// Mark is the newest stamp of the mark of an upload in progress.
 	Mark hlc.Stamp `cbor:"2,keyasint,omitempty"`
 	// Ended says that the id is that of a multipart upload, which was completed or aborted.
 	Ended bool `cbor:"3,keyasint,omitempty"`
+	// Loose says that the id is that of an owner with block lists here, which no row knew when one of the
+	// key's rows was repaired.
+	Loose bool `cbor:"5,keyasint,omitempty"`
 	// Watch is how far this node's reclaim has come with it.
 	Watch watch `cbor:"4,keyasint"`
 }
@@ -34,12 +38,15 @@ func (g garbageRow) Join(o garbageRow) garbageRow {
 	if g.Version.head().Compare(o.Version.head()) < 0 {
 		g.Version = o.Version
 	}
-	g.Mark, g.Ended = max(g.Mark, o.Mark), g.Ended || o.Ended
+	g.Mark, g.Ended, g.Loose = max(g.Mark, o.Mark), g.Ended || o.Ended, g.Loose || o.Loose
 	if o.Watch.after(g.Watch) {
 		g.Watch = o.Watch
 	}
 	return g
 }
+
+// loose reports whether nothing else is known of the id but that it has block lists here.
+func (g garbageRow) loose() bool { return g.Loose && !g.Version.exists() && g.Mark == 0 && !g.Ended }
 
 func (w watch) after(o watch) bool {
 	switch {

@@ -23,6 +23,7 @@ const (
 	askMark    askKind = 2 // a plain upload that seems to be abandoned
 	askUpload  askKind = 3 // a multipart upload that has ended
 	askOwner   askKind = 4 // the owner of a reference, of which nothing else is known
+	askLoose   askKind = 5 // the owner of a block list, of which nothing else is known
 )
 
 // ask asks a replica to seal an id, unless something speaks against it there.
@@ -125,6 +126,12 @@ func (r *Rows) find(tx *table.Tx, a ask) (f finding, err error) {
 		if free = up.State != uploadOpen; up.Done != nil {
 			f.Done = up.Done.ID
 		}
+	case askLoose:
+		known, err := r.known(&tx.Reader, Key(a.Key))
+		if err != nil {
+			return f, err
+		}
+		free = !known.has(a.ID)
 	case askOwner:
 		if id, free, err = r.findOwner(tx, o, a); err != nil {
 			return f, err

@@ -179,6 +179,8 @@ func (d *candidate) ask() ask {
 		a.Kind, a.Upload = askVersion, d.row.Version.Upload
 	case d.row.Ended:
 		a.Kind = askUpload
+	case d.row.loose():
+		a.Kind = askLoose
 	}
 	return a
 }
@@ -207,6 +209,10 @@ func (c *reclaimer) stageOf(d *candidate, place int) stage {
 	case d.row.Version.exists():
 	case d.row.Ended:
 		next = stageEmpty // nobody can read what it does not need
+	case d.row.loose() && c.s.env.Mutant("reclaim: what a rotten row knew stays"):
+		return stageWait
+	case d.row.loose():
+		patience, next = patience+r.AuditAge, stageEmpty // as that of a reference of which nothing is known
 	default:
 		patience, next = patience+r.Abandoned, stageEmpty
 	}
@@ -297,7 +303,12 @@ func (c *reclaimer) freed(b bucket.BucketID, page []*candidate) ([]bool, error) 
 				continue
 			}
 			grave, _, err := rows.graves.Get(r, d.sort)
-			if freed[i] = grave.Emptied; err != nil {
+			if freed[i] = grave.Emptied; err == nil && !freed[i] && d.row.loose() {
+				var known kinship
+				known, err = rows.known(r, d.key) // what it is of came later
+				freed[i] = known.has(d.id)
+			}
+			if err != nil {
 				return err
 			}
 		}

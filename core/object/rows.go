@@ -266,25 +266,25 @@ const pkLen = 16
 // RegisterTables adds this package's tables to a node's registry. Their rows are admitted by the gates of
 // their buckets.
 func RegisterTables(r *table.Registry, gates *bucket.Rows) *Rows {
-	rows := &Rows{gates: gates,
-		garbage: table.Register(r, table.Def[garbageRow]{ID: table.Garbage, Name: "garbage",
-			Kind: kindGarbage, Version: 1, Derived: true,
-			PKLen: pkLen, Join: garbageRow.Join}),
-		payloads: table.Register(r, table.Def[payloadRow]{ID: table.Payload, Name: "payload",
-			Kind: kindPayload, Version: 1, Derived: true,
-			PKLen: pkLen, Join: payloadRow.Join, Data: func(payloadRow) bool { return true }}),
-		lists: table.Register(r, table.Def[listRow]{ID: table.Version, Name: "block list", Kind: kindList,
-			Version: 1, Derived: true,
-			PKLen: pkLen, Join: listRow.Join, Verify: verifyList}),
-	}
+	rows := &Rows{gates: gates}
+	rows.garbage = table.Register(r, table.Def[garbageRow]{ID: table.Garbage, Name: "garbage",
+		Kind: kindGarbage, Version: 1, Derived: true,
+		PKLen: pkLen, Join: garbageRow.Join, Mended: rows.mendedGarbage})
+	rows.payloads = table.Register(r, table.Def[payloadRow]{ID: table.Payload, Name: "payload",
+		Kind: kindPayload, Version: 1, Derived: true,
+		PKLen: pkLen, Join: payloadRow.Join, Data: func(payloadRow) bool { return true }})
+	rows.lists = table.Register(r, table.Def[listRow]{ID: table.Version, Name: "block list", Kind: kindList,
+		Version: 1, Derived: true,
+		PKLen: pkLen, Join: listRow.Join, Verify: verifyList})
 	rows.seals = table.Register(r, table.Def[sealRow]{ID: table.Seal, Name: "seal", Kind: kindSeal,
 		Version: 1, Derived: true, PKLen: pkLen, Join: sealRow.Join})
 	rows.graves = table.Register(r, table.Def[graveRow]{ID: table.Grave, Name: "grave", Kind: kindGrave,
-		Version: 1, PKLen: pkLen, Join: graveRow.Join, Applied: rows.buried})
+		Version: 1, PKLen: pkLen, Join: graveRow.Join, Applied: rows.buried, Mended: rows.mendedGrave})
 	rows.uploads = table.Register(r, table.Def[uploadRow]{ID: table.Upload, Name: "upload", Kind: kindUpload,
 		Version: 1,
 		PKLen:   pkLen, Join: uploadRow.Join, Live: uploadRow.open, Foldable: keyLen, Skip: skipParts,
-		Admit: rows.admitUpload, Parts: rows.attemptParts, Sift: rows.siftUpload, Applied: rows.ended})
+		Admit: rows.admitUpload, Parts: rows.attemptParts, Sift: rows.siftUpload, Applied: rows.ended,
+		Mended: rows.mendedUpload})
 	rows.objects = table.Register(r, table.Def[objectRow]{ID: table.Object, Name: "object", Kind: kindObject,
 		Version: 1,
 		PKLen:   pkLen, Join: objectRow.Join, Head: func(o objectRow) table.Head { return o.Winner.head() },
@@ -292,7 +292,8 @@ func RegisterTables(r *table.Registry, gates *bucket.Rows) *Rows {
 		Project: objectRow.project, Glance: glance, Applied: rows.supersede, Parts: rows.objectParts,
 		Newest: objectRow.newest, Oldest: objectRow.oldest, Above: objectRow.above,
 		Spent: objectRow.spent, Yielded: rows.yielded,
-		Admit: rows.admitObject, Sift: rows.siftObject, Verify: rows.verifyObject})
+		Admit: rows.admitObject, Sift: rows.siftObject, Verify: rows.verifyObject,
+		Mended: rows.mendedObject})
 	return rows
 }
 

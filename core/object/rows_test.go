@@ -78,7 +78,7 @@ func TestGarbageLaws(t *testing.T) {
 		w := watch{uint64(rapid.IntRange(0, 2).Draw(t, "life")),
 			time.Duration(rapid.IntRange(0, 2).Draw(t, "since")), rapid.Bool().Draw(t, "sealed")}
 		return garbageRow{genVersion(t), hlc.Stamp(rapid.IntRange(0, 3).Draw(t, "mark")),
-			rapid.Bool().Draw(t, "ended"), w}
+			rapid.Bool().Draw(t, "ended"), rapid.Bool().Draw(t, "loose"), w}
 	}))
 }
 

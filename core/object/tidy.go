@@ -16,9 +16,12 @@ const tidyRows = 256
 func (c *reclaimer) tidy(ctx context.Context, b bucket.BucketID, all []*candidate) error {
 	for _, d := range all {
 		var err error
-		if d.row.Ended {
+		switch {
+		case d.row.Ended:
 			err = c.tidyUpload(ctx, b, d)
-		} else {
+		case d.row.loose():
+			err = c.tidyLoose(ctx, b, d)
+		default:
 			err = c.tidyVersion(ctx, b, d)
 		}
 		if err != nil {
@@ -49,6 +52,34 @@ func (c *reclaimer) tidyVersion(ctx context.Context, b bucket.BucketID, d *candi
 		owners = owners[n:]
 	}
 	return nil
+}
+
+// tidyLoose forgets an owner of which nothing was known, with its block lists, unless something is now.
+func (c *reclaimer) tidyLoose(ctx context.Context, b bucket.BucketID, d *candidate) error {
+	rows := c.s.rows
+	return c.s.tables.Change(ctx, func(open func([]byte) *table.Tx) error {
+		tx := open(b[:])
+		g, ok, err := rows.garbage.Get(&tx.Reader, d.sort)
+		if err != nil || !ok || !g.loose() {
+			return err
+		}
+		known, err := rows.known(&tx.Reader, d.key)
+		if err != nil {
+			return err
+		}
+		grave, _, err := rows.graves.Get(&tx.Reader, d.sort)
+		switch {
+		case err != nil:
+			return err
+		case known.has(d.id):
+		case grave.Emptied:
+			err = rows.dropLists(tx, []byte(d.key), d.id[:])
+		default:
+			return nil // it is known no more
+		}
+		rows.garbage.Drop(tx, d.sort)
+		return err
+	})
 }
 
 // tidyUpload removes the rows of the attempts of a spent upload, with the block lists that no version needs.

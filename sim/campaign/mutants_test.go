@@ -237,6 +237,8 @@ var stories = []story{
 	{"reclaim: seal by one replica", "core/object", "an upload is given up when all replicas have sealed it"},
 	{"reclaim: superseder at one replica", "core/object",
 		"what is replaced is freed when its successor is held by a write quorum"},
+	{"reclaim: what a rotten row knew stays", "core/object",
+		"block lists of which no row knows are looked into, and go"},
 	{"register accepts what it promised not to", "core/register", "a voter keeps its promise"},
 	{"register: a lost store votes", "core/register",
 		"a voter that lost its memory is silent until it is whole"},
