@@ -111,8 +111,7 @@ var kinds = []Info{
 		Harm: true},
 	{Kind: LostBlocks, Text: "a machine's blocks are gone, and its node is restarted", Harm: true},
 	{Kind: RowRot, Text: "a bit turns over in {} rows of a machine's store", amount: number, most: 5,
-		Harm: true, Awaits: "an audit of payloads, block lists and counts: those of a version " +
-			"that a rotten row forgot stay"},
+		Harm: true},
 	{Kind: LostStore, Text: "a machine loses its metadata and its blocks, and joins anew at the end; " +
 		"unless another one that lost its own is not whole again", Harm: true},
 	{Kind: SetBack, Text: "a machine is, at the end, what it was at the beginning, as a virtual machine " +
