@@ -121,6 +121,43 @@ func TestStoryRottenRowLeavesNothing(t *testing.T) {
 	}
 }
 
+// A write reaches one replica alone, which is cut off, and the payload rots there. When it is back the
+// version has no content anywhere: it must not win over what was acknowledged. Once the row rots too.
+func TestStoryRottenPayloadOfOne(t *testing.T) {
+	for _, both := range []bool{false, true} {
+		c := reclaimCluster(t, 53)
+		late := c.nodes[2]
+		c.nodes[0].must(func(ctx context.Context, s *Store) error {
+			_, err := put(ctx, s, "k", []byte("acknowledged"))
+			return err
+		})
+		c.run(20 * time.Second)
+		c.isolate(late)
+		before := late.rows().objects["k"].Winner.ID
+		err := late.do(func(ctx context.Context, s *Store) error {
+			_, err := put(ctx, s, "k", []byte("lonely"))
+			return err
+		})
+		lonely := late.rows().objects["k"].Winner.ID
+		if err == nil || lonely == before {
+			t.Fatalf("the write went elsewhere: %v", err)
+		}
+		late.rot(table.Payload, garbageSort([]byte("k"), lonely))
+		if both {
+			late.rot(table.Object, []byte("k"))
+		}
+		late.tables.StartScrub()
+		c.run(time.Second)
+		c.heal()
+		late.mend()
+		c.settle()
+		c.clean()
+		for _, n := range c.nodes {
+			n.wants("k", []byte("acknowledged"))
+		}
+	}
+}
+
 // While a part is uploaded, of which a replica has a segment of the block list and no row yet, a row of its
 // key rots there and is repaired. The part is noted as one that nobody knows, for a while, and becomes an
 // object.

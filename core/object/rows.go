@@ -272,10 +272,11 @@ func RegisterTables(r *table.Registry, gates *bucket.Rows) *Rows {
 		PKLen: pkLen, Join: garbageRow.Join, Mended: rows.mendedGarbage})
 	rows.payloads = table.Register(r, table.Def[payloadRow]{ID: table.Payload, Name: "payload",
 		Kind: kindPayload, Version: 1, Derived: true,
-		PKLen: pkLen, Join: payloadRow.Join, Data: func(payloadRow) bool { return true }})
+		PKLen: pkLen, Join: payloadRow.Join, Data: func(payloadRow) bool { return true },
+		PartOf: rows.objectOf})
 	rows.lists = table.Register(r, table.Def[listRow]{ID: table.Version, Name: "block list", Kind: kindList,
 		Version: 1, Derived: true,
-		PKLen: pkLen, Join: listRow.Join, Verify: verifyList})
+		PKLen: pkLen, Join: listRow.Join, Verify: verifyList, PartOf: rows.objectOf})
 	rows.seals = table.Register(r, table.Def[sealRow]{ID: table.Seal, Name: "seal", Kind: kindSeal,
 		Version: 1, Derived: true, PKLen: pkLen, Join: sealRow.Join})
 	rows.graves = table.Register(r, table.Def[graveRow]{ID: table.Grave, Name: "grave", Kind: kindGrave,
@@ -324,6 +325,22 @@ func (r *Rows) objectParts(reader *table.Reader, at table.Address, o objectRow,
 		whole = whole && ok
 	}
 	return whole, nil
+}
+
+// objectOf is the object row whose winner needs a payload, or a segment of a block list.
+func (r *Rows) objectOf(reader *table.Reader, part table.Address) (id table.ID, sort []byte, needed bool,
+	err error) {
+	sort = []byte(keyOf(part.Sort))
+	o, _, err := r.objects.Get(reader, sort)
+	if err != nil {
+		return 0, nil, false, err
+	}
+	if owner, ok := ownerOf(part.Sort); ok {
+		needed = o.Winner.uses(owner)
+	} else if _, version, ok := splitGarbage(part.Sort); ok {
+		needed = o.Winner.Inline && o.Winner.ID == version
+	}
+	return table.Object, sort, needed, nil
 }
 
 // attemptParts are the block lists of an attempt at a part of an upload.

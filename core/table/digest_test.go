@@ -164,6 +164,31 @@ func TestDigestsAfterRot(t *testing.T) {
 	}
 }
 
+// A row rots with its part. It is repaired first, and lacks the part: the repair of that may wait for it.
+func TestMendBesideRottenPart(t *testing.T) {
+	d, w, pk, sort, m := newDigested(), newWriter(), []byte{0}, []byte("k"), mark{Stamp: 5}
+	d.merge(t, w, d.first, pk, sort, m, true)
+	tx := &Tx{Reader: *newReader(w, pk), w: w, registry: d.registry}
+	key := appendLocal(nil, tx.prefix, d.first.def.ID, Address{pk, sort})
+	part := appendLocal(nil, tx.prefix, d.parts.def.ID, Address{pk, partOf(sort, m)})
+	for _, k := range [][]byte{key, part} {
+		rotten := bytes.Clone(w.Get(k))
+		rotten[len(rotten)/2] ^= 1
+		w.Put(k, rotten)
+	}
+	value, err := codec.Marshal(m)
+	if err == nil {
+		err = d.first.replace(tx, key, w.Get(key), value)
+	}
+	rec, bad := codec.Load[record](w.Get(key), d.first.def.Kind)
+	if err != nil || bad != nil || !rec.Lacks {
+		t.Errorf("%v, %v, lacks %v", err, bad, rec.Lacks)
+	}
+	if err := checkDigests(w, d.registry); err != nil {
+		t.Error(err)
+	}
+}
+
 // mend repairs a row, or takes it away as a repair, the drop of what belongs to others, or its removal does.
 func (d *digested) mend(t *testing.T, r *rand.Rand, w kv.Writer, pk, sort []byte, m mark) {
 	t.Helper()

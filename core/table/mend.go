@@ -172,7 +172,9 @@ func (m *mender) tried(row mending, err error) {
 	}
 }
 
-// mend reads the row at a local key from a read quorum of other replicas and puts the join in its place.
+// mend reads the row at a local key from a read quorum of other replicas and puts the join in its place. If
+// it was a part, and none of them has it, then what needs it here has been acknowledged by too few: it goes
+// the same way, or it would spread without the part.
 func (t *Tables) mend(ctx context.Context, key []byte) error {
 	s, err := t.registry.schema(ID(key[localHeadLen-1]))
 	if err != nil {
@@ -188,6 +190,10 @@ func (t *Tables) mend(ctx context.Context, key []byte) error {
 		return err
 	}
 	value, err := t.readOthers(ctx, s, view, key)
+	var with *parted
+	if err == nil && value == nil {
+		with, err = t.parted(ctx, s, view, at)
+	}
 	if err != nil {
 		return fmt.Errorf("repair a row of table %s: %w", name, err)
 	}
@@ -202,8 +208,49 @@ func (t *Tables) mend(ctx context.Context, key []byte) error {
 		}
 		t.env.Count("table_mended_total", 1)
 		t.env.Sometimes("unreadable row repaired", true)
-		return s.replace(tx, key, stored, value)
+		if err := s.replace(tx, key, stored, value); err != nil || with == nil {
+			return err
+		}
+		return with.replace(tx)
 	})
+}
+
+// parted is a row of which a part is nowhere.
+type parted struct {
+	schema
+	key    []byte
+	stored []byte // here
+	value  []byte // the join of the others'; nil if they have none
+}
+
+// errChanged means that a row was changed while it was read elsewhere.
+var errChanged = errors.New("changed while it was repaired")
+
+// parted reads the row that needs a part from the others, nil if none does.
+func (t *Tables) parted(ctx context.Context, s schema, view cluster.View, part Address) (p *parted,
+	err error) {
+	err = t.Local(part.PK, func(r *Reader) error {
+		id, sort, needed, err := s.partOf(r, part)
+		if err != nil || !needed {
+			return err
+		}
+		p = &parted{stored: bytes.Clone(r.stored(id, sort)), key: bytes.Clone(r.key)}
+		p.schema, err = t.registry.schema(id)
+		return err
+	})
+	if p == nil || err != nil {
+		return nil, err
+	}
+	p.value, err = t.readOthers(ctx, p.schema, view, p.key)
+	return p, err
+}
+
+// replace puts what others have in the place of the row.
+func (p *parted) replace(tx *Tx) error {
+	if !bytes.Equal(tx.w.Get(p.key), p.stored) {
+		return errChanged
+	}
+	return p.schema.replace(tx, p.key, p.stored, p.value)
 }
 
 // readOthers joins a row over a read quorum of the replicas but this one, since one of them may have missed
@@ -331,6 +378,14 @@ func (t *Table[T]) replace(tx *Tx, key, stored, value []byte) error {
 	return nil
 }
 
+// partOf implements schema.
+func (t *Table[T]) partOf(r *Reader, at Address) (table ID, sort []byte, needed bool, err error) {
+	if t.def.PartOf == nil {
+		return 0, nil, false, nil
+	}
+	return t.def.PartOf(r, at)
+}
+
 // put stores a row that others have, of which this replica has no votes, and returns its digest.
 func (t *Table[T]) put(tx *Tx, at Address, key, value []byte, v T) (is Digest, err error) {
 	rec := record{Row: value}
@@ -339,7 +394,7 @@ func (t *Table[T]) put(tx *Tx, at Address, key, value []byte, v T) (is Digest, e
 	}
 	if t.def.Parts != nil {
 		whole, err := t.def.Parts(&tx.Reader, at, v, func(Row) {})
-		if err != nil {
+		if err != nil && !errors.Is(err, ErrUnreadable) { // the repair of a part may wait for this one
 			return is, err
 		}
 		rec.Lacks = !whole

@@ -120,6 +120,9 @@ type Def[T any] struct {
 	// in its place, nil if it went. What it had said, and what has followed from that here, is known to
 	// nobody. An ErrUnreadable of another row is left to the repair of that. nil does nothing.
 	Mended func(tx *Tx, at Address, is *T) error
+	// PartOf names the row, of the same partition key, that needs the row at an address here as a part of its
+	// own; needed is false if none does. nil: none ever does.
+	PartOf func(r *Reader, at Address) (table ID, sort []byte, needed bool, err error)
 	// Data reports whether a row brings content that takes space for good. Such rows are merged, whatever the
 	// path, only while Config.Room says that there is room for them. nil: none do.
 	Data func(T) bool
@@ -158,6 +161,7 @@ type schema interface {
 	skip(sort []byte) []byte
 	unseal(stored []byte) ([]byte, error)
 	replace(tx *Tx, key, stored, value []byte) error
+	partOf(r *Reader, at Address) (table ID, sort []byte, needed bool, err error)
 	digestOf(key, stored []byte) Digest
 	verify(r *Reader, at Address, stored []byte) error
 	parts(r *Reader, at Address, row []byte, f func(Row)) (whole bool, err error)
