@@ -60,6 +60,7 @@ type house struct {
 	env   *sched.Env
 	local *memkv.Store
 	store *block.Store
+	rows  *table.Tables
 	jobs  *job.Book
 }
 
@@ -168,6 +169,7 @@ func (h *house) compose(tr rpc.Transport) {
 	h.jobs = job.NewBook(h.env)
 	tables := table.New(table.Config{Env: h.env, Store: h.local, Clock: clock, Topology: topologyOf{h},
 		Quorum: engine, Endpoint: ep, Registry: reg, Group: group, Jobs: h.jobs})
+	h.rows = tables
 	h.store = block.New(block.Config{Env: h.env, KV: h.local, Disk: d, Tables: tables, Rows: rows,
 		Topology: topologyOf{h}, Quorum: engine, Endpoint: ep, Group: group, Jobs: h.jobs})
 	if err := h.store.Prepare(); err != nil {
