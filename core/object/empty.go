@@ -29,6 +29,9 @@ func (c *reclaimer) empty(ctx context.Context, set layout.Set, b bucket.BucketID
 	if err := c.s.dig(ctx, b, dead, func(d *candidate) bool { return !d.row.Version.exists() }); err != nil {
 		return err
 	}
+	for _, d := range dead {
+		c.s.env.Sometimes("owners that no row knew were given up", d.row.loose())
+	}
 	var versions []*candidate // whose blocks are listed; what an abandoned upload left, the audit finds
 	for _, d := range dead {
 		if d.row.Version.exists() {
