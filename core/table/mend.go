@@ -420,7 +420,7 @@ func (t *Table[T]) unreadableDigest(tx *Tx, key, stored []byte) Digest {
 // recount makes the digests right again that a row at key counts in, after rows there, it or others of its
 // span, changed behind their back. own is what they are to count that row as, whatever is stored now.
 //
-// Cost: a walk over a span, and over the digests of all spans of the group if it is before the first.
+// Cost: a walk over a span, and over the digests of all broad spans of the group if it is before the first.
 func (t tracker) recount(s schema, key []byte, own Digest) {
 	group := groupOf(key)
 	end := successor(group)
@@ -428,7 +428,8 @@ func (t tracker) recount(s schema, key []byte, own Digest) {
 	if at := t.holder(levelSpan, key); at != nil {
 		from, kept = rowKeyOf(at), decodeDigest(t.w.Get(at))
 	} else {
-		kept = kept.sub(sumNodes(t.w, levelSpan, group, end))
+		broad := boundary(t.w, levelBroad, group, end)
+		kept = kept.sub(sumNodes(t.w, levelSpan, group, broad)).sub(sumNodes(t.w, levelBroad, broad, end))
 	}
 	is := own
 	t.w.Ascend(from, boundary(t.w, levelSpan, append(bytes.Clone(key), 0), end), func(k, stored []byte) bool {
