@@ -42,22 +42,34 @@ func (r *Rows) mendedGarbage(tx *table.Tx, at table.Address, _ *garbageRow) erro
 	if err != nil {
 		return err
 	}
+	return r.noteAnew(tx, k)
+}
+
+// mendedGrave follows the repair of a grave: what it said follows again, and what could not be noted without
+// it.
+func (r *Rows) mendedGrave(tx *table.Tx, at table.Address, is *graveRow) error {
+	k, _, ok := splitGarbage(at.Sort)
+	if !ok {
+		return nil
+	}
+	if is != nil {
+		if err := r.buried(tx, at, nil, *is, *is); err != nil {
+			return err
+		}
+	}
+	return r.noteAnew(tx, k)
+}
+
+// noteAnew notes what follows from the row of an object, and the owners that no row knows.
+func (r *Rows) noteAnew(tx *table.Tx, k Key) error {
 	o, _, err := r.objects.Get(&tx.Reader, []byte(k))
 	if err == nil {
-		err = r.noteMarks(tx, table.Address{PK: at.PK, Sort: []byte(k)}, o.Uploads, o.Winner)
+		err = r.noteMarks(tx, table.Address{PK: tx.PK(), Sort: []byte(k)}, o.Uploads, o.Winner)
 	}
 	if err != nil {
 		return err
 	}
 	return r.noteLoose(tx, k)
-}
-
-// mendedGrave follows the repair of a grave: what it said follows again.
-func (r *Rows) mendedGrave(tx *table.Tx, at table.Address, is *graveRow) error {
-	if is == nil {
-		return nil
-	}
-	return r.buried(tx, at, nil, *is, *is)
 }
 
 // mendedUpload follows the repair of the row of an upload, which may have ended meanwhile, or of an attempt,
