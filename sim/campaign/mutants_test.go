@@ -56,7 +56,7 @@ var mutants = []mutant{
 		[]check.Fault{check.ListGhost}, ""},
 	{"listing trusts one witness", "one witness for a prefix is not enough", 0, Options{},
 		[]check.Fault{check.ListMissing}, ""},
-	{"layout: taken over from nobody", "a node is in sync when it has taken over from a read quorum", 16,
+	{"layout: taken over from nobody", "a node is in sync when it has taken over from a read quorum", 40,
 		Options{Always: changing(true).Always, Resting: true, Span: time.Minute}, nil, ""},
 	{"k2v context dropped", "k2v: a write discards what its token covers", 6, Options{Items: true},
 		[]check.Fault{check.ItemBack}, ""},
