@@ -181,8 +181,8 @@ func (f *Fetched) holders(voted bool) (*quorum.Tally, []rt.NodeID, error) {
 }
 
 // heldBy reports whether a replica with these rows holds the join. Of a voted row the head counts, which was
-// clean there since it is still the newest; the rest of it follows in its own time. Rows that depend on
-// others count through them.
+// clean there since it is still the newest; the rest of it follows in its own time: a row in which nothing
+// won yet is held where there is none. Rows that depend on others count through them.
 func (f *Fetched) heldBy(have []Row) (bool, error) {
 	values := map[rowKey][]byte{}
 	for _, row := range have {
@@ -197,13 +197,14 @@ func (f *Fetched) heldBy(have []Row) (bool, error) {
 		switch {
 		case s.derived():
 			continue
-		case !ok:
-			return false, nil
 		case !s.voted():
-			ok = string(value) == string(row.Value)
+			ok = ok && string(value) == string(row.Value)
 		default:
 			var a, b Head
-			if a, err = s.head(value); err == nil {
+			if ok {
+				a, err = s.head(value)
+			}
+			if err == nil {
 				b, err = s.head(row.Value)
 			}
 			if err != nil {

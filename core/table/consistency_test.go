@@ -142,6 +142,22 @@ func TestMonotonicAgreed(t *testing.T) {
 	}
 }
 
+// TestMonotonicNothingWon: a row in which nothing won yet, of an upload say, is not brought to those that
+// lack it: they may refuse it, and a reader sees nothing of it.
+func TestMonotonicNothingWon(t *testing.T) {
+	c := newTestCluster(t, 1, false)
+	c.warm()
+	c.put(c.nodes[0], cell{})
+	trips := c.do(c.nodes[0], func(ctx context.Context) {
+		if got, err := c.nodes[0].get(WithConsistency(ctx, Monotonic)); got != 0 || err != nil {
+			t.Errorf("read %d, %v, want nothing", got, err)
+		}
+	})
+	if trips != 1 {
+		t.Errorf("%d round trips, want 1", trips)
+	}
+}
+
 // TestEventualRead: the nearest replica's word, for nothing; another's when it does not answer; and not more
 // than that.
 func TestEventualRead(t *testing.T) {
