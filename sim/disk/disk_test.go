@@ -416,3 +416,31 @@ func TestInterruptedWrite(t *testing.T) {
 		t.Errorf("the file is there: %v", seen)
 	}
 }
+
+// TestRestore: a disk that is set back to a copy holds what that held, on the machine that it is in: what was
+// wrong with the machine then is not wrong again, and what is wrong now stays.
+func TestRestore(t *testing.T) {
+	m := newMachine(t)
+	old, late := block.Hash{1}, block.Hash{2}
+	put := func(h block.Hash) {
+		m.do(func(ctx context.Context, d *Disk) error { return d.Write(ctx, h, []byte("data")) })
+	}
+	put(old)
+	used := m.image.Used()
+	m.image.Capacity = used
+	image := m.image.Copy()
+	m.image.Capacity = 0
+	put(late)
+	m.image.Slow = 7
+	m.image.Restore(image)
+	if m.image.Peek(old) == nil || m.image.Peek(late) != nil || m.image.Used() != used {
+		t.Errorf("it holds %v, in %d bytes, want %v in %d", m.image.Files(), m.image.Used(), old, used)
+	}
+	if m.image.Capacity != 0 || m.image.Slow != 7 {
+		t.Errorf("capacity %d, %d times as slow, want 0 and 7", m.image.Capacity, m.image.Slow)
+	}
+	put(late)
+	if image.Peek(late) != nil {
+		t.Error("the copy changes with it")
+	}
+}

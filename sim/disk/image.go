@@ -81,6 +81,13 @@ func (m *Image) Copy() *Image {
 	return c
 }
 
+// Restore makes the disk hold what a copy holds, and nothing else. The machine around it stays the same: its
+// timing, its capacity and its faults. The node that ran on the image must be dead.
+func (m *Image) Restore(from *Image) {
+	c := from.Copy()
+	m.files, m.dirty, m.used = c.files, c.dirty, c.used
+}
+
 func (m *Image) find(h block.Hash) *file {
 	f, _ := m.files.Get(&file{hash: h})
 	return f

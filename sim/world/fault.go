@@ -20,7 +20,7 @@ func (w *World) Crash(m *Machine) {
 	if m.dark {
 		return
 	}
-	m.dark = true
+	m.dark, m.anew = true, false
 	lose := func() {
 		m.Disk.PowerCut(w.Sched.Rand(fmt.Sprintf("world/power cut %d of %s", m.boots, m.Name)))
 		w.Net.Dark(m.Name)
@@ -33,8 +33,13 @@ func (w *World) Crash(m *Machine) {
 }
 
 // Kill ends a machine's node, as kill -9 does, or a failed sync: what it has written is there, synced or not,
-// and its peers are told at once. A machine that is down stays so.
+// and its peers are told at once. A machine that is down stays so, and its supervisor does not start it.
 func (w *World) Kill(m *Machine) {
+	m.anew = false
+	w.kill(m)
+}
+
+func (w *World) kill(m *Machine) {
 	if !m.Env.Dead() && m.halt == nil {
 		w.stop(m, func() { w.Net.Killed(m.Name) })
 	}
@@ -119,17 +124,19 @@ func (w *World) SetBack(m *Machine, b Backup) {
 	if m.halt != nil {
 		m.halt()
 	}
-	m.kv, *m.Disk = b.kv.Copy(), *b.disk.Copy()
+	m.kv = b.kv.Copy()
+	m.Disk.Restore(b.disk)
 }
 
 // anew stops a node whose store was set back, and starts it again, as whoever supervises it would.
 func (w *World) anew(m *Machine, env *sched.Env) {
-	if env.Dead() {
+	if env.Dead() || m.halt != nil {
 		return
 	}
-	w.Kill(m)
+	w.kill(m)
+	m.anew = true
 	w.Sched.After(time.Second, func() {
-		if m.Env == env && !m.dark {
+		if m.Env == env && m.anew {
 			w.Start(m)
 		}
 	})

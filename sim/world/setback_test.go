@@ -118,3 +118,29 @@ func TestSetBackIsRemembered(t *testing.T) {
 		t.Error(w.Standings())
 	}
 }
+
+// A node that has ended by itself, since its store was set back, is started again, unless somebody has
+// stopped it meanwhile.
+func TestStoppedIsNotStartedAnew(t *testing.T) {
+	for _, stopped := range []bool{false, true} {
+		w, c := newBucket(t, 1)
+		b := w.Machines[1]
+		before := b.Backup()
+		c.expect(200, "PUT", "/photos/1", []byte("meow"))
+		w.mustRun(t, 2*time.Second)
+		w.Kill(b)
+		w.SetBack(b, before)
+		w.Start(b)
+		ended := func() bool { return b.Env.Dead() }
+		if err := w.Sched.RunUntil(10*time.Second, ended); err != nil {
+			t.Fatal(err)
+		}
+		if stopped {
+			w.Kill(b)
+		}
+		w.mustRun(t, 10*time.Second)
+		if b.Down() != stopped {
+			t.Errorf("stopped: %v; the machine is down: %v", stopped, b.Down())
+		}
+	}
+}

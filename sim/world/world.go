@@ -69,6 +69,7 @@ type Machine struct {
 	wall  time.Duration
 	sync  error  // not nil: what the next sync of the store fails with
 	dark  bool   // the power is cut
+	anew  bool   // the node has ended by itself, and its supervisor is about to start it again
 	halt  func() // what is about to end the node
 }
 
@@ -117,7 +118,7 @@ func (w *World) Close() { w.Sched.Stop() }
 // Boot starts a machine's node, as a task of the new incarnation.
 func (w *World) Boot(m *Machine) {
 	m.boots++
-	m.dark, m.Disk.Interrupt = false, nil
+	m.dark, m.anew, m.Disk.Interrupt = false, false, nil
 	m.Env = w.Sched.NewEnv(m.ID, m.Name)
 	m.Env.SetWallOffset(m.wall)
 	env := m.Env
