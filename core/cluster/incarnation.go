@@ -39,6 +39,8 @@ var kindMark = codec.Register(0x03, 1, "mark of a peer's store")
 // keyMarks begins the keys of marks; the peer's id follows.
 var keyMarks = []byte("\x01cluster/mark/")
 
+func markKey(peer rt.NodeID) []byte { return append(slices.Clone(keyMarks), peer[:]...) }
+
 // markEvery is how often the progress of marks is stored. A new incarnation is stored at once.
 const markEvery = 10 * time.Second
 
@@ -134,6 +136,37 @@ func Started(w kv.Writer, self rt.NodeID) (trusted bool, err error) {
 		g.Put(w)
 	}
 	return trusted, nil
+}
+
+// Heard is what a node's store has of a member's: which of its stores the document names, the first being 1,
+// and the newest of the marks of that one, with the greatest Seq of all its incarnations. It is zero for a
+// node that is in no cluster. For those who look at a store from outside.
+//
+// Errors: codec.ErrCorrupt.
+func Heard(r kv.Reader, of rt.NodeID) (life uint64, newest Incarnation, err error) {
+	data := r.Get(keyDocument)
+	if data == nil {
+		return 0, newest, nil
+	}
+	doc, err := codec.Load[document](data, kindDocument)
+	if err != nil {
+		return 0, newest, fmt.Errorf("cluster document: %w", err)
+	}
+	is := doc.standing(of)
+	newest.Store = is.Store
+	raw := r.Get(markKey(of))
+	if raw == nil {
+		return is.Life, newest, nil
+	}
+	m, err := codec.Load[mark](raw, kindMark)
+	if err != nil {
+		return 0, newest, fmt.Errorf("mark of a peer's store: %w", err)
+	}
+	if bytes.Equal(m.Store, is.Store) {
+		newest = m.Incarnation
+		newest.Seq = max(m.Seq, m.Earlier)
+	}
+	return is.Life, newest, nil
 }
 
 // witnesses are the other nodes that store: those that a node compares its store with.
@@ -235,7 +268,7 @@ func (c *Cluster) storeMarks(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			w.Put(append(slices.Clone(keyMarks), id[:]...), sealed)
+			w.Put(markKey(id), sealed)
 		}
 		return nil
 	})

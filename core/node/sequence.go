@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"sync/atomic"
 
 	"granary/core/block"
@@ -62,6 +63,21 @@ func commitsOf(r kv.Reader) uint64 {
 		return binary.BigEndian.Uint64(raw)
 	}
 	return 0
+}
+
+// StoreOf is what a store says of itself at the moment, which its node may have told others.
+//
+// Errors: codec.ErrCorrupt.
+func StoreOf(r kv.Reader) (is cluster.Incarnation, err error) {
+	raw := r.Get(keyStore)
+	if raw == nil {
+		return is, nil
+	}
+	s, err := codec.Load[storeIdentity](raw, kindStore)
+	if err != nil {
+		return is, fmt.Errorf("store identity: %w", err)
+	}
+	return cluster.Incarnation{Store: s.ID, Boot: s.Boot, Nonce: s.Nonce, Seq: commitsOf(r)}, nil
 }
 
 // incarnation is what others are told of the store.

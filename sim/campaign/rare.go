@@ -21,6 +21,7 @@ var Rare = []string{
 	"a replaced version was reclaimed",
 	"a row below the floor was passed over",
 	"a row went that is gone elsewhere",
+	"a store was set back",
 	"an epoch waits for a replica that is away",
 	"an upload was reclaimed",
 	"a row was there before its coordinator knew that it may be",

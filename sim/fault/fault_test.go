@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"bytes"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -36,7 +37,7 @@ func run(t *testing.T, w *world.World, d time.Duration) {
 }
 
 // TestEveryKindHappensAndEnds makes each fault and looks whether it is there, and whether it is gone at its
-// end.
+// end. TestSetBack makes the one that it leaves out.
 func TestEveryKindHappensAndEnds(t *testing.T) {
 	down := func(names ...string) func(w *world.World) bool {
 		return func(w *world.World) bool {
@@ -91,7 +92,6 @@ func TestEveryKindHappensAndEnds(t *testing.T) {
 		}},
 		{"0s lost-blocks a1 for 5s", nil},
 		{"0s lost-store a1 for 5s", down("a1")},
-		{"0s set-back a1 for 5s", nil},
 		{"0s layout-change a1 3 for 5s", nil},
 		{"0s row-rot a1 0 for 5s", nil},
 	} {
@@ -232,5 +232,58 @@ func TestDrawnWithinBounds(t *testing.T) {
 		if (seen[f.Kind] > 0) == (f.Awaits != "") {
 			t.Errorf("%s was drawn %d times, it awaits %q", f.Kind, seen[f.Kind], f.Awaits)
 		}
+	}
+}
+
+// TestSetBack: a machine is set back only once all others have stored that they heard more of its store than
+// the image has, and while no other machine's store is lost; then it is noticed, and becomes another store.
+func TestSetBack(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		with    []string
+		at      time.Duration // until then it does not happen
+		happens bool
+	}{
+		{"nothing is missing", nil, time.Minute, false},
+		{"started since", []string{"1s kill a1 for 1s"}, 2 * time.Second, true},
+		{"one hears late", []string{"1s kill a1 for 1s", "500ms isolate b1 for 20s"}, 20 * time.Second, true},
+		{"one is down", []string{"1s kill a1 for 1s", "500ms crash b1 for 20s"}, 20 * time.Second, true},
+		{"another is lost", []string{"4s kill a1 for 1s", "0s lost-store b1 for 10s"}, 12 * time.Second,
+			true},
+		{"only one knows", []string{"1s kill a1 for 1s", "500ms isolate b1 for 10m"}, time.Minute, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			w := formed(t)
+			a := w.Machines[0]
+			before := a.Node.Cluster().Pulse().Store
+			var plan []Event
+			for _, line := range append([]string{"0s set-back a1 for 3s"}, tt.with...) {
+				e, err := Parse(line)
+				if err != nil {
+					t.Fatal(err)
+				}
+				plan = append(plan, e)
+			}
+			in := Start(w, plan)
+			run(t, w, tt.at)
+			if n := in.Counts()[SetBack]; n > 0 {
+				t.Errorf("%d times before %v", n, tt.at)
+			}
+			if tt.happens {
+				run(t, w, time.Minute)
+			}
+			in.HealAll()
+			run(t, w, time.Minute)
+			if n := in.Counts()[SetBack]; (n == 1) != tt.happens {
+				t.Errorf("%d times at the end", n)
+			}
+			if !a.Trusted() || !a.Whole() {
+				t.Fatal("the machine does not work")
+			}
+			if other := !bytes.Equal(a.Node.Cluster().Pulse().Store, before); other != tt.happens {
+				t.Errorf("it has another store: %v", other)
+			}
+		})
 	}
 }

@@ -22,7 +22,7 @@ type Injector struct {
 	w      *world.World
 	counts map[Kind]int
 	active []*active
-	lost   *world.Machine // whose store is gone, or not known to be whole again
+	lost   *world.Machine // whose store is gone, or was set back, and is not known to be whole again
 	busy   int            // tasks of operators
 	over   bool
 }
@@ -59,11 +59,13 @@ func (in *Injector) begin(e Event) {
 	}
 	a := &active{Event: e}
 	in.active = append(in.active, a)
-	in.counts[e.Kind]++
+	if e.Kind != SetBack { // which happens at the end, if at all
+		in.counts[e.Kind]++
+	}
 	in.strike(a)
 	in.settle()
 	if e.For > 0 {
-		in.w.Sched.After(e.For, func() { in.end(a) })
+		in.w.Sched.After(e.For, func() { in.finish(a) })
 	}
 	if period := in.period(a); period > 0 {
 		in.w.Sched.After(period, func() { in.tick(a, period) })
@@ -77,6 +79,29 @@ func (in *Injector) hits(e Event) bool {
 			func(m *world.Machine) bool { return m.Name == name || m.Zone == name })
 	}
 	return known(e.On) && known(e.To)
+}
+
+// setBackEvery is how often it is looked whether a machine may be set back.
+const setBackEvery = time.Second
+
+// finish ends a fault when its time has come, or, if it can do no harm that is allowed yet, later.
+func (in *Injector) finish(a *active) {
+	if a.Kind == SetBack && slices.Contains(in.active, a) && !in.setsBack(a) {
+		in.w.Sched.After(setBackEvery, func() { in.finish(a) })
+		return
+	}
+	in.end(a)
+}
+
+// setsBack reports whether the machine of a SetBack may be set back now. The store that it then has must be
+// known to be old by whomever it may ask: each other machine has stored that it heard more of it than the
+// image has (core/cluster, "What is promised"). Since it is lost as soon as somebody says so, there may be no
+// other that is: see spares.
+func (in *Injector) setsBack(a *active) bool {
+	m := in.machine(a.On)
+	known, err := in.w.HeardSince(m, a.image)
+	in.check(a, err)
+	return known && in.spares(m)
 }
 
 // end takes a fault back, if nobody has done so.
@@ -204,11 +229,11 @@ func (in *Injector) strike(a *active) {
 	}
 }
 
-// spares reports whether a machine may lose its store: the one that lost its own last holds again all that
-// the layout gives it, and so do all others whose version is the one that is read. Else two of three would
-// not know.
+// spares reports whether a machine may lose its store: the one that lost its own last, or was set back, holds
+// again all that the layout gives it, and so do all others whose version is the one that is read. Else two of
+// three would not know.
 func (in *Injector) spares(m *world.Machine) bool {
-	if in.lost != nil && in.lost != m && !in.lost.Whole() {
+	if in.lost != nil && in.lost != m && !(in.lost.Trusted() && in.lost.Whole()) {
 		return false
 	}
 	var newest cluster.Status
@@ -261,6 +286,11 @@ func (in *Injector) relieve(a *active) {
 			in.check(a, err)
 		})
 	case SetBack:
+		if !in.setsBack(a) {
+			break // all is healed before it may be
+		}
+		in.lost = m
+		in.counts[SetBack]++
 		in.w.Kill(m)
 		in.w.SetBack(m, a.image)
 	case LayoutChange:

@@ -115,8 +115,8 @@ var kinds = []Info{
 	{Kind: LostStore, Text: "a machine loses its metadata and its blocks, and joins anew at the end; " +
 		"unless another one that lost its own is not whole again", Harm: true},
 	{Kind: SetBack, Text: "a machine is, at the end, what it was at the beginning, as a virtual machine " +
-		"that is restored from an image", Harm: true, Awaits: "a comparison with those who acknowledged: " +
-		"W - 1 others are asked, who may have been cut off meanwhile"},
+		"that is restored from an image; once all others have stored that they heard of it since, and " +
+		"unless another one that lost its store is not whole again", Harm: true, Cuts: true},
 
 	{Kind: LayoutChange, Text: "an operator stages {} GiB as a node's capacity, 0 to drain it; at the end " +
 		"one applies what is staged", amount: number, most: 4096},

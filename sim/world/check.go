@@ -65,6 +65,10 @@ func (w *World) Standings() (s string) {
 			continue
 		}
 		st := m.Node.Cluster().Status()
+		if st.Layout == nil {
+			s += fmt.Sprintf("\n%s knows no layout", m.Name)
+			continue
+		}
 		s += fmt.Sprintf("\n%s layout %d before %v:", m.Name, st.Layout.Number, st.Before != nil)
 		for _, n := range st.Nodes {
 			s += fmt.Sprintf(" %s=%d/%d/%d", n.Member.Name, n.Synced, n.Carried, n.Closed)

@@ -1,6 +1,7 @@
 package world
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 
 	"granary/core/cluster"
 	"granary/core/kv/memkv"
+	"granary/core/node"
 	"granary/core/table"
 	"granary/sim/disk"
 	"granary/sim/sched"
@@ -128,6 +130,44 @@ func (w *World) SetBack(m *Machine, b Backup) {
 	m.Disk.Restore(b.disk)
 }
 
+// HeardSince reports whether every other machine has stored, so that a restart does not make it forget, that
+// it heard of a later state of m's store than the backup is: whomever m asks after it was set back to that
+// knows. It is false for a backup of which nothing is missing yet, and for one that was taken before m was in
+// the cluster.
+//
+// Errors: those of the stores.
+func (w *World) HeardSince(m *Machine, b Backup) (bool, error) {
+	image := b.kv.Reader()
+	was, err := node.StoreOf(image)
+	if err != nil {
+		return false, err
+	}
+	life, named, err := cluster.Heard(image, m.ID)
+	if err != nil {
+		return false, err
+	}
+	switch {
+	case life == 0:
+		return false, nil
+	case !bytes.Equal(named.Store, was.Store):
+		life++ // it has not told the document yet
+	}
+	for _, other := range w.Machines {
+		if other == m {
+			continue
+		}
+		now, heard, err := cluster.Heard(other.kv.Reader(), m.ID)
+		if err != nil {
+			return false, err
+		}
+		later := heard.Boot > was.Boot || heard.Seq > was.Seq
+		if now < life || now == life && !(bytes.Equal(heard.Store, was.Store) && later) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
 // anew stops a node whose store was set back, and starts it again, as whoever supervises it would.
 func (w *World) anew(m *Machine, env *sched.Env) {
 	if env.Dead() || m.halt != nil {
@@ -174,6 +214,10 @@ func (w *World) other(m *Machine) *Machine {
 
 // Down reports whether the machine has no node that serves.
 func (m *Machine) Down() bool { return m.Node == nil }
+
+// Trusted reports whether the machine's node is up and has been told that its store is no older than others
+// have seen it: only then does it answer for it.
+func (m *Machine) Trusted() bool { return !m.Down() && m.Node.Cluster().Pulse().Boot > 0 }
 
 // Whole reports whether the machine's node is up, in the cluster, and knows of nothing that it still has to
 // do for the newest layout: its store holds all that is its own.
