@@ -49,6 +49,12 @@ func (w *World) makeBucket(t *testing.T, name string) (b bucket.Bucket) {
 	if _, err := w.MakeBucket(name); err != nil {
 		t.Fatal(err)
 	}
+	return w.bucketOf(t, name)
+}
+
+// bucketOf is the bucket of a name.
+func (w *World) bucketOf(t *testing.T, name string) (b bucket.Bucket) {
+	t.Helper()
 	err := w.Do(time.Minute, func(ctx context.Context) error {
 		return w.On(ctx, w.Machines[0], func(ctx context.Context, n *node.Node) (err error) {
 			b, err = n.Buckets().ByName(ctx, name)
