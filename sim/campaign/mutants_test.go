@@ -12,6 +12,7 @@ import (
 
 	"granary/core/goldentest"
 	"granary/sim/check"
+	"granary/sim/fault"
 )
 
 // mutant is a protocol step that is broken on purpose, and the campaign that must notice.
@@ -58,6 +59,9 @@ var mutants = []mutant{
 		[]check.Fault{check.ListMissing}, ""},
 	{"layout: taken over from nobody", "a node is in sync when it has taken over from a read quorum", 40,
 		Options{Always: changing(true).Always, Resting: true, Span: time.Minute}, nil, ""},
+	{"cluster: a store that was set back serves",
+		"a store that is older than what others have heard of it forgot what it acknowledged", 24,
+		Options{Always: []fault.Kind{fault.SetBack}, Items: true, Span: time.Minute}, nil, ""},
 	{"k2v context dropped", "k2v: a write discards what its token covers", 6, Options{Items: true},
 		[]check.Fault{check.ItemBack}, ""},
 	{"k2v merge by last writer", "k2v: concurrent values are all kept", 6, Options{Items: true},
@@ -181,8 +185,6 @@ var stories = []story{
 	{"block: scrub looks and does nothing", "core/block", "what scrub finds damaged is fetched anew"},
 	{"block: unknown files stay", "core/block", "files that nothing knows are removed at last"},
 	{"bucket: no gate", "sim/world", "a bucket that is being deleted takes no object in"},
-	{"cluster: a store that was set back serves", "sim/world",
-		"a store that is older than what others have heard of it forgot what it acknowledged"},
 	{"floor: a lost store forgets", "core/table",
 		"a store that is in sync again keeps the promises of those that it took over from"},
 	{"floor: a missing row says nothing", "core/table",
