@@ -67,8 +67,6 @@ type Info struct {
 	Harm bool
 	// Cuts says that a power cut is part of it.
 	Cuts bool
-	// Awaits is what the store lacks to survive it; empty: it is drawn.
-	Awaits string
 
 	aim    aim
 	amount unit
