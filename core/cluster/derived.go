@@ -17,6 +17,8 @@ type derived struct {
 	full   View
 	views  []View // by partition, of whichever live version has more of them
 	turns  turns
+	// closing is up to which turn the version before is being closed.
+	closing int
 }
 
 // turns are those of a change, computed once.
@@ -60,6 +62,7 @@ func derive(d document, digest [32]byte, was *derived) *derived {
 	for _, r := range d.Layout.Roles {
 		v.zones[r.Node] = r.Zone
 	}
+	v.closing = d.closing()
 	partitions := d.Layout.Params.Partitions
 	var before layout.Set
 	if d.beforeLives() {
@@ -69,7 +72,7 @@ func derive(d document, digest [32]byte, was *derived) *derived {
 	if d.beforeLives() {
 		full = layout.FullTurn
 	}
-	v.full = d.view(before, d.fullSet(d.Layout), full)
+	v.full = v.view(d, before, d.fullSet(d.Layout), full)
 	voters := v.full.Targets()
 	for _, id := range d.members() {
 		if !slices.Contains(voters, id) {
@@ -82,23 +85,23 @@ func derive(d document, digest [32]byte, was *derived) *derived {
 		if d.beforeLives() {
 			before = d.setOf(d.Before, first)
 		}
-		v.views[p] = d.view(before, d.setOf(d.Layout, first), v.turns.at(first))
+		v.views[p] = v.view(d, before, d.setOf(d.Layout, first), v.turns.at(first))
 	}
 	return v
 }
 
 // view is that of a part of the keys with a turn: its set in the newest version, and, without nodes if
 // there is none, in the one before, which counts until it is retired.
-func (d document) view(before, newest layout.Set, turn int) View {
-	v := View{Layout: newest.Version, Live: []layout.Set{newest}, Turn: turn}
+func (v *derived) view(d document, before, newest layout.Set, turn int) View {
+	view := View{Layout: newest.Version, Live: []layout.Set{newest}, Turn: turn}
 	if len(before.Nodes) == 0 || d.retired(before, newest.Version, turn) {
-		return v
+		return view
 	}
-	v.Live = []layout.Set{before, newest}
-	if d.whole(newest, turn) {
-		v.Read = 1
+	view.Live = []layout.Set{before, newest}
+	if turn <= v.closing || d.whole(newest, turn) {
+		view.Read = 1
 	}
-	return v
+	return view
 }
 
 // LayoutNumber is the newest layout version this node knows, 0 if there is none.

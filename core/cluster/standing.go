@@ -105,29 +105,31 @@ func (d document) stands(has func(standing) bool) func(rt.NodeID) bool {
 	return func(id rt.NodeID) bool { return has(d.standing(id)) }
 }
 
-// closing reports whether some node has closed what is before version j in parts with a turn. It found all
-// sets of j there readable.
-func (d document) closing(j uint64, turn int) bool {
+// closing is up to which turn of the change to the newest version some node has closed what is before it. It
+// found all sets readable there.
+func (d document) closing() (turn int) {
 	for _, m := range d.Members.All() {
-		if m.Standing.closed(j, turn) {
-			return true
+		switch s := m.Standing; {
+		case s.Closed >= d.number():
+			return layout.LastTurn
+		case s.Closing.Version == d.number():
+			turn = max(turn, s.Closing.Turn)
 		}
 	}
-	return false
+	return turn
 }
 
 // readable reports whether reads may ask a set of the newest version, of a part with a turn: a write quorum
 // of it holds all that was acknowledged.
 func (d document) readable(set layout.Set, turn int) bool {
-	return set.Writes(d.stands(func(s standing) bool { return s.synced(set.Version, turn) })) ||
-		d.closing(set.Version, turn)
+	return set.Writes(d.stands(func(s standing) bool { return s.synced(set.Version, turn) }))
 }
 
-// whole reports whether reads should ask a set of the newest version: all its nodes hold all that was
-// acknowledged, so that it does without as many of them as the set before; or that one is being closed.
+// whole reports whether all nodes of a set of the newest version hold all that was acknowledged: it does
+// without as many of them as the set before.
 func (d document) whole(set layout.Set, turn int) bool {
 	lacks := d.stands(func(s standing) bool { return !s.synced(set.Version, turn) })
-	return !slices.ContainsFunc(set.Nodes, lacks) || d.closing(set.Version, turn)
+	return !slices.ContainsFunc(set.Nodes, lacks)
 }
 
 // retired reports whether no coordinator can make a read or write quorum any more of a set of the version
@@ -190,7 +192,7 @@ func (d document) closable(v *derived, self rt.NodeID, awaited func(rt.NodeID) b
 	}
 	first := layout.LastTurn + 1 // that is not ready
 	for _, view := range v.parts() {
-		if view.Turn < first && !d.ready(view, awaited) {
+		if v.closing < view.Turn && view.Turn < first && !d.ready(view, awaited) {
 			first = view.Turn
 		}
 	}
@@ -200,15 +202,14 @@ func (d document) closable(v *derived, self rt.NodeID, awaited func(rt.NodeID) b
 	return turn, turn == layout.LastTurn
 }
 
-// ready reports whether the set before may be closed in a part of the keys.
+// ready reports whether the set before may be closed in a part of the keys, where nobody has done it yet.
 func (d document) ready(v View, awaited func(rt.NodeID) bool) bool {
-	j := d.number()
 	lacks := func(id rt.NodeID) bool {
 		s := d.standing(id)
-		return !s.Lost && !s.synced(j, v.Turn) && awaited(id)
+		return !s.Lost && !s.synced(v.Layout, v.Turn) && awaited(id)
 	}
 	newest := v.Live[len(v.Live)-1]
-	return d.closing(j, v.Turn) || d.readable(newest, v.Turn) && !slices.ContainsFunc(newest.Nodes, lacks)
+	return d.readable(newest, v.Turn) && !slices.ContainsFunc(newest.Nodes, lacks)
 }
 
 // lagging are the nodes that do not hold yet what the newest version gives them, and were not given up.
