@@ -273,10 +273,10 @@ func RegisterTables(r *table.Registry, gates *bucket.Rows) *Rows {
 	rows.payloads = table.Register(r, table.Def[payloadRow]{ID: table.Payload, Name: "payload",
 		Kind: kindPayload, Version: 1, Derived: true,
 		PKLen: pkLen, Join: payloadRow.Join, Data: func(payloadRow) bool { return true },
-		PartOf: rows.objectOf})
+		PartOf: rows.wholeOf})
 	rows.lists = table.Register(r, table.Def[listRow]{ID: table.Version, Name: "block list", Kind: kindList,
 		Version: 1, Derived: true,
-		PKLen: pkLen, Join: listRow.Join, Verify: verifyList, PartOf: rows.objectOf})
+		PKLen: pkLen, Join: listRow.Join, Verify: verifyList, PartOf: rows.wholeOf})
 	rows.seals = table.Register(r, table.Def[sealRow]{ID: table.Seal, Name: "seal", Kind: kindSeal,
 		Version: 1, Derived: true, PKLen: pkLen, Join: sealRow.Join})
 	rows.graves = table.Register(r, table.Def[graveRow]{ID: table.Grave, Name: "grave", Kind: kindGrave,
@@ -327,8 +327,9 @@ func (r *Rows) objectParts(reader *table.Reader, at table.Address, o objectRow,
 	return whole, nil
 }
 
-// objectOf is the object row whose winner needs a payload, or a segment of a block list.
-func (r *Rows) objectOf(reader *table.Reader, part table.Address) (id table.ID, sort []byte, needed bool,
+// wholeOf is the object row whose winner needs a payload, or a segment of a block list; or the row of the
+// attempt that needs that.
+func (r *Rows) wholeOf(reader *table.Reader, part table.Address) (id table.ID, sort []byte, needed bool,
 	err error) {
 	sort = []byte(keyOf(part.Sort))
 	o, _, err := r.objects.Get(reader, sort)
@@ -336,11 +337,29 @@ func (r *Rows) objectOf(reader *table.Reader, part table.Address) (id table.ID, 
 		return 0, nil, false, err
 	}
 	if owner, ok := ownerOf(part.Sort); ok {
-		needed = o.Winner.uses(owner)
+		if !o.Winner.uses(owner) {
+			return r.attemptBy(reader, Key(sort), owner)
+		}
+		needed = true
 	} else if _, version, ok := splitGarbage(part.Sort); ok {
 		needed = o.Winner.Inline && o.Winner.ID == version
 	}
 	return table.Object, sort, needed, nil
+}
+
+// attemptBy is the row of an owner's attempt at a part of an upload of a key.
+func (r *Rows) attemptBy(reader *table.Reader, k Key, owner block.Owner) (id table.ID, sort []byte,
+	found bool, err error) {
+	prefix := escapeKey(k)
+	err = r.uploads.Scan(reader, prefix, after(prefix), func(at []byte, u uploadRow) bool {
+		if u.Part != nil && len(at) >= partTail {
+			if _, o := attemptOf(at); o == owner {
+				sort, found = bytes.Clone(at), true
+			}
+		}
+		return !found
+	})
+	return table.Upload, sort, found, err
 }
 
 // attemptParts are the block lists of an attempt at a part of an upload.
