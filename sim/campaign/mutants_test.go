@@ -31,7 +31,7 @@ var mutants = []mutant{
 		[]check.Fault{check.Stale, check.Lost, check.Resurrected}, ""},
 	{"behind counts as clean", "acknowledged at a write quorum of clean answers", 0, Options{},
 		[]check.Fault{check.Lost, check.Stale, check.Resurrected}, ""},
-	{"unknown outcome told as failure", "an unknown outcome is told as such", 6, Options{},
+	{"unknown outcome told as failure", "an unknown outcome is told as such", 16, Options{},
 		[]check.Fault{check.TakenBack}, ""},
 	{"anti-entropy: row without its parts", "what carries a row carries its parts", 6, Options{},
 		[]check.Fault{check.Diverged}, ""},
