@@ -19,7 +19,7 @@ run: ## a store on this machine, S3 on 127.0.0.1:3900
 	$(BIN)/granary server --dev
 
 test: ## all tests
-	$(GO) test ./...
+	$(GO) test -timeout 20m ./...
 
 check: ## formatting, vet, determinism, staticcheck, and the list of long functions
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }

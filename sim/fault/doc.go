@@ -15,4 +15,8 @@
 // there are three, else one node. Faults that destroy data, or last for good, hit victims only: whatever
 // happens, the other copies are whole, so that every promise is still to be kept. On disks that do not
 // sync, nothing cuts the power.
+//
+// Kinds that the store does not survive in every case have Awaits set, which says what is missing: they can
+// be written in a plan, and are drawn by none, unless they are asked for. To have one drawn, clear its Awaits
+// in the table of kinds.go.
 package fault

@@ -43,7 +43,7 @@ func Draw(r *rand.Rand, s Scope, victims []string) []Event {
 			allowed = append(allowed, f, f)
 			drawn = true
 		}
-		if drawn && !(f.Cuts && s.NoSync) {
+		if drawn && f.Awaits == "" && !(f.Cuts && s.NoSync) {
 			allowed = append(allowed, f)
 		}
 	}

@@ -184,7 +184,7 @@ func TestText(t *testing.T) {
 }
 
 // TestDrawnWithinBounds: what harms hits victims only, power is not cut where nothing is synced, and every
-// kind is drawn.
+// kind is drawn but those that the store does not survive in every case.
 func TestDrawnWithinBounds(t *testing.T) {
 	seen, someDrained := map[Kind]int{}, false
 	for seed := range uint64(300) {
@@ -205,7 +205,7 @@ func TestDrawnWithinBounds(t *testing.T) {
 			if f.Harm && !slices.Contains(victims, e.On) {
 				t.Errorf("seed %d: %v hits no victim of %v", seed, e, victims)
 			}
-			if f.Cuts && s.NoSync {
+			if f.Cuts && s.NoSync || f.Awaits != "" {
 				t.Errorf("seed %d: %v", seed, e)
 			}
 			mine := s.zoneOf(victims[0])
@@ -229,8 +229,8 @@ func TestDrawnWithinBounds(t *testing.T) {
 		t.Error("no node is ever drained")
 	}
 	for _, f := range Kinds() {
-		if seen[f.Kind] == 0 {
-			t.Errorf("%s was never drawn", f.Kind)
+		if (seen[f.Kind] > 0) == (f.Awaits != "") {
+			t.Errorf("%s was drawn %d times, it awaits %q", f.Kind, seen[f.Kind], f.Awaits)
 		}
 	}
 }

@@ -67,6 +67,8 @@ type Info struct {
 	Harm bool
 	// Cuts says that a power cut is part of it.
 	Cuts bool
+	// Awaits is what the store lacks to survive it in every case; empty: it is drawn.
+	Awaits string
 
 	aim    aim
 	amount unit
@@ -109,7 +111,7 @@ var kinds = []Info{
 		Harm: true},
 	{Kind: LostBlocks, Text: "a machine's blocks are gone, and its node is restarted", Harm: true},
 	{Kind: RowRot, Text: "a bit turns over in {} rows of a machine's store", amount: number, most: 5,
-		Harm: true},
+		Harm: true, Awaits: "the end of a version whose row has spread, and whose only payload rots"},
 	{Kind: LostStore, Text: "a machine loses its metadata and its blocks, and joins anew at the end; " +
 		"unless another one that lost its own is not whole again", Harm: true},
 	{Kind: SetBack, Text: "a machine is, at the end, what it was at the beginning, as a virtual machine " +
