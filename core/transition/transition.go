@@ -305,10 +305,12 @@ func (m *Mover) transfer(ctx context.Context, peer rt.NodeID, shares []share) er
 
 // shares are the parts that this node has to hold in the version of its goal, in the order in which it
 // takes them over: by turns, the tables of which every node has all first, and in a turn what moves here
-// before what this node may have already.
+// before what this node may have already. A store that takes the place of a lost one has to know its votes
+// again before it is in sync with anything: those of the version that it begins with may be retired there.
 func (m *Mover) shares() (all []share) {
 	add := func(p part, v cluster.View, turn layout.Turn) {
-		if s, ok := m.goal.Share(m.Env.Self(), v); ok {
+		s, ok := m.goal.Share(m.Env.Self(), v)
+		if ok || p.full && m.goal.Lost {
 			all = append(all, share{p, s, v.Turn, turn})
 		}
 	}
