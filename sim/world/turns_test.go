@@ -61,8 +61,8 @@ func TestHeirAmidTurns(t *testing.T) {
 	want, _ := operator.votes(t)
 	for key := range want {
 		if !has[key] {
-			t.Errorf("the heir votes and knows nothing of %.40q; it has %d registers of %d; %s", key, len(has),
-				len(want), w.Standings())
+			t.Errorf("the heir votes and knows nothing of %.40q; it has %d registers of %d; %s", key,
+				len(has), len(want), w.Standings())
 		}
 	}
 	if len(want) == 0 {
