@@ -163,7 +163,7 @@ func TestWarnings(t *testing.T) {
 	if s.S3.Endpoint != "https://127.0.0.1:3900" {
 		t.Errorf("endpoint %q", s.S3.Endpoint)
 	}
-	if text := strings.Join(s.Notes, "\n"); !strings.Contains(text, "deletion markers stay") {
+	if text := strings.Join(s.Notes, "\n"); !strings.Contains(text, "markers of deleted K2V items stay") {
 		t.Errorf("the notes do not say what is not done yet: %q", s.Notes)
 	}
 }

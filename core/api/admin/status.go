@@ -12,7 +12,7 @@ import (
 
 // notes are what this version does not do, and a user might expect.
 var notes = []string{
-	"deletion markers stay: a bucket in which ever new keys are written and deleted grows by 100 bytes a key",
+	"markers of deleted K2V items stay: where ever new items come and go a bucket grows by 100 bytes an item",
 }
 
 func (h *Handler) status(r request, _ none) (Status, error) {
